@@ -1,0 +1,230 @@
+"""The wire schema between host agents and the marketplace; the one definition of it, used by both ends.
+
+Everything travels as JSON over HTTPS. Decoding is strict about types and required fields and ignores unknown fields,
+so that either end may add optional fields without breaking the other. Times never travel as wall-clock instants of the
+host: a host's clock may be wrong, so the agent tells *ages* (seconds before the moment of sending) and the server turns
+them into instants of its own clock.
+"""
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+REGISTER_PATH = "/api/agent/v1/register"
+SYNC_PATH = "/api/agent/v1/sync"
+
+DesiredState = Literal["running", "stopped", "removed"]
+Phase = Literal[
+    "pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed"
+]
+FailureReason = Literal[
+    "image_missing",
+    "image_pull_failed",
+    "engine_down",
+    "engine_error",
+    "port_taken",
+    "disk_full",
+    "disk_limit",
+    "out_of_memory",
+    "gpu_unavailable",
+    "no_shell",
+    "no_ssh_server",
+    "command_not_found",
+    "container_lost",
+    "exited",
+]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all messages: immutable, keyword-only."""
+
+
+class GpuFacts(Message):
+    """One GPU as NVML (or the simulated inventory) describes it."""
+
+    uuid: str
+    index: int
+    model: str
+    """Marketing name without the vendor, e.g. "RTX 3090"."""
+    vram_mb: int
+    compute_capability: str
+    """"8.6" style."""
+    pci_bus_id: str
+    pcie_gen: int
+    pcie_lanes: int
+    power_limit_w: int
+    max_temperature_c: int
+    memory_bandwidth_gbps: float
+    """Gigabytes per second, from memory clock and bus width."""
+    fp32_tflops: float
+    """Theoretical peak, from cores and boost clock."""
+    display_active: bool = False
+
+
+class Inventory(Message):
+    """What a machine is made of. Sizes are binary megabytes/gigabytes, speeds as named."""
+
+    hostname: str
+    simulated: bool
+    gpus: list[GpuFacts]
+    driver_version: str
+    cuda_version: str
+    """Highest CUDA version the driver supports, "12.8" style."""
+    cpu_name: str
+    cpu_arch: str
+    cpu_cores: int
+    """Logical cores."""
+    cpu_ghz: float
+    has_avx: bool
+    ram_mb: int
+    disk_name: str
+    disk_total_gb: int
+    """Space the agent may give to containers, including what they use now."""
+    disk_bandwidth_mbps: float
+    """Megabytes per second."""
+    inet_up_mbps: float
+    """Megabits per second."""
+    inet_down_mbps: float
+    os_name: str
+    os_version: str
+    kernel_version: str
+    motherboard: str
+    engine_version: str
+    port_first: int
+    """First of the host ports the agent may publish, inclusive."""
+    port_last: int
+    public_address: str | None = None
+    """Address clients reach the ports at; None lets the server take the address the agent dials from."""
+    geolocation: str | None = None
+    """"City, CC" where the host states it."""
+
+
+class RegisterRequest(Message):
+    """Sent once with an install token; the reply carries the machine's own credential."""
+
+    protocol: int
+    agent_version: str
+    token: str
+    boot_id: str
+    """Chosen by the agent once per machine and kept: a retried registration returns the same machine."""
+    inventory: Inventory
+
+
+class RegisterReply(Message):
+    machine_id: int
+    credential: str
+    sync_url: str
+    """Absolute URL the agent posts its syncs to from now on."""
+
+
+class PortMapping(Message):
+    container_port: int
+    host_port: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class ContainerSpec(Message):
+    """What to create. Fixed for the life of a task's container."""
+
+    image: str
+    mode: Literal["ssh", "args"]
+    """ssh: our start script runs sshd and /root/onstart.sh; args: the image's entrypoint with ``args``."""
+    args: list[str]
+    entrypoint: str | None
+    env: dict[str, str]
+    onstart: str
+    """Text of /root/onstart.sh; empty for none."""
+    hostname: str
+    cpu_cores: float
+    ram_mb: int
+    shm_mb: int
+    disk_gb: int
+    pids_limit: int
+    ports: list[PortMapping]
+
+
+class DesiredTask(Message):
+    """What should be true of one task. The agent compares with what is and acts on the difference."""
+
+    task_id: int
+    label: str
+    """Human name and container hostname, "C.<instance id>" for a client's instance."""
+    state: DesiredState
+    run_generation: int
+    """Counts the runs asked for. A running container of an older generation is restarted; a container that ended by
+    itself in this generation is left ended and reported."""
+    gpu_uuids: list[str]
+    spec: ContainerSpec
+    authorized_keys: list[str]
+    """May change while the task runs; the agent rewrites the file in the container."""
+    stop_grace_seconds: int = 10
+
+
+class ObservedTask(Message):
+    """What is true of one task on the machine."""
+
+    task_id: int
+    phase: Phase
+    run_generation: int
+    """The run this describes."""
+    age_seconds: float
+    """How long ago this phase began, by the agent's monotonic clock or the engine's own record."""
+    exit_code: int | None = None
+    reason: FailureReason | None = None
+    message: str = ""
+    """Plain words for the client, with phases failed and exited."""
+    progress: float | None = None
+    """Share of the image pulled, 0..1."""
+    disk_used_mb: int | None = None
+    net_rx_bytes: int | None = None
+    net_tx_bytes: int | None = None
+
+
+class SyncRequest(Message):
+    """Observed state up. Always complete: each request supersedes all with a lower ``seq`` of the same session."""
+
+    protocol: int
+    agent_version: str
+    boot_id: str
+    session_id: str
+    """New at each start of the agent process; a new session supersedes all others."""
+    session_started_age_seconds: float
+    seq: int
+    known_generation: int
+    """Generation of the desired state last applied; -1 for none."""
+    hold_seconds: float
+    """How long the server may hold the request while there is nothing new; 0 answers at once."""
+    tasks: list[ObservedTask]
+    inventory: Inventory | None = None
+    """Sent at session start and when it changed."""
+    engine_error: str | None = None
+    """Why the container engine can't be used now, in plain words; None when it can."""
+
+
+class SyncReply(Message):
+    """Desired state down. Always complete: tasks absent here are left untouched."""
+
+    generation: int
+    tasks: list[DesiredTask]
+    sync_url: str
+
+
+class ErrorReply(Message):
+    """Every refusal: ``error`` is a stable code, ``msg`` a sentence."""
+
+    error: str
+    msg: str
+
+
+def encode(message: Message) -> bytes:
+    """JSON bytes of a message."""
+    return msgspec.json.encode(message)
+
+
+M = TypeVar("M", bound=Message)
+
+
+def decode(kind: type[M], data: bytes) -> M:
+    """Parse and validate; raises ``msgspec.ValidationError`` (with the path of the offending field) or ``msgspec.DecodeError``."""
+    return msgspec.json.decode(data, type=kind)

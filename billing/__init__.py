@@ -1,0 +1,1 @@
+"""Money: ledger, meters and credit. Knows accounts and references, never machines or containers."""

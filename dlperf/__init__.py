@@ -1,0 +1,1 @@
+"""DLPerf: what a GPU is worth for deep learning."""

@@ -1,0 +1,1 @@
+"""Hosts: machines, GPUs, listings, tasks and the agents that run them."""

@@ -1,0 +1,1 @@
+"""Pages: forms and views that translate between the browser and the services."""

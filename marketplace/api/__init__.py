@@ -1,0 +1,1 @@
+"""The public and the agent-facing HTTP API: views that translate, nothing more."""

@@ -1,0 +1,3 @@
+from marketplace.models.user import User
+
+__all__ = ["User"]
