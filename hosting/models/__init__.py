@@ -1,0 +1,17 @@
+from hosting.models.gpu import Gpu, GpuClaim
+from hosting.models.install_token import InstallToken
+from hosting.models.listing import Listing
+from hosting.models.machine import Machine, MachineEvent
+from hosting.models.task import PortLease, Task, TaskEvent
+
+__all__ = [
+    "Gpu",
+    "GpuClaim",
+    "InstallToken",
+    "Listing",
+    "Machine",
+    "MachineEvent",
+    "PortLease",
+    "Task",
+    "TaskEvent",
+]

@@ -1,3 +1,6 @@
+from marketplace.models.instance import Instance, InstanceEvent
+from marketplace.models.keys import ApiKey, SshKey
+from marketplace.models.offer import Offer
 from marketplace.models.user import User
 
-__all__ = ["User"]
+__all__ = ["ApiKey", "Instance", "InstanceEvent", "Offer", "SshKey", "User"]

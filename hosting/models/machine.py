@@ -1,0 +1,89 @@
+"""Machines and what happened to them."""
+
+from django.conf import settings
+from django.db import models
+
+
+class Machine(models.Model):
+    """One physical computer of a host, running our agent. The hardware facts are what the agent last reported."""
+
+    host = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="machines")
+    simulated = models.BooleanField(default=False)
+    boot_id = models.CharField(max_length=64, unique=True, help_text="Chosen by the agent once and kept.")
+    credential_hash = models.CharField(max_length=64, unique=True)
+    agent_version = models.CharField(max_length=40, blank=True)
+    protocol = models.PositiveIntegerField(default=1)
+
+    online = models.BooleanField(default=False, db_index=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True, help_text="Contact at the last change; Redis knows the latest.")
+    session_id = models.CharField(max_length=64, blank=True)
+    session_started_at = models.DateTimeField(null=True, blank=True)
+    session_seq = models.BigIntegerField(default=-1)
+    desired_generation = models.BigIntegerField(default=0)
+    engine_error = models.TextField(blank=True)
+
+    hostname = models.CharField(max_length=255)
+    gpu_name = models.CharField(max_length=80)
+    gpu_count = models.PositiveIntegerField()
+    driver_version = models.CharField(max_length=40)
+    cuda_version = models.CharField(max_length=20)
+    cpu_name = models.CharField(max_length=120)
+    cpu_arch = models.CharField(max_length=20)
+    cpu_cores = models.PositiveIntegerField()
+    cpu_ghz = models.FloatField()
+    has_avx = models.BooleanField()
+    ram_mb = models.PositiveIntegerField()
+    disk_name = models.CharField(max_length=120)
+    disk_total_gb = models.PositiveIntegerField()
+    disk_bandwidth_mbps = models.FloatField()
+    inet_up_mbps = models.FloatField()
+    inet_down_mbps = models.FloatField()
+    os_name = models.CharField(max_length=80)
+    os_version = models.CharField(max_length=80)
+    kernel_version = models.CharField(max_length=120)
+    motherboard = models.CharField(max_length=120)
+    engine_version = models.CharField(max_length=80)
+    port_first = models.PositiveIntegerField()
+    port_last = models.PositiveIntegerField()
+    port_last_leased = models.PositiveIntegerField(default=0)
+    public_address = models.CharField(max_length=255)
+    geolocation = models.CharField(max_length=120, blank=True)
+
+    reliability = models.FloatField(default=0.9)
+    verification = models.CharField(
+        max_length=12,
+        choices=[(v, v) for v in ("unverified", "verified", "deverified")],
+        default="unverified",
+    )
+    is_datacenter = models.BooleanField(default=False)
+    registered_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(verification__in=["unverified", "verified", "deverified"]),
+                name="machine_verification_known",
+            ),
+            models.CheckConstraint(condition=models.Q(port_first__lte=models.F("port_last")), name="machine_port_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+
+class MachineEvent(models.Model):
+    """What happened to a machine, who did it and why. Never edited."""
+
+    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="events")
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=40)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    message = models.TextField(blank=True)
+    details = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["machine", "-at"])]
+
+    def __str__(self) -> str:
+        return f"machine {self.machine_id} {self.kind}"

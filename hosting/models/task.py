@@ -1,0 +1,101 @@
+"""Tasks: what an agent runs on a machine, whatever asked for it."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from hosting.models.machine import Machine
+
+PHASES = ("unknown", "pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed")
+
+
+class Task(models.Model):
+    """Desired and observed state of one container. The agent brings the second to the first."""
+
+    class Kind(models.TextChoices):
+        INSTANCE = "instance"
+        IDLE_JOB = "idle_job"
+        BENCHMARK = "benchmark"
+        CHALLENGE = "challenge"
+
+    class Desired(models.TextChoices):
+        RUNNING = "running"
+        STOPPED = "stopped"
+        REMOVED = "removed"
+
+    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="tasks")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    label = models.CharField(max_length=80)
+    spec = models.JSONField(help_text="agent.protocol.ContainerSpec")
+    authorized_keys = ArrayField(models.TextField(), default=list, blank=True)
+    stop_grace_seconds = models.PositiveIntegerField(default=10)
+
+    desired_state = models.CharField(max_length=8, choices=Desired.choices, default=Desired.STOPPED)
+    run_generation = models.PositiveIntegerField(default=0)
+
+    observed_phase = models.CharField(max_length=10, choices=[(p, p) for p in PHASES], default="unknown")
+    observed_run_generation = models.PositiveIntegerField(default=0)
+    observed_since = models.DateTimeField()
+    exit_code = models.IntegerField(null=True, blank=True)
+    reason = models.CharField(max_length=40, blank=True)
+    message = models.TextField(blank=True)
+    progress = models.FloatField(null=True, blank=True)
+    disk_used_mb = models.PositiveIntegerField(null=True, blank=True)
+    net_rx_bytes = models.PositiveBigIntegerField(default=0)
+    net_tx_bytes = models.PositiveBigIntegerField(default=0)
+
+    created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, blank=True, help_text="When the agent said that nothing is left.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["machine"], condition=models.Q(removed_at__isnull=True), name="task_live_by_machine")
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(desired_state__in=["running", "stopped", "removed"]), name="task_desired_known"
+            ),
+            models.CheckConstraint(condition=models.Q(observed_phase__in=PHASES), name="task_phase_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"task {self.pk} {self.label}"
+
+
+class TaskEvent(models.Model):
+    """A change of a task's observed phase, as the agent told it."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="events")
+    at = models.DateTimeField()
+    phase = models.CharField(max_length=10)
+    run_generation = models.PositiveIntegerField()
+    reason = models.CharField(max_length=40, blank=True)
+    message = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["task", "-at"])]
+
+    def __str__(self) -> str:
+        return f"task {self.task_id} {self.phase}"
+
+
+class PortLease(models.Model):
+    """A host port given to a task for as long as the task exists, so that its address never changes."""
+
+    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="port_leases")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="port_leases")
+    host_port = models.PositiveIntegerField()
+    container_port = models.PositiveIntegerField()
+    protocol = models.CharField(max_length=3, choices=[("tcp", "tcp"), ("udp", "udp")])
+    released_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["machine", "host_port", "protocol"],
+                condition=models.Q(released_at__isnull=True),
+                name="one_lease_per_host_port",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host_port}->{self.container_port}/{self.protocol}"
