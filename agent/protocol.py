@@ -167,7 +167,9 @@ class ObservedTask(Message):
     task_id: int
     phase: Phase
     run_generation: int
-    """The run this describes."""
+    """The run this describes: the ``DesiredTask.run_generation`` that the agent's worker for this task last acted on.
+    A task told to stop (or to be removed) before its newest run ever began is reported ``stopped`` with that newest
+    generation, container or not: the promise that this run will not begin any more, on which the server frees GPUs."""
     age_seconds: float
     """How long ago this phase began, by the agent's monotonic clock or the engine's own record."""
     exit_code: int | None = None
