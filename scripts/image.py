@@ -1,0 +1,113 @@
+"""The demo's container image, made from Debian packages: no image registry is asked.
+
+    python -m scripts.image            make sure that the engine has it; prints its name
+    python -m scripts.image tarball    only make the file system (needs no engine)
+
+The file system is kept under var/cache, so that a pruned engine or a new demo need not fetch the packages again.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from scripts.services.launching import ServiceError
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = 1
+"""Count up when the recipe below changes: the tag tells old images from new ones."""
+IMAGE = f"spotyard/demo:{RECIPE}"
+
+_SUITE = "bookworm"
+_PACKAGES = [
+    "openssh-server",
+    "bash",
+    "ca-certificates",
+    "curl",
+    "iproute2",
+    "less",
+    "nano",
+    "procps",
+    "python3",
+    "rsync",
+    "tmux",
+]
+_NOT_WANTED = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*"]
+# Each container must make host keys of its own, and installing a package in it must not try to start services.
+_CUSTOMISE = """
+rm -f "$1"/etc/ssh/ssh_host_*
+mkdir -p "$1"/run/sshd
+printf '#!/bin/sh\\nexit 101\\n' > "$1"/usr/sbin/policy-rc.d
+chmod 755 "$1"/usr/sbin/policy-rc.d
+rm -f "$1"/etc/hostname "$1"/etc/resolv.conf
+rm -rf "$1"/var/log/*.log "$1"/var/log/apt/*
+"""
+
+
+def ensure_image(cache: Path) -> str:
+    """Make sure that the engine has the image; its name. Raises ServiceError."""
+    found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
+    if found.returncode != 0:
+        tarball = ensure_tarball(cache)
+        changes = ['CMD ["/bin/bash"]', "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        options = [part for change in changes for part in ("--change", change)]
+        _run(["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the Docker engine")
+    return IMAGE
+
+
+def ensure_tarball(cache: Path) -> Path:
+    """Make sure that the image's file system lies in ``cache``; its path. Raises ServiceError."""
+    tarball = cache / f"demo-image-{RECIPE}.tar"
+    if tarball.exists():
+        return tarball
+    cache.mkdir(parents=True, exist_ok=True)
+    if shutil.which("mmdebstrap") is None:
+        raise ServiceError("mmdebstrap is missing. On Debian or Ubuntu: scripts/bootstrap.sh --engine")
+    staging = cache / f"demo-image-{RECIPE}.{os.getpid()}.tar"
+    try:
+        with tempfile.TemporaryDirectory(prefix="spotyard-image-") as work:
+            os.chmod(work, 0o755)  # noqa: PTH101 - the packages' own scripts run as other users in there
+            _run(_bootstrap_command(staging), "building the demo image from Debian packages", TMPDIR=work)
+        staging.rename(tarball)
+    finally:
+        staging.unlink(missing_ok=True)
+    return tarball
+
+
+def _bootstrap_command(target: Path) -> list[str]:
+    mirror = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org")
+    signed = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+    options = ['--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io"]
+    options += [f"--dpkgopt=path-exclude={pattern}" for pattern in _NOT_WANTED]
+    options += [f"--include={','.join(_PACKAGES)}", f"--customize-hook={_CUSTOMISE}"]
+    sources = [
+        f"deb {signed} {mirror}/debian {_SUITE} main",
+        f"deb {signed} {mirror}/debian {_SUITE}-updates main",
+        f"deb {signed} {mirror}/debian-security {_SUITE}-security main",
+    ]
+    return ["mmdebstrap", "--quiet", "--variant=minbase", *options, _SUITE, str(target), *sources]
+
+
+def _run(command: list[str], doing: str, **environment: str) -> None:
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=os.environ | environment
+    )
+    if result.returncode != 0:
+        raise ServiceError(f"{doing} failed (code {result.returncode}):\n{(result.stdout + result.stderr)[-3000:]}")
+
+
+def main() -> int:
+    """The command line."""
+    cache = ROOT / "var" / "cache"
+    try:
+        print(ensure_tarball(cache) if sys.argv[1:] == ["tarball"] else ensure_image(cache))
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
