@@ -87,7 +87,7 @@ def _bootstrap_command(target: Path) -> list[str]:
         f"deb {signed} {mirror}/debian {_SUITE}-updates main",
         f"deb {signed} {mirror}/debian-security {_SUITE}-security main",
     ]
-    return ["mmdebstrap", "--quiet", "--variant=minbase", *options, _SUITE, str(target), *sources]
+    return ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/run", *options, _SUITE, str(target), *sources]
 
 
 def _run(command: list[str], doing: str, **environment: str) -> None:
