@@ -4,9 +4,9 @@
     python -m scripts.engine stop       end it, if it was started here and nothing else of ours uses it
     python -m scripts.engine status
 
-There is one engine on a machine, shared by every checkout, the demo and the tests. So what we know of it lies in
-/run: who started it, and which of our runs hold it. The last holder that leaves stops an engine of ours; an engine
-that somebody else runs is never touched, and a second one is never started beside it.
+There is one engine on a machine, shared by every checkout, the demo and the tests. So what we know of it
+lies in /run: who started it, and which of our runs hold it. The last holder that leaves stops an engine of
+ours; an engine that somebody else runs is never touched, and a second one is never started beside it.
 """
 
 import argparse
@@ -32,8 +32,9 @@ KEEP = "keep"
 def ensure(holder: str, *, holder_pid: int | None) -> str:
     """Have an engine that answers and note that ``holder`` uses it.
 
-    ``holder_pid`` is the process whose life the hold is tied to; None keeps it until released by name. Returns a
-    sentence on where the engine comes from. Raises ServiceError when there is none and none may be started.
+    ``holder_pid`` is the process whose life the hold is tied to; None keeps it until released by name.
+    Returns a sentence on where the engine comes from. Raises ServiceError when there is none and none may be
+    started.
     """
     if os.geteuid() != 0:
         if answers():
@@ -68,18 +69,26 @@ def answers() -> bool:
 
 
 _NOT_ROOT = (
-    "No Docker engine answers and only root may start one. Either start Docker (and add yourself to the group "
-    "'docker'), set DOCKER_HOST to an engine, or run this command as root on Debian or Ubuntu."
+    "No Docker engine answers and only root may start one. Either start Docker (and add yourself to the "
+    "group 'docker'), set DOCKER_HOST to an engine, or run this command as root on Debian or Ubuntu."
 )
 
 
 def _ensure_locked() -> str:
     if answers():
-        return "using the Docker engine that runs here" if _ours() is None else "using the Docker engine started before"
+        return (
+            "using the Docker engine that runs here"
+            if _ours() is None
+            else "using the Docker engine started before"
+        )
     if os.environ.get("DOCKER_HOST"):
-        raise ServiceError(f"DOCKER_HOST={os.environ['DOCKER_HOST']} is set, but no Docker engine answers there")
+        raise ServiceError(
+            f"DOCKER_HOST={os.environ['DOCKER_HOST']} is set, but no Docker engine answers there"
+        )
     if shutil.which("dockerd") is None:
-        raise ServiceError("No Docker engine is installed. On Debian or Ubuntu: scripts/bootstrap.sh --engine")
+        raise ServiceError(
+            "No Docker engine is installed. On Debian or Ubuntu: scripts/bootstrap.sh --engine"
+        )
     if Path("/run/systemd/system").exists() and _systemd_starts_it():
         return "started Docker's systemd service (it stays)"
     if _engine_pid() is not None:
@@ -198,7 +207,11 @@ def main() -> int:
         return 1
     if arguments.action == "status":
         print("answers" if answers() else "no engine answers")
-        print("started here" if _ours() else "not started here", "· holders:", ", ".join(_live_holders()) or "none")
+        print(
+            "started here" if _ours() else "not started here",
+            "· holders:",
+            ", ".join(_live_holders()) or "none",
+        )
     return 0
 
 

@@ -3,7 +3,8 @@
     python -m scripts.image            make sure that the engine has it; prints its name
     python -m scripts.image tarball    only make the file system (needs no engine)
 
-The file system is kept under var/cache, so that a pruned engine or a new demo need not fetch the packages again.
+The file system is kept under var/cache, so that a pruned engine or a new demo need not fetch the packages
+again.
 """
 
 import os
@@ -35,7 +36,8 @@ _PACKAGES = [
     "tmux",
 ]
 _NOT_WANTED = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*"]
-# Each container must make host keys of its own, and installing a package in it must not try to start services.
+# Each container must make host keys of its own, and installing a package in it must not try to start
+# services.
 _CUSTOMISE = """
 rm -f "$1"/etc/ssh/ssh_host_*
 mkdir -p "$1"/run/sshd
@@ -51,9 +53,14 @@ def ensure_image(cache: Path) -> str:
     found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
     if found.returncode != 0:
         tarball = ensure_tarball(cache)
-        changes = ['CMD ["/bin/bash"]', "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        changes = [
+            'CMD ["/bin/bash"]',
+            "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
         options = [part for change in changes for part in ("--change", change)]
-        _run(["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the Docker engine")
+        _run(
+            ["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the Docker engine"
+        )
     return IMAGE
 
 
@@ -68,7 +75,8 @@ def ensure_tarball(cache: Path) -> Path:
     staging = cache / f"demo-image-{RECIPE}.{os.getpid()}.tar"
     try:
         with tempfile.TemporaryDirectory(prefix="spotyard-image-") as work:
-            os.chmod(work, 0o755)  # noqa: PTH101 - the packages' own scripts run as other users in there
+            # The packages' own scripts run as other users in there.
+            Path(work).chmod(0o711)
             _run(_bootstrap_command(staging), "building the demo image from Debian packages", TMPDIR=work)
         staging.rename(tarball)
     finally:
@@ -87,15 +95,31 @@ def _bootstrap_command(target: Path) -> list[str]:
         f"deb {signed} {mirror}/debian {_SUITE}-updates main",
         f"deb {signed} {mirror}/debian-security {_SUITE}-security main",
     ]
-    return ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/run", *options, _SUITE, str(target), *sources]
+    return [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        "--skip=cleanup/run",
+        *options,
+        _SUITE,
+        str(target),
+        *sources,
+    ]
 
 
 def _run(command: list[str], doing: str, **environment: str) -> None:
     result = subprocess.run(
-        command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=os.environ | environment
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
     )
     if result.returncode != 0:
-        raise ServiceError(f"{doing} failed (code {result.returncode}):\n{(result.stdout + result.stderr)[-3000:]}")
+        raise ServiceError(
+            f"{doing} failed (code {result.returncode}):\n{(result.stdout + result.stderr)[-3000:]}"
+        )
 
 
 def main() -> int:

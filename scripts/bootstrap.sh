@@ -1,0 +1,163 @@
+#!/bin/sh
+# Install what the project needs, and only what is missing.
+#
+#   scripts/bootstrap.sh                 .venv with everything in requirements-dev.txt
+#   scripts/bootstrap.sh --engine        also a Docker engine and what builds the demo image
+#   scripts/bootstrap.sh --tests         also what the tests drive: Chromium, sshd, the vastai client
+#   scripts/bootstrap.sh --lint          also shellcheck
+#
+# System packages come from apt on Debian and Ubuntu and need root; without root, this prints what to install.
+# Python packages go into .venv only. A run with nothing to do takes well under a second.
+set -eu
+cd "$(dirname "$0")/.."
+
+UV_VERSION=0.13.9
+VASTAI_VERSION=1.9.1
+LOG=var/log/bootstrap.log
+
+main() {
+    packages="ca-certificates"
+    tests=no
+    for argument in "$@"; do
+        case "$argument" in
+            --engine) packages="$packages $(engine_packages)" ;;
+            --tests) tests=yes; packages="$packages $(test_packages)" ;;
+            --lint) packages="$packages $(unless shellcheck shellcheck)" ;;
+            *) fail "unknown argument $argument (known: --engine --tests --lint)" ;;
+        esac
+    done
+    mkdir -p var/log
+    python=$(find_python)
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || [ -x .venv/bin/python ] || packages="$packages $(venv_package "$python")"
+    missing=$(missing_of "$packages")
+    # Downloads and unpacking of both kinds overlap, except that .venv may need its apt package first.
+    case " $missing " in
+        *-venv*) install_system "$missing"; install_python "$python" "$tests" ;;
+        *) install_system "$missing" & system_job=$!
+           install_python "$python" "$tests"
+           wait "$system_job" ;;
+    esac
+}
+
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# The package $2, unless the program $1 is there already (from wherever).
+unless() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || echo "$2"
+}
+
+engine_packages() {
+    # An engine that answers may come from anywhere, Docker's own packages included: leave it alone.
+    docker info >/dev/null 2>&1 || unless dockerd docker.io
+    unless iptables iptables
+    unless nft nftables
+    unless mmdebstrap mmdebstrap
+    unless ssh openssh-client
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+}
+
+test_packages() {
+    unless chromium chromium
+    unless ssh openssh-client
+    unless sshd openssh-server
+    unless rsync rsync
+}
+
+venv_package() {
+    # Debian splits ensurepip off into pythonX.Y-venv.
+    "$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+}
+
+find_python() {
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.11 or later is needed. On Debian 12 or Ubuntu 24.04: apt-get install python3 python3-venv"
+}
+
+missing_of() {
+    for package in $1; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
+    done
+}
+
+install_system() {
+    [ -n "$1" ] || return 0
+    command -v apt-get >/dev/null 2>&1 || fail "Please install with your system's package manager: $1"
+    [ "$(id -u)" = 0 ] || fail "Please install, as root: apt-get install --no-install-recommends $1"
+    echo "Installing system packages: $1"
+    # Word splitting is wanted: one argument a package.
+    # shellcheck disable=SC2086
+    apt_install $1 >"$LOG.apt" 2>&1 || { tail -n 30 "$LOG.apt" >&2; fail "apt-get failed; see $LOG.apt"; }
+}
+
+apt_install() {
+    export DEBIAN_FRONTEND=noninteractive
+    # The engine is started by scripts/engine.py when it is needed; the ssh server only by the tests, never for real.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        trap 'rm -f "$policy"' EXIT
+    fi
+    run_apt "$@"
+    case " $* " in
+        *" openssh-server "*) [ ! -d /run/systemd/system ] || systemctl disable ssh.service ssh.socket ;;
+    esac
+}
+
+run_apt() {
+    set -- install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-unsafe-io "$@"
+    # Without an update the lists may name versions that the mirror no longer has.
+    apt-get "$@" || { apt-get update -q && apt-get "$@"; }
+}
+
+install_python() {
+    [ -x .venv/bin/python ] || "$1" -m venv .venv || fail "python -m venv failed: install python3-venv"
+    install_once .venv "$(cat requirements.txt requirements-dev.txt agent/requirements.txt)" -r requirements-dev.txt
+    write_path
+    [ "$2" = no ] || install_vastai "$1"
+}
+
+install_vastai() {
+    # The public client pins libraries that collide with ours, so it lives apart. uv is taken from .venv.
+    [ -x var/venvs/vastai/bin/python ] || "$1" -m venv var/venvs/vastai
+    install_once var/venvs/vastai "vastai==$VASTAI_VERSION" "vastai==$VASTAI_VERSION"
+}
+
+# install_once VENV WHAT PIP-ARGUMENTS...: pip install unless this very WHAT was installed there before.
+install_once() {
+    venv=$1
+    stamp=$(printf '%s\n%s' "$2" "$("$venv/bin/python" -V)" | sha256sum)
+    shift 2
+    [ "$(cat "$venv/.installed" 2>/dev/null)" != "$stamp" ] || return 0
+    echo "Installing Python packages into $venv"
+    pip_install "$venv" "$@" >"$LOG.pip" 2>&1 || { tail -n 30 "$LOG.pip" >&2; fail "pip failed; see $LOG.pip"; }
+    printf '%s\n' "$stamp" >"$venv/.installed"
+}
+
+pip_install() {
+    target=$1
+    shift
+    # uv needs 5 seconds where pip needs 40. pip remains for machines whose index only pip's own settings know.
+    if { [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q "uv==$UV_VERSION"; } &&
+        .venv/bin/uv pip install --python "$target/bin/python" "$@"; then
+        return
+    fi
+    "$target/bin/python" -m pip install "$@"
+}
+
+# Let `python -m scripts.…` and pytest find the checkout from any folder.
+write_path() {
+    file=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/spotyard.pth
+    [ "$(cat "$file" 2>/dev/null)" = "$PWD" ] || printf '%s\n' "$PWD" >"$file"
+}
+
+main "$@"
