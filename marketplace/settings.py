@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import environ
-from csp.constants import NONE, NONCE, SELF
+from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+
+from billing.schedule import BEAT_SCHEDULE as BILLING_SCHEDULE
+from hosting.schedule import BEAT_SCHEDULE as HOSTING_SCHEDULE
+from marketplace.schedule import BEAT_SCHEDULE as MARKETPLACE_SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -39,9 +43,7 @@ if not SECRET_KEY:
 SITE_URL = _read(
     "SITE_URL", env.str, "http://127.0.0.1:8000", check=_is_http_url, wants="an http:// or https:// URL"
 ).rstrip("/")
-AGENT_URL = _read(
-    "AGENT_URL", env.str, SITE_URL, check=_is_http_url, wants="an http:// or https:// URL"
-).rstrip("/")
+AGENT_URL = _read("AGENT_URL", env.str, SITE_URL, check=_is_http_url, wants="an http:// or https:// URL").rstrip("/")
 """Where agents send their syncs: the process that can hold many requests open."""
 SYNC_HOLD_MAX_SECONDS = _read(
     "SYNC_HOLD_MAX_SECONDS", env.float, 0.0, check=lambda v: 0 <= v <= 60, wants="between 0 and 60"
@@ -50,6 +52,9 @@ SYNC_HOLD_MAX_SECONDS = _read(
 MACHINE_OFFLINE_AFTER_SECONDS = _read(
     "MACHINE_OFFLINE_AFTER_SECONDS", env.float, 60.0, check=lambda v: v >= 5, wants="5 or more"
 )
+
+TRUSTED_PROXY_COUNT = _read("TRUSTED_PROXY_COUNT", env.int, 0, check=lambda v: 0 <= v <= 5, wants="between 0 and 5")
+"""Reverse proxies in front of us whose X-Forwarded-For is believed."""
 
 ALLOWED_HOSTS = _read("ALLOWED_HOSTS", env.list, ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = _read("CSRF_TRUSTED_ORIGINS", env.list, [SITE_URL])
@@ -80,6 +85,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "csp",
+    "django_structlog",
 ]
 
 MIDDLEWARE = [
@@ -95,6 +101,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "marketplace.web.middleware.PageMiddleware",
 ]
 
 ROOT_URLCONF = "marketplace.urls"
@@ -117,11 +124,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {
-    "default": _read(
-        "DATABASE_URL", env.db_url, "postgresql://spotyard:spotyard@127.0.0.1:5432/spotyard"
-    )
-}
+DATABASES = {"default": _read("DATABASE_URL", env.db_url, "postgresql://spotyard:spotyard@127.0.0.1:5432/spotyard")}
 if "postgresql" not in DATABASES["default"].get("ENGINE", ""):
     raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// URL: the ledger and the locks need PostgreSQL")
 DATABASES["default"]["CONN_MAX_AGE"] = _read("DATABASE_CONN_MAX_AGE_SECONDS", env.int, 60)
@@ -142,7 +145,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    **BILLING_SCHEDULE,
+    **HOSTING_SCHEDULE,
+    **MARKETPLACE_SCHEDULE,
+}
 
 AUTH_USER_MODEL = "marketplace.User"
 AUTHENTICATION_BACKENDS = [
@@ -223,7 +230,11 @@ STORAGES = {
 }
 
 LOG_LEVEL = _read(
-    "LOG_LEVEL", env.str, "INFO", check=lambda v: v in {"DEBUG", "INFO", "WARNING", "ERROR"}, wants="a log level"
+    "LOG_LEVEL",
+    env.str,
+    "INFO",
+    check=lambda v: v in {"DEBUG", "INFO", "WARNING", "ERROR"},
+    wants="a log level",
 )
 LOGGING = {
     "version": 1,

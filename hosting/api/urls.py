@@ -1,3 +1,10 @@
-from django.urls import URLPattern
+"""What agents call."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from hosting.api import agent
+
+urlpatterns = [
+    path("register", agent.register, name="agent_register"),
+    path("sync", agent.sync, name="agent_sync"),
+]

@@ -6,121 +6,207 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('hosting', '0001_initial'),
+        ("hosting", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='installtoken',
-            name='host',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='install_tokens', to=settings.AUTH_USER_MODEL),
+            model_name="installtoken",
+            name="host",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="install_tokens",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='machine',
-            name='host',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='machines', to=settings.AUTH_USER_MODEL),
+            model_name="machine",
+            name="host",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="machines",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='listing',
-            name='machine',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='listing', to='hosting.machine'),
+            model_name="listing",
+            name="machine",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.PROTECT, related_name="listing", to="hosting.machine"
+            ),
         ),
         migrations.AddField(
-            model_name='installtoken',
-            name='machine',
-            field=models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='install_token', to='hosting.machine'),
+            model_name="installtoken",
+            name="machine",
+            field=models.OneToOneField(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="install_token",
+                to="hosting.machine",
+            ),
         ),
         migrations.AddField(
-            model_name='gpu',
-            name='machine',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='gpus', to='hosting.machine'),
+            model_name="gpu",
+            name="machine",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="gpus", to="hosting.machine"
+            ),
         ),
         migrations.AddField(
-            model_name='machineevent',
-            name='actor',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="machineevent",
+            name="actor",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='machineevent',
-            name='machine',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='hosting.machine'),
+            model_name="machineevent",
+            name="machine",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="events", to="hosting.machine"
+            ),
         ),
         migrations.AddField(
-            model_name='portlease',
-            name='machine',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='port_leases', to='hosting.machine'),
+            model_name="portlease",
+            name="machine",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="port_leases", to="hosting.machine"
+            ),
         ),
         migrations.AddField(
-            model_name='task',
-            name='machine',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tasks', to='hosting.machine'),
+            model_name="task",
+            name="machine",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="tasks", to="hosting.machine"
+            ),
         ),
         migrations.AddField(
-            model_name='portlease',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='port_leases', to='hosting.task'),
+            model_name="portlease",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="port_leases", to="hosting.task"
+            ),
         ),
         migrations.AddField(
-            model_name='gpuclaim',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='gpu_claims', to='hosting.task'),
+            model_name="gpuclaim",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="gpu_claims", to="hosting.task"
+            ),
         ),
         migrations.AddField(
-            model_name='taskevent',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='hosting.task'),
+            model_name="taskevent",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="events", to="hosting.task"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='machine',
-            constraint=models.CheckConstraint(condition=models.Q(('verification__in', ['unverified', 'verified', 'deverified'])), name='machine_verification_known'),
+            model_name="machine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("verification__in", ["unverified", "verified", "deverified"])),
+                name="machine_verification_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='machine',
-            constraint=models.CheckConstraint(condition=models.Q(('port_first__lte', models.F('port_last'))), name='machine_port_range'),
+            model_name="machine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("port_first__lte", models.F("port_last"))), name="machine_port_range"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='listing',
-            constraint=models.CheckConstraint(condition=models.Q(('gpu_micros_per_hour__gt', 0), ('inet_down_micros_per_gb__gte', 0), ('inet_up_micros_per_gb__gte', 0), ('min_bid_micros_per_gpu_hour__gte', 0), ('min_gpus__gte', 1), ('storage_micros_per_gb_month__gte', 0)), name='listing_prices_sane'),
+            model_name="listing",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("gpu_micros_per_hour__gt", 0),
+                    ("inet_down_micros_per_gb__gte", 0),
+                    ("inet_up_micros_per_gb__gte", 0),
+                    ("min_bid_micros_per_gpu_hour__gte", 0),
+                    ("min_gpus__gte", 1),
+                    ("storage_micros_per_gb_month__gte", 0),
+                ),
+                name="listing_prices_sane",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gpu',
-            constraint=models.UniqueConstraint(condition=models.Q(('present', True)), fields=('uuid',), name='gpu_uuid_in_one_machine'),
+            model_name="gpu",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("present", True)), fields=("uuid",), name="gpu_uuid_in_one_machine"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gpu',
-            constraint=models.UniqueConstraint(fields=('machine', 'uuid'), name='gpu_once_per_machine'),
+            model_name="gpu",
+            constraint=models.UniqueConstraint(fields=("machine", "uuid"), name="gpu_once_per_machine"),
         ),
         migrations.AddIndex(
-            model_name='machineevent',
-            index=models.Index(fields=['machine', '-at'], name='hosting_mac_machine_6dc471_idx'),
+            model_name="machineevent",
+            index=models.Index(fields=["machine", "-at"], name="hosting_mac_machine_6dc471_idx"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('removed_at__isnull', True)), fields=['machine'], name='task_live_by_machine'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("removed_at__isnull", True)),
+                fields=["machine"],
+                name="task_live_by_machine",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('desired_state__in', ['running', 'stopped', 'removed'])), name='task_desired_known'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("desired_state__in", ["running", "stopped", "removed"])),
+                name="task_desired_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('observed_phase__in', ('unknown', 'pulling', 'creating', 'starting', 'running', 'stopping', 'stopped', 'exited', 'removed', 'failed'))), name='task_phase_known'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "observed_phase__in",
+                        (
+                            "unknown",
+                            "pulling",
+                            "creating",
+                            "starting",
+                            "running",
+                            "stopping",
+                            "stopped",
+                            "exited",
+                            "removed",
+                            "failed",
+                        ),
+                    )
+                ),
+                name="task_phase_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portlease',
-            constraint=models.UniqueConstraint(condition=models.Q(('released_at__isnull', True)), fields=('machine', 'host_port', 'protocol'), name='one_lease_per_host_port'),
+            model_name="portlease",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("released_at__isnull", True)),
+                fields=("machine", "host_port", "protocol"),
+                name="one_lease_per_host_port",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gpuclaim',
-            constraint=models.UniqueConstraint(condition=models.Q(('released_at__isnull', True)), fields=('gpu',), name='one_live_claim_per_gpu'),
+            model_name="gpuclaim",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("released_at__isnull", True)),
+                fields=("gpu",),
+                name="one_live_claim_per_gpu",
+            ),
         ),
         migrations.AddIndex(
-            model_name='taskevent',
-            index=models.Index(fields=['task', '-at'], name='hosting_tas_task_id_619ed3_idx'),
+            model_name="taskevent",
+            index=models.Index(fields=["task", "-at"], name="hosting_tas_task_id_619ed3_idx"),
         ),
     ]

@@ -29,9 +29,7 @@ class Gpu(models.Model):
     class Meta:
         ordering = ["machine_id", "index"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["uuid"], condition=models.Q(present=True), name="gpu_uuid_in_one_machine"
-            ),
+            models.UniqueConstraint(fields=["uuid"], condition=models.Q(present=True), name="gpu_uuid_in_one_machine"),
             models.UniqueConstraint(fields=["machine", "uuid"], name="gpu_once_per_machine"),
         ]
 

@@ -16,7 +16,9 @@ class InstallToken(models.Model):
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
-    machine = models.OneToOneField(Machine, null=True, blank=True, on_delete=models.PROTECT, related_name="install_token")
+    machine = models.OneToOneField(
+        Machine, null=True, blank=True, on_delete=models.PROTECT, related_name="install_token"
+    )
 
     def __str__(self) -> str:
         return f"{self.prefix}…"

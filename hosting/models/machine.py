@@ -15,7 +15,9 @@ class Machine(models.Model):
     protocol = models.PositiveIntegerField(default=1)
 
     online = models.BooleanField(default=False, db_index=True)
-    last_seen_at = models.DateTimeField(null=True, blank=True, help_text="Contact at the last change; Redis knows the latest.")
+    last_seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="Contact at the last change; Redis knows the latest."
+    )
     session_id = models.CharField(max_length=64, blank=True)
     session_started_at = models.DateTimeField(null=True, blank=True)
     session_seq = models.BigIntegerField(default=-1)
@@ -59,13 +61,18 @@ class Machine(models.Model):
     registered_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True)
 
+    gpus_in_use: int
+    """Only on rows of ``selectors.machines_of``."""
+
     class Meta:
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(verification__in=["unverified", "verified", "deverified"]),
                 name="machine_verification_known",
             ),
-            models.CheckConstraint(condition=models.Q(port_first__lte=models.F("port_last")), name="machine_port_range"),
+            models.CheckConstraint(
+                condition=models.Q(port_first__lte=models.F("port_last")), name="machine_port_range"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -78,7 +85,9 @@ class MachineEvent(models.Model):
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="events")
     at = models.DateTimeField()
     kind = models.CharField(max_length=40)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     message = models.TextField(blank=True)
     details = models.JSONField(default=dict, blank=True)
 

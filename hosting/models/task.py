@@ -5,7 +5,18 @@ from django.db import models
 
 from hosting.models.machine import Machine
 
-PHASES = ("unknown", "pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed")
+PHASES = (
+    "unknown",
+    "pulling",
+    "creating",
+    "starting",
+    "running",
+    "stopping",
+    "stopped",
+    "exited",
+    "removed",
+    "failed",
+)
 
 
 class Task(models.Model):
@@ -52,7 +63,8 @@ class Task(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(desired_state__in=["running", "stopped", "removed"]), name="task_desired_known"
+                condition=models.Q(desired_state__in=["running", "stopped", "removed"]),
+                name="task_desired_known",
             ),
             models.CheckConstraint(condition=models.Q(observed_phase__in=PHASES), name="task_phase_known"),
         ]

@@ -19,7 +19,9 @@ class Instance(models.Model):
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="instances")
     offer = models.OneToOneField(Offer, on_delete=models.PROTECT, related_name="instance")
     task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="instance")
-    request_fingerprint = models.CharField(max_length=64, help_text="Hash of the rent request; tells a retry from a rival.")
+    request_fingerprint = models.CharField(
+        max_length=64, help_text="Hash of the rent request; tells a retry from a rival."
+    )
     rental_type = models.CharField(max_length=14, choices=RentalType.choices)
     num_gpus = models.PositiveIntegerField()
 
@@ -55,12 +57,8 @@ class Instance(models.Model):
             models.CheckConstraint(condition=models.Q(state__in=STATES), name="instance_state_known"),
         ]
         indexes = [
-            models.Index(
-                fields=["client"], condition=~models.Q(state="destroyed"), name="instance_live_by_client"
-            ),
-            models.Index(
-                fields=["machine"], condition=~models.Q(state="destroyed"), name="instance_live_by_machine"
-            ),
+            models.Index(fields=["client"], condition=~models.Q(state="destroyed"), name="instance_live_by_client"),
+            models.Index(fields=["machine"], condition=~models.Q(state="destroyed"), name="instance_live_by_machine"),
         ]
 
     def __str__(self) -> str:
@@ -75,7 +73,9 @@ class InstanceEvent(models.Model):
     kind = models.CharField(max_length=40)
     from_state = models.CharField(max_length=12, blank=True)
     to_state = models.CharField(max_length=12, blank=True)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     reason = models.CharField(max_length=40, blank=True)
     message = models.TextField(blank=True)
 

@@ -1,0 +1,11 @@
+"""What beat runs for billing."""
+
+from typing import Any
+
+from celery.schedules import crontab
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "billing-settle": {"task": "billing.tasks.settle_running_meters", "schedule": crontab(minute="0")},
+    "billing-checkpoint": {"task": "billing.tasks.checkpoint_ledger", "schedule": crontab(minute="10")},
+    "billing-check": {"task": "billing.tasks.check_ledger", "schedule": crontab(minute="20", hour="3")},
+}

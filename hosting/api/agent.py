@@ -1,0 +1,155 @@
+"""The two endpoints agents talk to. Agents only dial out; what they should do comes back in the reply of a sync."""
+
+import asyncio
+import functools
+import json
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from agent.protocol import (
+    PROTOCOL_VERSION,
+    ErrorReply,
+    Message,
+    RegisterReply,
+    RegisterRequest,
+    SyncReply,
+    SyncRequest,
+    decode,
+    encode,
+)
+from hosting.errors import HostingError
+from hosting.gateways.wakeup import Listener
+from hosting.selectors import desired_state, machine_by_credential, sync_url
+from hosting.services.registration import machine_register
+from hosting.services.reports import report_receive
+
+T = TypeVar("T")
+HANDLER_THREADS = 8
+
+_handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
+
+
+def _reply(message: Message, status: int = 200) -> HttpResponse:
+    return HttpResponse(encode(message), content_type="application/json", status=status)
+
+
+def _refusal(code: str, text: str, status: int) -> HttpResponse:
+    return _reply(ErrorReply(error=code, msg=text), status)
+
+
+AsyncView = Callable[..., Coroutine[Any, Any, HttpResponse]]
+
+
+def _refuses_clearly(view: AsyncView) -> AsyncView:
+    """Turn known refusals into ErrorReply."""
+
+    @functools.wraps(view)
+    async def wrapped(request: HttpRequest) -> HttpResponse:
+        try:
+            return await view(request)
+        except HostingError as error:
+            return _refusal(error.code, error.message, error.status)
+        except msgspec.ValidationError as error:
+            return _refusal("invalid_message", f"The message does not fit the protocol: {error}", 400)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _refusal("invalid_json", f"The body is not JSON: {error}", 400)
+
+    return wrapped
+
+
+@csrf_exempt
+@require_POST
+@_refuses_clearly
+async def register(request: HttpRequest) -> HttpResponse:
+    """Exchange an install token for a machine and its credential."""
+    _check_protocol(request.body)
+    message = decode(RegisterRequest, request.body)
+    machine, credential = await sync_to_async(machine_register)(
+        request=message, remote_address=_remote_address(request), now=timezone.now()
+    )
+    return _reply(RegisterReply(machine_id=machine.pk, credential=credential, sync_url=sync_url()))
+
+
+@csrf_exempt
+@require_POST
+@_refuses_clearly
+async def sync(request: HttpRequest) -> HttpResponse:
+    """Take in a report and answer with the desired state, at once when it changed, else when it does."""
+    _check_protocol(request.body)
+    message = decode(SyncRequest, request.body)
+    credential = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
+    handle = functools.partial(_handle, credential, message, _remote_address(request))
+    if hold_seconds <= 0:
+        _, reply = await sync_to_async(handle)()
+        return _reply(reply)
+    machine_id, reply = await _in_pool(handle)
+    if reply.generation == message.known_generation:
+        reply = await _hold(machine_id, message.known_generation, hold_seconds)
+    return _reply(reply)
+
+
+def _check_protocol(body: bytes) -> None:
+    """Refuse another protocol version by name before its messages fail to parse."""
+    try:
+        told = json.loads(body).get("protocol")
+    except (ValueError, AttributeError):
+        return  # the strict decoder says what is wrong
+    if isinstance(told, int) and told != PROTOCOL_VERSION:
+        raise HostingError(
+            "unsupported_protocol",
+            f"This marketplace speaks agent protocol {PROTOCOL_VERSION}, the agent speaks {told}. Update the agent.",
+            status=426,
+        )
+
+
+def _handle(credential: str, message: SyncRequest, remote_address: str) -> tuple[int, SyncReply]:
+    machine = machine_by_credential(credential)
+    if machine is None:
+        raise HostingError("credential_revoked", "This machine's credential is not valid (any more).", status=401)
+    report_receive(machine_id=machine.pk, request=message, remote_address=remote_address, now=timezone.now())
+    return machine.pk, desired_state(machine.pk)
+
+
+async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> SyncReply:
+    """The first reply of another generation, or the last one when the time is over."""
+    deadline = time.monotonic() + hold_seconds
+    async with Listener(machine_id) as listener:
+        while True:
+            reply = await _in_pool(functools.partial(desired_state, machine_id))
+            left = deadline - time.monotonic()
+            if reply.generation != known_generation or left <= 0:
+                return reply
+            await listener.wait(left)
+
+
+async def _in_pool(work: Callable[[], T]) -> T:
+    """Run database work on a few threads with lasting connections, however many requests are held."""
+
+    def run() -> T:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(_handlers, run)
+
+
+def _remote_address(request: HttpRequest) -> str:
+    forwarded: Any = request.headers.get("X-Forwarded-For")
+    if settings.TRUSTED_PROXY_COUNT and forwarded:
+        hops = [hop.strip() for hop in forwarded.split(",")]
+        return str(hops[-min(settings.TRUSTED_PROXY_COUNT, len(hops))])
+    return str(request.META.get("REMOTE_ADDR", ""))

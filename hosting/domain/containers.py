@@ -1,0 +1,63 @@
+"""How much of a machine a container of k GPUs gets."""
+
+from dataclasses import dataclass
+
+from agent.protocol import ContainerSpec, PortMapping
+
+PIDS_LIMIT = 8192
+SHM_SHARE_OF_RAM = 2
+"""Shared memory may take one half of the container's RAM: data loaders of deep-learning frameworks live on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A part of a machine: ``gpus`` of its ``gpu_count`` GPUs and the same part of its CPU and RAM."""
+
+    gpus: int
+    gpu_count: int
+    cpu_cores: int
+    ram_mb: int
+
+    @property
+    def share_cores(self) -> float:
+        """Logical cores of the slice."""
+        return self.cpu_cores * self.gpus / self.gpu_count
+
+    @property
+    def share_ram_mb(self) -> int:
+        """Memory of the slice."""
+        return self.ram_mb * self.gpus // self.gpu_count
+
+
+def container_spec(
+    *,
+    part: Slice,
+    hostname: str,
+    image: str,
+    mode: str,
+    args: list[str],
+    entrypoint: str,
+    env: dict[str, str],
+    onstart: str,
+    disk_gb: int,
+    ports: list[tuple[int, int, str]],
+) -> ContainerSpec:
+    """The agent's order for a container; ``ports`` are (container port, host port, protocol)."""
+    return ContainerSpec(
+        image=image,
+        mode="ssh" if mode == "ssh" else "args",
+        args=args,
+        entrypoint=entrypoint or None,
+        env=env,
+        onstart=onstart,
+        hostname=hostname,
+        cpu_cores=part.share_cores,
+        ram_mb=part.share_ram_mb,
+        shm_mb=part.share_ram_mb // SHM_SHARE_OF_RAM,
+        disk_gb=disk_gb,
+        pids_limit=PIDS_LIMIT,
+        ports=[
+            PortMapping(container_port=inside, host_port=outside, protocol="udp" if protocol == "udp" else "tcp")
+            for inside, outside, protocol in ports
+        ],
+    )

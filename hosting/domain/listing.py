@@ -1,0 +1,43 @@
+"""What a host may ask for a machine."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+MAX_GPU_MICROS_PER_HOUR = 1_000_000_000
+MAX_STORAGE_MICROS_PER_GB_MONTH = 100_000_000
+MAX_TRAFFIC_MICROS_PER_GB = 100_000_000
+LONGEST = timedelta(days=3 * 365)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingTerms:
+    """Prices in integer micro-dollars; ``end_at`` is the last moment of any rental made under these terms."""
+
+    gpu_micros_per_hour: int
+    storage_micros_per_gb_month: int
+    inet_up_micros_per_gb: int
+    inet_down_micros_per_gb: int
+    min_gpus: int
+    end_at: datetime
+    min_bid_micros_per_gpu_hour: int = 0
+
+
+def problems(terms: ListingTerms, *, gpu_count: int, now: datetime) -> dict[str, str]:
+    """A sentence for each field that makes no sense; empty when all is well."""
+    found = {}
+    if not 0 < terms.gpu_micros_per_hour <= MAX_GPU_MICROS_PER_HOUR:
+        found["gpu_micros_per_hour"] = "The price of a GPU must be more than $0 and at most $1000 per hour."
+    if not 0 <= terms.storage_micros_per_gb_month <= MAX_STORAGE_MICROS_PER_GB_MONTH:
+        found["storage_micros_per_gb_month"] = "The storage price must be between $0 and $100 per GB and month."
+    for name in ("inet_up_micros_per_gb", "inet_down_micros_per_gb"):
+        if not 0 <= getattr(terms, name) <= MAX_TRAFFIC_MICROS_PER_GB:
+            found[name] = "The traffic price must be between $0 and $100 per GB."
+    if not 0 <= terms.min_bid_micros_per_gpu_hour <= terms.gpu_micros_per_hour:
+        found["min_bid_micros_per_gpu_hour"] = "The minimum bid must be between $0 and the on-demand price."
+    if not 1 <= terms.min_gpus <= gpu_count:
+        found["min_gpus"] = f"The minimum number of GPUs must be between 1 and the machine's {gpu_count}."
+    if terms.end_at <= now:
+        found["end_at"] = "The end date must be in the future."
+    elif terms.end_at > now + LONGEST:
+        found["end_at"] = "The end date must be within three years."
+    return found

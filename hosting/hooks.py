@@ -1,0 +1,42 @@
+"""What hosting tells the layer above it, inside the transaction of the change.
+
+Hosting must not import the marketplace, yet a container that starts is an instance that runs, and a machine that goes
+offline is offers that vanish, at the same instant. The marketplace registers its ``MarketHooks`` when Django starts.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from hosting.models import Machine, Task
+
+
+class MarketHooks(Protocol):
+    """Implemented by the marketplace. The machine's row is locked by the caller."""
+
+    def task_observed(self, task: Task, now: datetime) -> None:
+        """A task's observed phase changed; ``task.observed_since`` says when."""
+
+    def machine_changed(self, machine: Machine, now: datetime) -> None:
+        """Terms, hardware or availability of the machine may have changed."""
+
+    def machine_went_offline(self, machine: Machine, last_seen_at: datetime) -> None:
+        """The agent has been silent too long; it was last heard at ``last_seen_at``."""
+
+    def machine_came_online(self, machine: Machine, now: datetime) -> None:
+        """The agent speaks again."""
+
+
+class _Registry:
+    market: MarketHooks | None = None
+
+
+def register(market: MarketHooks) -> None:
+    """Make ``market`` the receiver of all calls."""
+    _Registry.market = market
+
+
+def market() -> MarketHooks:
+    """The registered receiver; RuntimeError when the project was assembled without one."""
+    if _Registry.market is None:
+        raise RuntimeError("no MarketHooks registered: the marketplace app is not installed")
+    return _Registry.market

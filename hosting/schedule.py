@@ -1,0 +1,8 @@
+"""When this app's tasks run."""
+
+from typing import Any
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "hosting-sweep-offline": {"task": "hosting.tasks.sweep_offline", "schedule": 5.0},
+    "hosting-expire-listings": {"task": "hosting.tasks.expire_listings", "schedule": 60.0},
+}

@@ -1,0 +1,82 @@
+"""Reads of this app."""
+
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+
+from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
+from hosting.domain.secrets import secret_hash
+from hosting.models import Gpu, GpuClaim, InstallToken, Machine, Task
+
+
+def sync_url() -> str:
+    """Where agents post their syncs."""
+    return f"{settings.AGENT_URL}{SYNC_PATH}"
+
+
+def machine_by_credential(credential: str) -> Machine | None:
+    """The machine that owns this credential, if it is registered still."""
+    return Machine.objects.filter(credential_hash=secret_hash(credential), removed_at=None).first()
+
+
+def desired_state(machine_id: int) -> SyncReply:
+    """Everything the agent of this machine should bring about.
+
+    The generation is read before the tasks: a change in between only makes the agent ask once more.
+    """
+    generation = Machine.objects.values_list("desired_generation", flat=True).get(pk=machine_id)
+    live_claims = Prefetch(
+        "gpu_claims",
+        queryset=GpuClaim.objects.filter(released_at=None).select_related("gpu").order_by("gpu__index"),
+        to_attr="live_claims",
+    )
+    tasks = Task.objects.filter(machine_id=machine_id, removed_at=None).prefetch_related(live_claims).order_by("pk")
+    return SyncReply(generation=generation, tasks=[_desired_task(task) for task in tasks], sync_url=sync_url())
+
+
+def _desired_task(task: Any) -> DesiredTask:
+    return DesiredTask(
+        task_id=task.pk,
+        label=task.label,
+        state=task.desired_state,
+        run_generation=task.run_generation,
+        gpu_uuids=[claim.gpu.uuid for claim in task.live_claims],
+        spec=msgspec.convert(task.spec, ContainerSpec),
+        authorized_keys=task.authorized_keys,
+        stop_grace_seconds=task.stop_grace_seconds,
+    )
+
+
+def usable_gpus(machine: Machine) -> QuerySet[Gpu]:
+    """GPUs that are there and healthy, by index."""
+    return machine.gpus.filter(present=True, unhealthy_reason="").order_by("index")
+
+
+def free_gpus(machine: Machine) -> list[Gpu]:
+    """Usable GPUs that no task holds, by index."""
+    return list(usable_gpus(machine).exclude(claims__released_at=None, claims__isnull=False))
+
+
+def machines_of(host: AbstractBaseUser) -> QuerySet[Machine]:
+    """The host's registered machines with listing and the count of GPUs in use, oldest first."""
+    in_use = Count("gpus", filter=Q(gpus__claims__isnull=False, gpus__claims__released_at=None), distinct=True)
+    return (
+        Machine.objects.filter(host_id=host.pk, removed_at=None)
+        .select_related("listing")
+        .annotate(gpus_in_use=in_use)
+        .order_by("pk")
+    )
+
+
+def install_tokens_of(host: AbstractBaseUser) -> QuerySet[InstallToken]:
+    """The host's tokens, newest first."""
+    return InstallToken.objects.filter(host_id=host.pk).select_related("machine").order_by("-pk")
+
+
+def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
+    """The machine's present GPUs by index, each with ``in_use``: whether a task holds it."""
+    live = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
+    return machine.gpus.filter(present=True).annotate(in_use=Exists(live)).order_by("index")

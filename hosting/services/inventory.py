@@ -1,0 +1,91 @@
+"""Copies what an agent reports about its hardware into the machine's rows."""
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from agent.protocol import GpuFacts, Inventory
+from hosting.errors import HostingError
+from hosting.models import Gpu, Machine
+from hosting.services.events import machine_event
+
+_COPIED = (
+    "hostname",
+    "simulated",
+    "driver_version",
+    "cuda_version",
+    "cpu_name",
+    "cpu_arch",
+    "cpu_cores",
+    "cpu_ghz",
+    "has_avx",
+    "ram_mb",
+    "disk_name",
+    "disk_total_gb",
+    "disk_bandwidth_mbps",
+    "inet_up_mbps",
+    "inet_down_mbps",
+    "os_name",
+    "os_version",
+    "kernel_version",
+    "motherboard",
+    "engine_version",
+    "port_first",
+    "port_last",
+)
+
+
+def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, object]:
+    """The machine's column values for an inventory; texts are cut to their columns."""
+    values: dict[str, object] = {}
+    for name in _COPIED:
+        value = getattr(inventory, name)
+        limit = getattr(Machine._meta.get_field(name), "max_length", None)
+        values[name] = value[:limit] if isinstance(value, str) and limit else value
+    values["gpu_name"] = inventory.gpus[0].model[:80]
+    values["gpu_count"] = len(inventory.gpus)
+    values["public_address"] = (inventory.public_address or remote_address)[:255]
+    values["geolocation"] = (inventory.geolocation or "")[:120]
+    return values
+
+
+def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: str, now: datetime) -> bool:
+    """Bring the locked machine and its GPUs to the inventory; returns whether anything differed."""
+    columns = machine_columns(inventory, remote_address)
+    changed = {name: value for name, value in columns.items() if getattr(machine, name) != value}
+    for name, value in changed.items():
+        setattr(machine, name, value)
+    if changed:
+        machine.save(update_fields=list(changed))
+    gpus_changed = gpus_apply(machine, inventory.gpus)
+    if changed or gpus_changed:
+        machine_event(machine, "inventory", now=now, message="hardware facts changed", columns=sorted(changed))
+    return bool(changed) or gpus_changed
+
+
+def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:
+    """Bring the machine's GPU rows to what was reported. A GPU no longer reported stays as a row, not present.
+
+    Raises HostingError(gpu_already_registered) when another machine has one of them.
+    """
+    known = {gpu.uuid: gpu for gpu in machine.gpus.all()}
+    gone = [gpu.pk for uuid, gpu in known.items() if gpu.present and uuid not in {g.uuid for g in reported}]
+    Gpu.objects.filter(pk__in=gone).update(present=False)
+    changed = [_gpu_apply(machine, known.get(facts.uuid), facts) for facts in reported]
+    return bool(gone) or any(changed)
+
+
+def _gpu_apply(machine: Machine, row: Gpu | None, facts: GpuFacts) -> bool:
+    values = {name: getattr(facts, name) for name in facts.__struct_fields__} | {"present": True}
+    if row is not None and all(getattr(row, name) == value for name, value in values.items()):
+        return False
+    try:
+        with transaction.atomic():
+            Gpu.objects.update_or_create(machine=machine, uuid=facts.uuid, defaults=values)
+    except IntegrityError as error:
+        raise HostingError(
+            "gpu_already_registered",
+            f"GPU {facts.uuid} belongs to another registered machine. Remove that machine first.",
+            status=409,
+        ) from error
+    return True

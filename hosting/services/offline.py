@@ -1,0 +1,48 @@
+"""Finds machines whose agents fell silent."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from hosting import hooks
+from hosting.gateways import presence
+from hosting.locks import lock_machine
+from hosting.models import Machine
+from hosting.services.events import machine_event
+
+SWEEP_MEMORY_SECONDS = 20
+
+
+def machines_sweep_offline(*, now: datetime) -> int:
+    """Mark machines offline whose agents have been silent for MACHINE_OFFLINE_AFTER_SECONDS; returns how many.
+
+    When this sweep itself did not run lately, the silence may be our own fault: everybody then counts as seen now and
+    nobody is marked before the limit has passed once more.
+    """
+    online = Machine.objects.filter(online=True, removed_at=None).values_list("pk", flat=True)
+    if not presence.sweep_beat(now, SWEEP_MEMORY_SECONDS):
+        for machine_id in online:
+            presence.beat(machine_id, now)
+        return 0
+    presence.adopt(online, now)
+    limit = now - timedelta(seconds=settings.MACHINE_OFFLINE_AFTER_SECONDS)
+    silent = dict(presence.silent_since(limit))
+    marked = [machine_mark_offline(machine_id=pk, last_seen_at=silent[pk], now=now) for pk in online if pk in silent]
+    return sum(marked)
+
+
+@transaction.atomic
+def machine_mark_offline(*, machine_id: int, last_seen_at: datetime, now: datetime) -> bool:
+    """Mark one machine offline unless it spoke in the meantime; returns whether it was marked."""
+    machine = lock_machine(machine_id)
+    latest = presence.last_seen(machine_id)
+    if not machine.online or (latest is not None and latest > last_seen_at):
+        return False
+    machine.online = False
+    machine.save(update_fields=["online"])
+    machine_event(machine, "offline", now=now, message=f"last heard at {last_seen_at:%Y-%m-%d %H:%M:%S} UTC")
+    presence.forget(machine_id)
+    hooks.market().machine_went_offline(machine, last_seen_at)
+    hooks.market().machine_changed(machine, now)
+    return True

@@ -1,0 +1,95 @@
+"""An agent joins: install token in, machine and credential out."""
+
+import secrets
+from datetime import datetime
+
+from django.db import transaction
+
+from agent.protocol import PROTOCOL_VERSION, RegisterRequest
+from hosting.domain import hardware
+from hosting.domain.secrets import CREDENTIAL_PREFIX, secret_hash
+from hosting.errors import HostingError
+from hosting.models import InstallToken, Machine
+from hosting.services.events import machine_event
+from hosting.services.inventory import gpus_apply, machine_columns
+
+
+@transaction.atomic
+def machine_register(*, request: RegisterRequest, remote_address: str, now: datetime) -> tuple[Machine, str]:
+    """Register the machine of an agent and return it with a fresh credential.
+
+    Repeating a registration (same token, same ``boot_id``) returns the same machine with a new credential, so an agent
+    that crashed before storing the first one simply tries again.
+
+    Raises:
+        HostingError: unsupported_protocol (426), bad_token (401), token_used (409), a hardware refusal (422).
+    """
+    if request.protocol != PROTOCOL_VERSION:
+        raise HostingError(
+            "unsupported_protocol",
+            f"This marketplace speaks agent protocol {PROTOCOL_VERSION}, the agent speaks {request.protocol}. "
+            "Update the agent.",
+            status=426,
+        )
+    token = _usable_token(request, now)
+    problem = hardware.refusal(request.inventory)
+    if problem:
+        raise HostingError(*problem, status=422)
+    credential = CREDENTIAL_PREFIX + secrets.token_urlsafe(32)
+    machine = token.machine or Machine(host_id=token.host_id, registered_at=now, boot_id=request.boot_id)
+    return _store(machine, token, request, credential, remote_address, now), credential
+
+
+def _usable_token(request: RegisterRequest, now: datetime) -> InstallToken:
+    token = (
+        InstallToken.objects.select_for_update(of=("self",))
+        .select_related("machine")
+        .filter(token_hash=secret_hash(request.token))
+        .first()
+    )
+    if token is None or token.revoked_at is not None:
+        raise HostingError(
+            "bad_token", "This install token is not valid. Create a new one on Host / Setup.", status=401
+        )
+    if token.machine is not None:
+        if token.machine.boot_id == request.boot_id:
+            return token
+        raise HostingError(
+            "token_used",
+            "This install token has registered another machine already. Create a new one on Host / Setup.",
+            status=409,
+        )
+    if token.expires_at <= now:
+        raise HostingError(
+            "token_expired", "This install token has expired. Create a new one on Host / Setup.", status=401
+        )
+    return token
+
+
+def _store(
+    machine: Machine,
+    token: InstallToken,
+    request: RegisterRequest,
+    credential: str,
+    remote_address: str,
+    now: datetime,
+) -> Machine:
+    is_new = machine.pk is None
+    if is_new and Machine.objects.filter(boot_id=request.boot_id).exists():
+        raise HostingError(
+            "already_registered",
+            "This agent has registered a machine with another token already. Start it without --token.",
+            status=409,
+        )
+    for name, value in machine_columns(request.inventory, remote_address).items():
+        setattr(machine, name, value)
+    machine.credential_hash = secret_hash(credential)
+    machine.agent_version = request.agent_version[:40]
+    machine.protocol = request.protocol
+    machine.save()
+    gpus_apply(machine, request.inventory.gpus)
+    if is_new:
+        token.machine = machine
+        token.save(update_fields=["machine"])
+    machine_event(machine, "registered" if is_new else "credential_renewed", now=now, message=str(machine))
+    return machine

@@ -1,0 +1,197 @@
+"""Takes in what agents report."""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import msgspec
+import redis
+import structlog
+from django.db import transaction
+
+from agent.protocol import ObservedTask, SyncRequest
+from hosting import hooks
+from hosting.errors import HostingError
+from hosting.gateways import presence
+from hosting.locks import lock_machine
+from hosting.models import Machine, PortLease, Task, TaskEvent
+from hosting.services.events import machine_event
+from hosting.services.inventory import inventory_apply
+from hosting.services.tasks import claims_release_if_idle
+
+logger = structlog.get_logger(__name__)
+
+PROGRESS_STEPS = 20
+COUNTERS_EVERY_SECONDS = 60
+
+
+def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str, now: datetime) -> None:
+    """Record a heartbeat, and the report's facts where they differ from the last ones.
+
+    A report that tells nothing new touches Redis only. Without Redis every report goes to the database.
+    Raises HostingError(machine_removed).
+    """
+    fingerprint = report_fingerprint(request, now)
+    try:
+        previous_contact = presence.beat(machine_id, now)
+        if request.inventory is None and presence.report_known(
+            machine_id, request.session_id, request.seq, fingerprint
+        ):
+            presence.report_handled(machine_id, request.session_id, request.seq, fingerprint)
+            return
+    except redis.RedisError as error:
+        logger.warning("heartbeat_store_unavailable", machine_id=machine_id, error=str(error))
+        previous_contact = None
+    report_apply(
+        machine_id=machine_id,
+        request=request,
+        remote_address=remote_address,
+        previous_contact=previous_contact,
+        now=now,
+    )
+    try:
+        presence.report_handled(machine_id, request.session_id, request.seq, fingerprint)
+    except redis.RedisError as error:
+        logger.warning("heartbeat_store_unavailable", machine_id=machine_id, error=str(error))
+
+
+def report_fingerprint(request: SyncRequest, now: datetime) -> str:
+    """Hash of the facts that belong in the database: no ages, progress in coarse steps, counters once a minute."""
+    counted = any(task.net_rx_bytes is not None or task.disk_used_mb is not None for task in request.tasks)
+    facts = [
+        request.agent_version,
+        request.engine_error,
+        int(now.timestamp()) // COUNTERS_EVERY_SECONDS if counted else None,
+        [
+            [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, _coarse(t.progress)]
+            for t in sorted(request.tasks, key=lambda t: t.task_id)
+        ],
+    ]
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+
+
+def _coarse(progress: float | None) -> int | None:
+    return None if progress is None else int(progress * PROGRESS_STEPS)
+
+
+@transaction.atomic
+def report_apply(
+    *,
+    machine_id: int,
+    request: SyncRequest,
+    remote_address: str,
+    previous_contact: datetime | None,
+    now: datetime,
+) -> None:
+    """Write a report's facts, free what became free and tell the market, all in one transaction.
+
+    Reports that are doubled or overtaken by a newer one are dropped. Raises HostingError(machine_removed).
+    """
+    machine = lock_machine(machine_id)
+    if machine.removed_at is not None:
+        raise HostingError("machine_removed", "This machine was removed from the marketplace.", status=401)
+    if not _supersedes(machine, request, now):
+        return
+    was_online, had_engine_error = machine.online, machine.engine_error
+    _store_contact(machine, request, now)
+    changed = had_engine_error != machine.engine_error
+    if changed:
+        machine_event(machine, "engine", now=now, message=machine.engine_error or "the container engine works again")
+    if request.inventory is not None:
+        changed |= inventory_apply(machine=machine, inventory=request.inventory, remote_address=remote_address, now=now)
+    floor = previous_contact or machine.registered_at
+    changed |= _observe_all(machine, request.tasks, floor, now)
+    if not was_online:
+        machine_event(machine, "online", now=now)
+        hooks.market().machine_came_online(machine, now)
+    if changed or not was_online:
+        hooks.market().machine_changed(machine, now)
+
+
+def _supersedes(machine: Machine, request: SyncRequest, now: datetime) -> bool:
+    if machine.session_id == request.session_id:
+        return request.seq > machine.session_seq
+    started = now - timedelta(seconds=max(request.session_started_age_seconds, 0))
+    return machine.session_started_at is None or started >= machine.session_started_at
+
+
+def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> None:
+    if machine.session_id != request.session_id:
+        machine.session_id = request.session_id[:64]
+        machine.session_started_at = now - timedelta(seconds=max(request.session_started_age_seconds, 0))
+    machine.session_seq = request.seq
+    machine.online = True
+    machine.last_seen_at = now
+    machine.agent_version = request.agent_version[:40]
+    machine.engine_error = (request.engine_error or "")[:2000]
+    machine.save(
+        update_fields=[
+            "session_id",
+            "session_started_at",
+            "session_seq",
+            "online",
+            "last_seen_at",
+            "agent_version",
+            "engine_error",
+        ]
+    )
+
+
+def _observe_all(machine: Machine, observed: list[ObservedTask], floor: datetime, now: datetime) -> bool:
+    by_id = {o.task_id: o for o in observed}
+    rows = list(Task.objects.filter(machine=machine, removed_at=None, pk__in=by_id).order_by("pk"))
+    for task in rows:
+        task.machine = machine
+    changed = [task_observe(task=task, observed=by_id[task.pk], floor=floor, now=now) for task in rows]
+    return any(changed)
+
+
+def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: datetime) -> bool:
+    """Record what the agent says of one task of the locked machine; returns whether anything but counters changed.
+
+    The phase began at ``now`` minus the age that the agent states, but not before ``floor`` (the contact before this
+    one, when it was not so yet): a host's clock can shift a bill by no more than the time between two contacts.
+    """
+    if observed.run_generation < task.observed_run_generation:
+        return False
+    _count(task, observed)
+    facts = {
+        "observed_phase": observed.phase,
+        "observed_run_generation": observed.run_generation,
+        "exit_code": observed.exit_code,
+        "reason": (observed.reason or "")[:40],
+        "message": observed.message[:2000],
+    }
+    if all(getattr(task, name) == value for name, value in facts.items()):
+        task.save(update_fields=["disk_used_mb", "net_rx_bytes", "net_tx_bytes", "progress"])
+        return False
+    for name, value in facts.items():
+        setattr(task, name, value)
+    began = now - timedelta(seconds=max(observed.age_seconds, 0))
+    task.observed_since = min(max(began, floor, task.observed_since), now)
+    if observed.phase == "removed" and task.desired_state == Task.Desired.REMOVED:
+        task.removed_at = now
+        PortLease.objects.filter(task=task, released_at=None).update(released_at=now)
+    task.save()
+    _task_event(task)
+    claims_release_if_idle(task, now)
+    hooks.market().task_observed(task, now)
+    return True
+
+
+def _count(task: Task, observed: ObservedTask) -> None:
+    task.progress = observed.progress
+    if observed.disk_used_mb is not None:
+        task.disk_used_mb = max(observed.disk_used_mb, 0)
+    task.net_rx_bytes = max(observed.net_rx_bytes or 0, task.net_rx_bytes)
+    task.net_tx_bytes = max(observed.net_tx_bytes or 0, task.net_tx_bytes)
+
+
+def _task_event(task: Task) -> None:
+    TaskEvent.objects.create(
+        task=task,
+        at=task.observed_since,
+        phase=task.observed_phase,
+        run_generation=task.observed_run_generation,
+        reason=task.reason,
+        message=task.message,
+    )

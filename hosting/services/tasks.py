@@ -1,0 +1,137 @@
+"""Desired state of tasks: what the agent of a machine is told.
+
+Every function expects the machine's row to be locked by the caller (``locks.lock_machine``) and bumps its desired
+generation; the agent's held request is woken after the commit.
+"""
+
+import functools
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+from django.db import transaction
+from django.db.models import F
+
+from agent.protocol import ContainerSpec
+from hosting.errors import HostingError
+from hosting.gateways.wakeup import wake
+from hosting.models import Gpu, GpuClaim, Machine, PortLease, Task
+
+NOT_RUNNING_PHASES = frozenset({"unknown", "stopped", "exited", "removed", "failed"})
+
+
+def desired_changed(machine: Machine) -> None:
+    """Give the machine's desired state a new generation and wake its agent once this transaction commits."""
+    Machine.objects.filter(pk=machine.pk).update(desired_generation=F("desired_generation") + 1)
+    transaction.on_commit(functools.partial(wake, machine.pk))
+
+
+def task_create(
+    *,
+    machine: Machine,
+    kind: Task.Kind,
+    label: str,
+    authorized_keys: list[str],
+    now: datetime,
+) -> Task:
+    """A task that exists and is stopped. Give it its spec with ``task_set_spec``, then ``task_run`` starts it."""
+    return Task.objects.create(
+        machine=machine,
+        kind=kind,
+        label=label,
+        spec={},
+        authorized_keys=authorized_keys,
+        observed_since=now,
+        created_at=now,
+    )
+
+
+def task_set_spec(*, task: Task, spec: ContainerSpec) -> None:
+    """Say what container the task is. Fixed for the container's life: call it before the first run."""
+    task.spec = msgspec.to_builtins(spec)
+    task.save(update_fields=["spec"])
+    desired_changed(task.machine)
+
+
+def task_run(*, task: Task, gpus: Iterable[Gpu], now: datetime) -> None:
+    """Claim the GPUs that the task does not hold yet and ask for a new run."""
+    held = set(task.gpu_claims.filter(released_at=None).values_list("gpu_id", flat=True))
+    GpuClaim.objects.bulk_create([GpuClaim(gpu=gpu, task=task, claimed_at=now) for gpu in gpus if gpu.pk not in held])
+    task.desired_state = Task.Desired.RUNNING
+    task.run_generation += 1
+    task.save(update_fields=["desired_state", "run_generation"])
+    desired_changed(task.machine)
+
+
+def task_restart(*, task: Task) -> None:
+    """Ask for a new run on the same GPUs."""
+    task.run_generation += 1
+    task.save(update_fields=["run_generation"])
+    desired_changed(task.machine)
+
+
+def task_stop(*, task: Task, now: datetime) -> None:
+    """Ask the agent to stop the container and keep its disk. GPUs are freed once it says that nothing runs."""
+    task.desired_state = Task.Desired.STOPPED
+    task.save(update_fields=["desired_state"])
+    claims_release_if_idle(task, now)
+    desired_changed(task.machine)
+
+
+def task_remove(*, task: Task, now: datetime) -> None:
+    """Ask the agent to remove the container and its disk."""
+    task.desired_state = Task.Desired.REMOVED
+    task.save(update_fields=["desired_state"])
+    claims_release_if_idle(task, now)
+    desired_changed(task.machine)
+
+
+def task_set_authorized_keys(*, task: Task, keys: list[str]) -> None:
+    """Change who may log in, also while the container runs."""
+    if task.authorized_keys != keys:
+        task.authorized_keys = keys
+        task.save(update_fields=["authorized_keys"])
+        desired_changed(task.machine)
+
+
+def claims_release_if_idle(task: Task, now: datetime) -> bool:
+    """Free the task's GPUs when it neither runs nor should; returns whether any was freed.
+
+    A container that was told to run and has not been heard of since may be starting this very moment: then its last
+    observed phase belongs to an older run and the GPUs stay claimed until the agent speaks of the present one.
+    """
+    if task.desired_state == Task.Desired.RUNNING or not _surely_not_running(task):
+        return False
+    return bool(task.gpu_claims.filter(released_at=None).update(released_at=now))
+
+
+def _surely_not_running(task: Task) -> bool:
+    if task.run_generation == 0 or task.observed_phase == "removed":
+        return True
+    return task.observed_phase in NOT_RUNNING_PHASES and task.observed_run_generation == task.run_generation
+
+
+def ports_lease(*, task: Task, wanted: Iterable[tuple[int, str]]) -> list[PortLease]:
+    """Give the task one free host port for each (container port, protocol), the longest unused first.
+
+    Raises HostingError(no_free_port) when the machine's range is exhausted.
+    """
+    machine = task.machine
+    taken = set(PortLease.objects.filter(machine=machine, released_at=None).values_list("host_port", flat=True))
+    size = machine.port_last - machine.port_first + 1
+    start = max(machine.port_last_leased + 1 - machine.port_first, 0)
+    free = (port for step in range(size) if (port := machine.port_first + (start + step) % size) not in taken)
+    leases = []
+    for container_port, protocol in wanted:
+        try:
+            port = next(free)
+        except StopIteration:
+            message = "The machine has no free port left for another instance."
+            raise HostingError("no_free_port", message, status=409) from None
+        leases.append(
+            PortLease(machine=machine, task=task, host_port=port, container_port=container_port, protocol=protocol)
+        )
+        machine.port_last_leased = port
+    PortLease.objects.bulk_create(leases)
+    machine.save(update_fields=["port_last_leased"])
+    return leases

@@ -1,0 +1,35 @@
+"""One gate per object type: outsiders get the same answer as for something that does not exist."""
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from marketplace.errors import MarketError
+from marketplace.models import ApiKey, Instance, SshKey
+
+
+def instance_for(user: AbstractBaseUser, instance_id: int) -> Instance:
+    """The user's own instance that is not destroyed. Raises MarketError(no_such_instance, 404) otherwise."""
+    instance = (
+        Instance.objects.select_related("machine", "task", "offer")
+        .filter(pk=instance_id, client_id=user.pk)
+        .exclude(state="destroyed")
+        .first()
+    )
+    if instance is None:
+        raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
+    return instance
+
+
+def ssh_key_for(user: AbstractBaseUser, key_id: int) -> SshKey:
+    """The user's own SSH key. Raises MarketError(no_such_ssh_key, 404) otherwise."""
+    key = SshKey.objects.filter(pk=key_id, user_id=user.pk).first()
+    if key is None:
+        raise MarketError("no_such_ssh_key", f"You have no SSH key {key_id}.", status=404)
+    return key
+
+
+def api_key_for(user: AbstractBaseUser, key_id: int) -> ApiKey:
+    """The user's own API key that is not revoked. Raises MarketError(no_such_api_key, 404) otherwise."""
+    key = ApiKey.objects.filter(pk=key_id, user_id=user.pk, revoked_at=None).first()
+    if key is None:
+        raise MarketError("no_such_api_key", f"You have no API key {key_id}.", status=404)
+    return key

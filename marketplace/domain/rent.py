@@ -1,0 +1,121 @@
+"""What a client asks for when it rents, and what makes no sense in it."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+
+MIN_DISK_GB = 8
+MAX_LABEL_CHARS = 256
+MAX_IMAGE_CHARS = 1024
+MAX_ENV_CHARS = 32_768
+MAX_ONSTART_CHARS = 65_536
+MAX_ARGS = 256
+MAX_PORTS = 64
+SSH_PORT = 22
+
+# The grammar of an image reference: optional registry, path components, optional tag, optional digest.
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?"
+_IMAGE = re.compile(rf"{_HOST}{_PATH}(?:/{_PATH})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED_ENV = frozenset(
+    {"VAST_CONTAINERLABEL", "CONTAINER_ID", "GPU_COUNT", "PUBLIC_IPADDR", "NVIDIA_VISIBLE_DEVICES"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RentRequest:
+    """The container a client wants. ``runtype`` is kept as asked, for the API; ``mode`` is what it means."""
+
+    image: str
+    disk_gb: int
+    mode: str = "ssh"
+    runtype: str = "ssh"
+    args: tuple[str, ...] = ()
+    entrypoint: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    ports: tuple[tuple[int, str], ...] = ()
+    onstart: str = ""
+    label: str = ""
+
+    def fingerprint(self) -> str:
+        """Hash of the whole request: equal for a retry, different for another wish."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def ports_wanted(self) -> list[tuple[int, str]]:
+        """Container ports to publish: SSH's own in ssh mode, then the client's."""
+        wanted = [(SSH_PORT, "tcp")] if self.mode == "ssh" else []
+        return wanted + [port for port in self.ports if port not in wanted]
+
+
+def own_environment(
+    *, label: str, instance_id: int, num_gpus: int, address: str, ports: list[tuple[int, int, str]]
+) -> dict[str, str]:
+    """The variables every container gets from us; ``ports`` are (container port, host port, protocol)."""
+    mapped = {f"VAST_{protocol.upper()}_PORT_{inside}": str(outside) for inside, outside, protocol in ports}
+    return mapped | {
+        "VAST_CONTAINERLABEL": label,
+        "CONTAINER_ID": str(instance_id),
+        "GPU_COUNT": str(num_gpus),
+        "PUBLIC_IPADDR": address,
+    }
+
+
+def problems(request: RentRequest) -> dict[str, str]:
+    """A sentence for each field that makes no sense; empty when all is well."""
+    found = {
+        "image": _image_problem(request.image),
+        "disk_gb": "" if request.disk_gb >= MIN_DISK_GB else f"The disk must have at least {MIN_DISK_GB} GB.",
+        "mode": "" if request.mode in ("ssh", "args") else f"{request.mode!r} is not a launch mode.",
+        "args": _args_problem(request),
+        "env": _env_problem(request.env),
+        "ports": _ports_problem(request.ports),
+        "onstart": _text_problem("The on-start script", request.onstart, MAX_ONSTART_CHARS),
+        "label": _text_problem("The label", request.label, MAX_LABEL_CHARS),
+        "entrypoint": _text_problem("The entrypoint", request.entrypoint, MAX_IMAGE_CHARS),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _image_problem(image: str) -> str:
+    if not image:
+        return "Name the image to run, like ubuntu:22.04 or pytorch/pytorch."
+    if len(image) > MAX_IMAGE_CHARS or not _IMAGE.fullmatch(image):
+        return f"{image[:80]!r} is not an image name. It looks like ubuntu:22.04 or registry.example.com/team/app:tag."
+    return ""
+
+
+def _text_problem(what: str, text: str, limit: int) -> str:
+    if len(text) > limit:
+        return f"{what} has {len(text)} characters; {limit} is the most."
+    return f"{what} contains a NUL character." if "\0" in text else ""
+
+
+def _args_problem(request: RentRequest) -> str:
+    if len(request.args) > MAX_ARGS:
+        return f"At most {MAX_ARGS} arguments."
+    return next((p for arg in request.args if (p := _text_problem("An argument", arg, MAX_ENV_CHARS))), "")
+
+
+def _env_problem(env: dict[str, str]) -> str:
+    total = sum(len(name) + len(value) for name, value in env.items())
+    if total > MAX_ENV_CHARS:
+        return f"The environment has {total} characters; {MAX_ENV_CHARS} is the most."
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name):
+            return f"{name[:80]!r} is not a name for an environment variable (letters, digits and _, no digit first)."
+        if name in RESERVED_ENV:
+            return f"{name} is set by the marketplace and can't be chosen."
+        if "\0" in value:
+            return f"The value of {name} contains a NUL character."
+    return ""
+
+
+def _ports_problem(ports: tuple[tuple[int, str], ...]) -> str:
+    if len(ports) > MAX_PORTS:
+        return f"At most {MAX_PORTS} ports."
+    for port, protocol in ports:
+        if not 1 <= port <= 65535 or protocol not in ("tcp", "udp"):
+            return f"{port}/{protocol} is not a port (1-65535, tcp or udp)."
+    return ""

@@ -1,0 +1,27 @@
+"""Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
+
+Whatever changes an instance holds the lock of its machine, so the instance's own row needs no lock of its own: the
+machine's lock serialises everything that happens on one machine.
+"""
+
+from hosting.locks import lock_machine
+from hosting.models import Machine
+from marketplace.errors import MarketError
+from marketplace.models import Instance
+
+
+def lock_instance(instance_id: int) -> Instance:
+    """The instance with its machine locked until the transaction ends. Raises MarketError(no_such_instance)."""
+    machine_id = Instance.objects.filter(pk=instance_id).values_list("machine_id", flat=True).first()
+    if machine_id is None:
+        raise MarketError("no_such_instance", f"There is no instance {instance_id}.", status=404)
+    machine = lock_machine(machine_id)
+    instance = Instance.objects.select_related("task", "client").get(pk=instance_id)
+    share_machine(instance, machine)
+    return instance
+
+
+def share_machine(instance: Instance, machine: Machine) -> None:
+    """Let the instance and its task point at the one locked machine object, not at stale copies of their own."""
+    instance.machine = machine
+    instance.task.machine = machine

@@ -1,0 +1,7 @@
+"""When the tasks of all apps run."""
+
+from typing import Any
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "marketplace-stop-exhausted": {"task": "marketplace.tasks.stop_exhausted_clients", "schedule": 1.0},
+}

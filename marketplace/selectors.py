@@ -1,0 +1,44 @@
+"""Reads of this app."""
+
+from datetime import datetime, timedelta
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from marketplace.models import ApiKey, Instance, SshKey, User
+from marketplace.services.keys import api_key_hash
+
+LAST_USED_RESOLUTION = timedelta(minutes=10)
+
+
+def instances_of(user: AbstractBaseUser) -> QuerySet[Instance]:
+    """The user's instances that are not destroyed, newest first, with what their pages show."""
+    return (
+        Instance.objects.filter(client_id=user.pk)
+        .exclude(state="destroyed")
+        .select_related("machine", "task", "offer")
+        .prefetch_related("task__port_leases")
+        .order_by("-pk")
+    )
+
+
+def ssh_keys_of(user: AbstractBaseUser) -> QuerySet[SshKey]:
+    """The user's SSH keys, oldest first."""
+    return SshKey.objects.filter(user_id=user.pk).order_by("pk")
+
+
+def api_keys_of(user: AbstractBaseUser) -> QuerySet[ApiKey]:
+    """The user's API keys that are not revoked, oldest first."""
+    return ApiKey.objects.filter(user_id=user.pk, revoked_at=None).order_by("pk")
+
+
+def user_by_api_key(raw: str, now: datetime | None = None) -> User | None:
+    """The active account a key belongs to; notes the key's use, coarsely, so that reads stay cheap."""
+    key = ApiKey.objects.select_related("user").filter(key_hash=api_key_hash(raw), revoked_at=None).first()
+    if key is None or not key.user.is_active:
+        return None
+    moment = now or timezone.now()
+    if key.last_used_at is None or moment - key.last_used_at > LAST_USED_RESOLUTION:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=moment)
+    return key.user

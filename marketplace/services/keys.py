@@ -1,0 +1,107 @@
+"""SSH keys and API keys of an account."""
+
+import base64
+import hashlib
+import secrets
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+
+from hosting.locks import lock_machine
+from hosting.services.tasks import task_set_authorized_keys
+from marketplace.access import api_key_for, ssh_key_for
+from marketplace.domain import instance_states as states
+from marketplace.domain.ssh_key_text import BadKeyTextError, KeyParts, split_key
+from marketplace.errors import MarketError
+from marketplace.gateways.ssh_keys import check_key
+from marketplace.models import ApiKey, Instance, SshKey
+
+API_KEY_PREFIX = "syk_"
+MAX_KEYS = 50
+
+
+def api_key_hash(raw: str) -> str:
+    """Hex SHA-256; the keys are long and random, so a fast hash is enough."""
+    return hashlib.sha256(raw.encode()).hexdigest()
+
+
+def authorized_keys(user: AbstractBaseUser) -> list[str]:
+    """The lines of authorized_keys for the user's instances, oldest key first."""
+    return list(SshKey.objects.filter(user_id=user.pk).order_by("pk").values_list("public_key", flat=True))
+
+
+def ssh_key_add(*, user: AbstractBaseUser, text: str, now: datetime) -> SshKey:
+    """Store a pasted public key and let it into the user's instances. Adding a key twice is fine.
+
+    Raises MarketError: bad_ssh_key with the reason and the fix, too_many_keys.
+    """
+    parts = _checked(text)
+    with transaction.atomic():
+        if SshKey.objects.filter(user_id=user.pk).count() >= MAX_KEYS:
+            raise MarketError("too_many_keys", f"You have {MAX_KEYS} SSH keys. Delete one first.", field="ssh_key")
+        key, _ = SshKey.objects.get_or_create(
+            user_id=user.pk, fingerprint=_fingerprint(parts), defaults=_columns(parts) | {"created_at": now}
+        )
+        instances_rekey(user=user)
+    return key
+
+
+@transaction.atomic
+def ssh_key_replace(*, user: AbstractBaseUser, key_id: int, text: str, now: datetime) -> SshKey:
+    """Put another key in the place of one. Raises MarketError: no_such_ssh_key, bad_ssh_key."""
+    ssh_key_for(user, key_id).delete()
+    return ssh_key_add(user=user, text=text, now=now)
+
+
+@transaction.atomic
+def ssh_key_delete(*, user: AbstractBaseUser, key_id: int) -> None:
+    """Forget a key and lock it out of the user's instances. Raises MarketError(no_such_ssh_key)."""
+    ssh_key_for(user, key_id).delete()
+    instances_rekey(user=user)
+
+
+def instances_rekey(*, user: AbstractBaseUser) -> None:
+    """Tell the agents of the user's instances who may log in now."""
+    keys = authorized_keys(user)
+    live = Instance.objects.filter(client_id=user.pk).exclude(state__in=(states.DESTROYING, states.DESTROYED))
+    for instance in live.select_related("task").order_by("machine_id", "pk"):
+        instance.task.machine = lock_machine(instance.machine_id)
+        task_set_authorized_keys(task=instance.task, keys=keys)
+
+
+def _checked(text: str) -> KeyParts:
+    try:
+        parts = split_key(text)
+        check_key(parts)
+    except BadKeyTextError as error:
+        raise MarketError("bad_ssh_key", str(error), field="ssh_key") from error
+    return parts
+
+
+def _fingerprint(parts: KeyParts) -> str:
+    digest = hashlib.sha256(parts.blob).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def _columns(parts: KeyParts) -> dict[str, str]:
+    return {"public_key": parts.line(), "key_type": parts.key_type, "comment": parts.comment}
+
+
+def api_key_create(*, user: AbstractBaseUser, name: str, now: datetime) -> tuple[ApiKey, str]:
+    """A new key and its text, which is never shown again. Raises MarketError: invalid_args, too_many_keys."""
+    name = name.strip()
+    if not name or len(name) > 80:
+        raise MarketError("invalid_args", "Give the key a name of 1 to 80 characters.", field="name")
+    if ApiKey.objects.filter(user_id=user.pk, revoked_at=None).count() >= MAX_KEYS:
+        raise MarketError("too_many_keys", f"You have {MAX_KEYS} API keys. Revoke one first.", field="name")
+    raw = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(user_id=user.pk, name=name, key_hash=api_key_hash(raw), prefix=raw[:10], created_at=now)
+    return key, raw
+
+
+def api_key_revoke(*, user: AbstractBaseUser, key_id: int, now: datetime) -> None:
+    """Make a key useless. Raises MarketError(no_such_api_key)."""
+    key = api_key_for(user, key_id)
+    key.revoked_at = now
+    key.save(update_fields=["revoked_at"])

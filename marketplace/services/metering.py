@@ -1,0 +1,49 @@
+"""Ties the life of an instance to its meters: GPU time while it runs, storage while it exists."""
+
+from datetime import datetime
+
+from billing.services import meter_close, meter_open, meter_pause, meter_resume
+from marketplace.models import Instance
+
+
+def gpu_reference(instance: Instance) -> str:
+    """The name of the instance's GPU meter."""
+    return f"instance:{instance.pk}:gpu"
+
+
+def storage_reference(instance: Instance) -> str:
+    """The name of the instance's storage meter."""
+    return f"instance:{instance.pk}:storage"
+
+
+def meters_open(*, instance: Instance, now: datetime) -> None:
+    """Start charging for the disk; the GPUs cost nothing before the container runs."""
+    for reference, kind, rate, running in (
+        (gpu_reference(instance), "gpu", instance.gpu_micros_per_hour, False),
+        (storage_reference(instance), "storage", instance.storage_micros_per_hour, True),
+    ):
+        meter_open(
+            reference=reference,
+            kind=kind,
+            payer=instance.client,
+            payee=instance.machine.host,
+            rate_micros_per_hour=rate,
+            now=now,
+            running=running,
+        )
+
+
+def gpu_time_starts(*, instance: Instance, at: datetime) -> None:
+    """The container runs since ``at``."""
+    meter_resume(reference=gpu_reference(instance), now=at)
+
+
+def gpu_time_ends(*, instance: Instance, at: datetime) -> None:
+    """The container runs no more, or the client asked for its end, at ``at``."""
+    meter_pause(reference=gpu_reference(instance), at=at)
+
+
+def meters_close(*, instance: Instance, at: datetime) -> None:
+    """The contract ended: nothing is charged from ``at`` on."""
+    for reference in (gpu_reference(instance), storage_reference(instance)):
+        meter_close(reference=reference, at=at)

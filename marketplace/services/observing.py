@@ -1,0 +1,107 @@
+"""Turns what agents observe into the states of instances. Registered with hosting as its MarketHooks."""
+
+from datetime import datetime
+
+from hosting.models import Machine, Task
+from hosting.services.tasks import task_stop
+from marketplace.domain import instance_states as states
+from marketplace.locks import share_machine
+from marketplace.models import Instance
+from marketplace.services.metering import gpu_time_ends, gpu_time_starts
+from marketplace.services.offers import offers_refresh
+from marketplace.services.placement import machine_place
+from marketplace.services.transition import instance_transition
+
+LOADING_MESSAGES = {
+    "pulling": "Pulling the image.",
+    "creating": "Creating the container.",
+    "starting": "Starting the container.",
+}
+
+
+def market_changed(*, machine: Machine, now: datetime) -> None:
+    """Availability of the locked machine may have changed: start who waits, then offer what is left."""
+    machine_place(machine=machine, now=now)
+    offers_refresh(machine=machine, now=now)
+
+
+class InstanceHooks:
+    """hosting.hooks.MarketHooks."""
+
+    def task_observed(self, task: Task, now: datetime) -> None:
+        """See MarketHooks."""
+        instance = Instance.objects.select_related("client", "task").filter(task=task).first()
+        if instance is None:
+            return
+        instance.task = task
+        share_machine(instance, task.machine)
+        instance_observed(instance=instance, now=now)
+
+    def machine_changed(self, machine: Machine, now: datetime) -> None:
+        """See MarketHooks."""
+        market_changed(machine=machine, now=now)
+
+    def machine_went_offline(self, machine: Machine, last_seen_at: datetime) -> None:
+        """See MarketHooks. Nobody pays for a machine that can't be reached."""
+        for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
+            gpu_time_ends(instance=instance, at=last_seen_at)
+
+    def machine_came_online(self, machine: Machine, now: datetime) -> None:
+        """See MarketHooks. What still runs is charged again from now on."""
+        for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
+            gpu_time_starts(instance=instance, at=now)
+
+
+def instance_observed(*, instance: Instance, now: datetime) -> None:
+    """Bring the instance's state to what its task is observed to be. The machine's row is locked."""
+    task = instance.task
+    if task.removed_at is not None:
+        _removed(instance, now)
+    elif task.observed_run_generation != task.run_generation or instance.state == states.DESTROYING:
+        return  # news of an earlier run
+    elif task.desired_state == Task.Desired.RUNNING:
+        _observed_while_wanted(instance, now)
+    elif instance.state == states.STOPPING and task.observed_phase in ("stopped", "exited", "failed"):
+        instance_transition(instance=instance, to=states.STOPPED, now=now, message=instance.status_message)
+
+
+def _removed(instance: Instance, now: datetime) -> None:
+    if instance.state != states.DESTROYING:
+        return
+    Instance.objects.filter(pk=instance.pk).update(destroyed_at=now)
+    instance_transition(instance=instance, to=states.DESTROYED, now=now)
+
+
+def _observed_while_wanted(instance: Instance, now: datetime) -> None:
+    phase = instance.task.observed_phase
+    if phase == "running" and instance.state == states.LOADING:
+        _runs(instance, now)
+    elif phase in LOADING_MESSAGES and instance.state == states.LOADING:
+        Instance.objects.filter(pk=instance.pk).update(status_message=LOADING_MESSAGES[phase])
+    elif phase in ("exited", "failed", "stopped") and instance.state in (states.LOADING, states.RUNNING):
+        _ended(instance, now)
+
+
+def _runs(instance: Instance, now: datetime) -> None:
+    since = max(instance.task.observed_since, instance.state_since)
+    gpu_time_starts(instance=instance, at=since)
+    Instance.objects.filter(pk=instance.pk).update(running_since=since)
+    instance_transition(instance=instance, to=states.RUNNING, now=now, reason="started")
+
+
+def _ended(instance: Instance, now: datetime) -> None:
+    """The run ended by itself or never began: charging ends with it and the GPUs go back."""
+    task = instance.task
+    gpu_time_ends(instance=instance, at=task.observed_since)
+    Instance.objects.filter(pk=instance.pk).update(wants_running=False, running_since=None)
+    to = states.ERROR if task.observed_phase == "failed" else states.EXITED
+    instance_transition(instance=instance, to=to, now=now, reason=task.reason, message=_end_message(task))
+    task_stop(task=task, now=now)
+
+
+def _end_message(task: Task) -> str:
+    if task.message:
+        return task.message
+    if task.exit_code is not None:
+        return f"The container's command ended with exit code {task.exit_code}."
+    return "The container stopped."

@@ -1,0 +1,141 @@
+"""Keeps the offers of a machine equal to what it can rent out, in the transaction that changes it."""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Sum
+
+from dlperf.catalogue import gpu_score
+from hosting.domain.hardware import capability
+from hosting.models import Gpu, Listing, Machine
+from hosting.selectors import free_gpus, usable_gpus
+from marketplace.domain import offers as shape
+from marketplace.models import Instance, Offer
+
+
+def offers_refresh(*, machine: Machine, now: datetime) -> None:
+    """Bring the live offers of the locked machine to its present terms and availability.
+
+    A slice whose content is unchanged keeps its offer; any other is retired and replaced under a new id.
+    """
+    wanted = _wanted(machine, now)
+    live = {offer.num_gpus: offer for offer in Offer.objects.filter(machine=machine, retired_at=None)}
+    outdated = [
+        offer.pk
+        for size, offer in live.items()
+        if size not in wanted or offer.content_hash != wanted[size]["content_hash"]
+    ]
+    if outdated:
+        Offer.objects.filter(pk__in=outdated).update(retired_at=now, rentable=False)
+    Offer.objects.bulk_create(
+        [
+            Offer(created_at=now, **content)
+            for size, content in wanted.items()
+            if size not in live or live[size].pk in outdated
+        ]
+    )
+
+
+def offer_consume(*, offer: Offer, now: datetime) -> None:
+    """Retire the offer that was just rented, even if its slice could be rented once more: an id is sold once."""
+    offer.retired_at = now
+    offer.rentable = False
+    offer.save(update_fields=["retired_at", "rentable"])
+
+
+def _wanted(machine: Machine, now: datetime) -> dict[int, dict[str, Any]]:
+    listing = Listing.objects.filter(machine=machine, active=True, end_at__gt=now).first()
+    gpus = list(usable_gpus(machine))
+    if listing is None or not gpus or machine.removed_at is not None:
+        return {}
+    free_count = len(free_gpus(machine)) if machine.online and not machine.engine_error else 0
+    disk_given_gb = disk_given(machine)
+    facts = _machine_facts(machine, listing, gpus)
+    return {
+        size: _sealed(
+            facts | _slice_facts(machine, listing, gpus, size, disk_given_gb),
+            rentable=size <= free_count,
+            rented=size > len(free_gpus(machine)),
+        )
+        for size in shape.slice_sizes(len(gpus), listing.min_gpus)
+    }
+
+
+def disk_given(machine: Machine) -> int:
+    """Gigabytes of the machine's disk that live instances hold, running or not."""
+    live = Instance.objects.filter(machine=machine, task__removed_at=None)
+    return live.aggregate(total=Sum("disk_gb"))["total"] or 0
+
+
+def _sealed(content: dict[str, Any], *, rentable: bool, rented: bool) -> dict[str, Any]:
+    content |= {"rentable": rentable and content["disk_space_gb"] > 0, "rented": rented}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    return content | {"content_hash": digest}
+
+
+def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[str, Any]:
+    gpu = gpus[0]
+    major, minor = capability(gpu.compute_capability)
+    return {
+        "machine_id": machine.pk,
+        "host_id": machine.host_id,
+        "gpu_name": machine.gpu_name,
+        "gpu_ram_mb": gpu.vram_mb,
+        "gpu_mem_bw_gbps": gpu.memory_bandwidth_gbps,
+        "gpu_lanes": gpu.pcie_lanes,
+        "gpu_max_power_w": gpu.power_limit_w,
+        "gpu_max_temp_c": gpu.max_temperature_c,
+        "gpu_display_active": any(g.display_active for g in gpus),
+        "compute_cap": major * 100 + minor * 10,
+        "pci_gen": gpu.pcie_gen,
+        "pcie_bw_gbps": shape.pcie_bandwidth_gbps(gpu.pcie_gen, gpu.pcie_lanes),
+        "cuda_max_good": shape.cuda_number(machine.cuda_version),
+        "driver_version": machine.driver_version,
+        "driver_vers": shape.driver_number(machine.driver_version),
+        "cpu_name": machine.cpu_name,
+        "cpu_arch": machine.cpu_arch,
+        "cpu_ghz": machine.cpu_ghz,
+        "has_avx": machine.has_avx,
+        "cpu_cores": machine.cpu_cores,
+        "cpu_ram_mb": machine.ram_mb,
+        "disk_bw_mbps": machine.disk_bandwidth_mbps,
+        "disk_name": machine.disk_name,
+        "inet_up_mbps": machine.inet_up_mbps,
+        "inet_down_mbps": machine.inet_down_mbps,
+        "direct_port_count": machine.port_last - machine.port_first + 1,
+        "mobo_name": machine.motherboard,
+        "os_version": machine.os_version,
+        "hostname": machine.hostname,
+        "public_ipaddr": machine.public_address,
+        "geolocation": machine.geolocation,
+        "country": shape.country_of(machine.geolocation),
+        "hosting_type": int(machine.is_datacenter),
+        "simulated": machine.simulated,
+        "reliability": machine.reliability,
+        "verification": machine.verification,
+        "storage_micros_per_gb_month": listing.storage_micros_per_gb_month,
+        "inet_up_micros_per_gb": listing.inet_up_micros_per_gb,
+        "inet_down_micros_per_gb": listing.inet_down_micros_per_gb,
+        "start_at": listing.listed_at,
+        "end_at": listing.end_at,
+    }
+
+
+def _slice_facts(machine: Machine, listing: Listing, gpus: list[Gpu], size: int, disk_given_gb: int) -> dict[str, Any]:
+    gpu = gpus[0]
+    share = size / len(gpus)
+    score = gpu_score(machine.gpu_name, fp32_tflops=gpu.fp32_tflops, memory_bandwidth_gbps=gpu.memory_bandwidth_gbps)
+    return {
+        "num_gpus": size,
+        "gpu_frac": share,
+        "gpu_total_ram_mb": gpu.vram_mb * size,
+        "total_flops_tflops": round(gpu.fp32_tflops * size, 2),
+        "cpu_cores_effective": machine.cpu_cores * share,
+        "disk_space_gb": shape.disk_share_gb(machine.disk_total_gb, disk_given_gb, size, len(gpus)),
+        "dlperf": round(score.value * size, 1),
+        "dlperf_is_estimate": score.is_estimate,
+        "gpu_micros_per_hour": listing.gpu_micros_per_hour * size,
+        "min_bid_micros_per_hour": listing.min_bid_micros_per_gpu_hour * size,
+    }

@@ -1,0 +1,187 @@
+"""A client rents an offer."""
+
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connection, transaction
+
+from hosting.domain.containers import Slice, container_spec
+from hosting.errors import HostingError
+from hosting.locks import lock_machine
+from hosting.models import Machine, PortLease, Task
+from hosting.selectors import free_gpus
+from hosting.services.tasks import ports_lease, task_create, task_set_spec
+from marketplace.domain import instance_states as states
+from marketplace.domain.offers import storage_micros_per_hour
+from marketplace.domain.rent import SSH_PORT, RentRequest, own_environment, problems
+from marketplace.errors import MarketError
+from marketplace.locks import share_machine
+from marketplace.models import Instance, Offer
+from marketplace.services.credit import require_credit
+from marketplace.services.keys import authorized_keys
+from marketplace.services.metering import meters_open
+from marketplace.services.offers import offer_consume, offers_refresh
+from marketplace.services.placement import instance_load
+from marketplace.services.transition import instance_event
+
+
+def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentRequest, now: datetime) -> Instance:
+    """Rent the offer on demand at its price, and start the container.
+
+    Sending the same request for the same offer again returns the same instance: a retry never rents twice.
+
+    Raises:
+        MarketError: invalid_args (field named), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403),
+            no_credit (402), disk_too_large, no_free_port (409).
+    """
+    _refuse_nonsense(request)
+    machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
+    if machine_id is None:
+        raise MarketError("no_such_ask", f"There is no offer {offer_id}.", status=404)
+    with transaction.atomic():
+        machine = lock_machine(machine_id)
+        offer = Offer.objects.get(pk=offer_id)
+        earlier = _earlier_rental(client, offer, request)
+        if earlier is not None:
+            return earlier
+        _refuse_unrentable(client, offer, request, now)
+        return _create(client, machine, offer, request, now)
+
+
+def _refuse_nonsense(request: RentRequest) -> None:
+    found = problems(request)
+    if found:
+        field, message = next(iter(found.items()))
+        raise MarketError("invalid_args", message, field=field)
+
+
+def _earlier_rental(client: AbstractBaseUser, offer: Offer, request: RentRequest) -> Instance | None:
+    return Instance.objects.filter(offer=offer, client_id=client.pk, request_fingerprint=request.fingerprint()).first()
+
+
+def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> None:
+    if offer.retired_at is not None or not offer.rentable or offer.end_at <= now:
+        raise MarketError(
+            "no_such_ask",
+            f"Offer {offer.pk} is not available any more: it was rented or its terms changed. Search again.",
+            status=410,
+        )
+    if offer.host_id == client.pk:
+        raise MarketError("own_machine", "You can't rent your own machine.", status=403)
+    if request.disk_gb > offer.disk_space_gb:
+        raise MarketError(
+            "disk_too_large",
+            f"This offer has at most {offer.disk_space_gb} GB of disk; you asked for {request.disk_gb} GB.",
+            field="disk_gb",
+        )
+    storage = storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb)
+    require_credit(client=client, micros_per_hour=offer.gpu_micros_per_hour + storage, now=now)
+
+
+def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: RentRequest, now: datetime) -> Instance:
+    instance_id = _next_instance_id()
+    task, leases = _task_for(client, machine, offer, request, instance_id, now)
+    instance = Instance.objects.create(
+        pk=instance_id,
+        client_id=client.pk,
+        machine=machine,
+        offer=offer,
+        task=task,
+        request_fingerprint=request.fingerprint(),
+        rental_type=Instance.RentalType.ON_DEMAND,
+        num_gpus=offer.num_gpus,
+        gpu_micros_per_hour=offer.gpu_micros_per_hour,
+        storage_micros_per_hour=storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb),
+        storage_micros_per_gb_month=offer.storage_micros_per_gb_month,
+        inet_up_micros_per_gb=offer.inet_up_micros_per_gb,
+        inet_down_micros_per_gb=offer.inet_down_micros_per_gb,
+        disk_gb=request.disk_gb,
+        image=request.image,
+        mode=request.mode,
+        runtype=request.runtype,
+        args=list(request.args),
+        entrypoint=request.entrypoint,
+        env=request.env,
+        onstart=request.onstart,
+        label=request.label,
+        ssh_port=_ssh_port(leases),
+        state=states.SCHEDULING,
+        state_since=now,
+        waiting_since=now,
+        created_at=now,
+        end_at=offer.end_at,
+    )
+    share_machine(instance, machine)
+    instance_event(instance, "rented", now=now, actor=client, to_state=states.SCHEDULING, message=str(offer))
+    meters_open(instance=instance, now=now)
+    instance_load(instance=instance, gpus=free_gpus(machine)[: offer.num_gpus], now=now)
+    offer_consume(offer=offer, now=now)
+    offers_refresh(machine=machine, now=now)
+    return instance
+
+
+def _next_instance_id() -> int:
+    """The container's name carries the contract's number, so the number is drawn before the rows exist."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('marketplace_instance', 'id'))")
+        return int(cursor.fetchone()[0])
+
+
+def _ssh_port(leases: list[PortLease]) -> int | None:
+    return next((lease.host_port for lease in leases if lease.container_port == SSH_PORT), None)
+
+
+def _task_for(
+    client: AbstractBaseUser,
+    machine: Machine,
+    offer: Offer,
+    request: RentRequest,
+    instance_id: int,
+    now: datetime,
+) -> tuple[Task, list[PortLease]]:
+    """The task and its ports. Ports are leased to a task, and the spec names them, so the task comes first."""
+    task = task_create(
+        machine=machine,
+        kind=Task.Kind.INSTANCE,
+        label=f"C.{instance_id}",
+        authorized_keys=authorized_keys(client),
+        now=now,
+    )
+    try:
+        leases = ports_lease(task=task, wanted=request.ports_wanted())
+    except HostingError as error:
+        raise MarketError(error.code, error.message, status=error.status) from error
+    _set_spec(task, machine, offer, request, leases, instance_id)
+    return task, leases
+
+
+def _set_spec(
+    task: Task,
+    machine: Machine,
+    offer: Offer,
+    request: RentRequest,
+    leases: list[PortLease],
+    instance_id: int,
+) -> None:
+    part = Slice(gpus=offer.num_gpus, gpu_count=machine.gpu_count, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb)
+    ports = [(lease.container_port, lease.host_port, lease.protocol) for lease in leases]
+    own_env = own_environment(
+        label=task.label,
+        instance_id=instance_id,
+        num_gpus=offer.num_gpus,
+        address=machine.public_address,
+        ports=ports,
+    )
+    spec = container_spec(
+        part=part,
+        hostname=task.label,
+        image=request.image,
+        mode=request.mode,
+        args=list(request.args),
+        entrypoint=request.entrypoint,
+        env=request.env | own_env,
+        onstart=request.onstart,
+        disk_gb=request.disk_gb,
+        ports=ports,
+    )
+    task_set_spec(task=task, spec=spec)

@@ -1,0 +1,32 @@
+"""Ends the running of an instance, whoever wants it."""
+
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from hosting.services.tasks import task_stop
+from marketplace.domain import instance_states as states
+from marketplace.models import Instance
+from marketplace.services.metering import gpu_time_ends
+from marketplace.services.transition import instance_transition
+
+
+def instance_stop_now(
+    *,
+    instance: Instance,
+    actor: AbstractBaseUser | None,
+    billed_until: datetime,
+    now: datetime,
+    reason: str,
+    message: str,
+) -> None:
+    """Stop an instance that runs, loads or waits; its machine is locked. GPU time is charged until ``billed_until``.
+
+    The GPUs are freed when the agent says that the container does not run, which may be later than this.
+    """
+    was_waiting = instance.state == states.SCHEDULING
+    gpu_time_ends(instance=instance, at=billed_until)
+    task_stop(task=instance.task, now=now)
+    Instance.objects.filter(pk=instance.pk).update(wants_running=False, waiting_since=None, running_since=None)
+    to = states.STOPPED if was_waiting else states.STOPPING
+    instance_transition(instance=instance, to=to, now=now, actor=actor, reason=reason, message=message)
