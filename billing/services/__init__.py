@@ -1,1 +1,32 @@
 """The only writers: one function per business action."""
+
+from billing.services.accounts import accounts_lock
+from billing.services.checkpoints import checkpoint_accounts
+from billing.services.credit import credit_grant
+from billing.services.meters import (
+    meter_close,
+    meter_open,
+    meter_pause,
+    meter_resume,
+    meter_set_rate,
+    traffic_count,
+    traffic_meter_open,
+)
+from billing.services.proofs import ledger_check_record
+from billing.services.settlement import settle_payer, settle_running
+
+__all__ = [
+    "accounts_lock",
+    "checkpoint_accounts",
+    "credit_grant",
+    "ledger_check_record",
+    "meter_close",
+    "meter_open",
+    "meter_pause",
+    "meter_resume",
+    "meter_set_rate",
+    "settle_payer",
+    "settle_running",
+    "traffic_count",
+    "traffic_meter_open",
+]

@@ -1,0 +1,97 @@
+"""Refusals. Each carries a stable ``code`` for programs and a sentence for people."""
+
+from typing import ClassVar
+
+
+class BillingError(Exception):
+    """Something that billing refuses to do; nothing was written."""
+
+    code: ClassVar[str] = "billing_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidAmountError(BillingError):
+    """An amount of money that is malformed, zero, negative or too large."""
+
+    code = "invalid_amount"
+
+
+class InvalidRateError(BillingError):
+    """A rate that is negative or too large."""
+
+    code = "invalid_rate"
+
+
+class InvalidShareError(BillingError):
+    """A host share outside 0 to 10000 hundredths of a percent."""
+
+    code = "invalid_share"
+
+
+class InvalidMeterKindError(BillingError):
+    """A kind of meter that does not exist or does not take this operation."""
+
+    code = "invalid_meter_kind"
+
+
+class InvalidReferenceError(BillingError):
+    """A reference that is empty or too long."""
+
+    code = "invalid_reference"
+
+
+class UnknownMeterError(BillingError):
+    """No meter has this reference."""
+
+    code = "unknown_meter"
+
+
+class MeterExistsError(BillingError):
+    """The reference was used already; references are never used again."""
+
+    code = "meter_exists"
+
+
+class MeterClosedError(BillingError):
+    """The meter was closed for good."""
+
+    code = "meter_closed"
+
+
+class SamePartyError(BillingError):
+    """Payer and payee are one account: a host cannot rent its own machine."""
+
+    code = "same_party"
+
+
+class UnbalancedEntryError(BillingError):
+    """The lines of an entry do not sum to zero."""
+
+    code = "unbalanced_entry"
+
+
+class IdempotencyConflictError(BillingError):
+    """The idempotency key was used for something else."""
+
+    code = "idempotency_conflict"
+
+
+class MissingReasonError(BillingError):
+    """Money moved by hand needs a reason."""
+
+    code = "missing_reason"
+
+
+class NotStaffError(BillingError):
+    """Only staff move money by hand."""
+
+    code = "not_staff"
+
+
+class LedgerBusyError(BillingError):
+    """Postings in flight did not end in time; trying again later is safe."""
+
+    code = "ledger_busy"

@@ -1,0 +1,52 @@
+"""Ledger entries: what happened."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class EntryKind(models.TextChoices):
+    USAGE = "usage", "Usage"
+    CREDIT_GRANT = "credit_grant", "Credit grant"
+
+
+class Entry(models.Model):
+    """One event that moved money. Never changed or deleted; its postings sum to zero. Triggers enforce
+    both.
+    """
+
+    idempotency_key = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=24, choices=EntryKind.choices)
+    memo = models.CharField(max_length=300)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who did it; empty for the system.",
+    )
+    meter = models.ForeignKey("billing.Meter", on_delete=models.PROTECT, null=True, blank=True, related_name="entries")
+    occurred_at = models.DateTimeField(
+        db_index=True, help_text="When it took effect; for usage the end of the time it pays for."
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    details = models.JSONField(default=dict, blank=True)
+
+    objects: ClassVar[models.Manager["Entry"]] = models.Manager()
+
+    class Meta:
+        verbose_name_plural = "entries"
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=EntryKind.values), name="billing_entry_kind_known"),
+            models.CheckConstraint(
+                condition=~Q(kind=EntryKind.USAGE) | Q(meter__isnull=False),
+                name="billing_entry_usage_has_meter",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.memo}"
