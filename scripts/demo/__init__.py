@@ -1,0 +1,1 @@
+"""`make demo`: the whole marketplace on one machine, supervised from the first process to the last."""

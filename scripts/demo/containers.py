@@ -1,0 +1,40 @@
+"""The demo's containers, found by the label that its agent puts on them."""
+
+import subprocess
+from pathlib import Path
+
+OWNER_LABEL = "spotyard.owner"
+
+
+def stop(owners: list[str]) -> int:
+    """Stop the running containers of these owners, keeping their disks; how many there were."""
+    found = [container for owner in owners for container in _list(owner, running=True)]
+    if found:
+        _docker("stop", "--time", "3", *found)
+    return len(found)
+
+
+def remove(owners: list[str]) -> int:
+    """Remove the containers of these owners with their disks; how many there were."""
+    found = [container for owner in owners for container in _list(owner, running=False)]
+    if found:
+        _docker("rm", "--force", "--volumes", *found)
+    return len(found)
+
+
+def _list(owner: str, *, running: bool) -> list[str]:
+    options = [] if running else ["--all"]
+    return _docker("ps", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}", *options).split()
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    return done.stdout
+
+
+def owners_of(agent_state: Path) -> list[str]:
+    """The owner labels of the agent whose state directory this is (none before it registered)."""
+    try:
+        return [(agent_state / "owner").read_text().strip()]
+    except OSError:
+        return []

@@ -1,0 +1,84 @@
+"""Where the demo keeps what, and on which ports it answers."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+AGENT_PORTS = "21000-21199"
+SIMULATED = "4x RTX 3090"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders and addresses of the demo under ``var``; ``port`` is the one people open in the browser."""
+
+    port: int
+    var: Path = ROOT / "var"
+
+    @property
+    def data(self) -> Path:
+        """All that `make demo-reset` forgets, except ``ready``."""
+        return self.var / "demo"
+
+    @property
+    def ready(self) -> Path:
+        """Written once a rental is possible: address, logins, machine."""
+        return self.var / "demo.json"
+
+    @property
+    def announced(self) -> Path:
+        """Written after the address and logins were printed."""
+        return self.data / "announced"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the demo that runs; says where."""
+        return self.var / "demo.lock"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each process."""
+        return self.var / "log"
+
+    @property
+    def cache(self) -> Path:
+        """What may be fetched again but takes long; survives a reset."""
+        return self.var / "cache"
+
+    @property
+    def agent_state(self) -> Path:
+        """The demo machine's agent: its credential and what it remembers of its containers."""
+        return self.data / "agent"
+
+    @property
+    def fleet_state(self) -> Path:
+        """The same for the simulated machines that fill the market."""
+        return self.data / "fleet"
+
+    @property
+    def held_port(self) -> int:
+        """Where agents' held requests go."""
+        return self.port + 1
+
+    @property
+    def url(self) -> str:
+        """The address of the site."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def held_url(self) -> str:
+        """The address that agents use."""
+        return f"http://127.0.0.1:{self.held_port}"
+
+    def log(self, name: str) -> Path:
+        """The log of the process ``name``."""
+        return self.logs / f"{name}.log"
+
+    def secret_key(self) -> str:
+        """Django's SECRET_KEY of this demo, made once: sessions outlive a restart."""
+        path = self.data / "secret_key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(50))
+        return path.read_text()

@@ -1,0 +1,77 @@
+"""The programs that make up the demo: their commands and their environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts.demo.layout import AGENT_PORTS, ROOT, SIMULATED, Layout
+
+_BIN = Path(sys.executable).parent
+
+
+def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[str, str]:
+    """What every process of the demo reads its settings from."""
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "marketplace.settings"),
+        "DEMO": "1",
+        "SECRET_KEY": layout.secret_key(),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SITE_URL": layout.url,
+        "AGENT_URL": layout.held_url,
+        "ALLOWED_HOSTS": os.environ.get("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]"),
+        "EMAIL_URL": os.environ.get("EMAIL_URL", "consolemail://"),
+        "STATIC_ROOT": str(layout.data / "static"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def manage(*arguments: str) -> list[str]:
+    """A Django management command."""
+    return [sys.executable, str(ROOT / "manage.py"), *arguments]
+
+
+def web(layout: Layout) -> list[str]:
+    """Pages and API: short requests, a few processes with threads."""
+    return _gunicorn("marketplace.wsgi", layout.port, "--worker-class=gthread", "--workers=2", "--threads=8")
+
+
+def held(layout: Layout) -> list[str]:
+    """Requests that agents leave open until there is work: one event loop holds them all."""
+    return _gunicorn("marketplace.asgi", layout.held_port, "--worker-class=asgi", "--workers=1")
+
+
+def held_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """The held process may keep an agent's request this long."""
+    return dict(base) | {"SYNC_HOLD_MAX_SECONDS": "25"}
+
+
+def worker() -> list[str]:
+    """Celery's worker."""
+    options = ["--loglevel=INFO", "--concurrency=2", "--without-gossip", "--without-mingle"]
+    return [str(_BIN / "celery"), "--app=marketplace.celery", "worker", *options]
+
+
+def beat(layout: Layout) -> list[str]:
+    """Celery's clock."""
+    schedule = layout.data / "celerybeat-schedule"
+    return [str(_BIN / "celery"), "--app=marketplace.celery", "beat", f"--schedule={schedule}", "--pidfile="]
+
+
+def agent(layout: Layout) -> list[str]:
+    """The host agent: simulated GPUs, a real engine."""
+    options = ["--token-file", str(layout.data / "agent-token"), "--state-dir", str(layout.agent_state)]
+    options += ["--simulate", SIMULATED, "--public-address", "127.0.0.1", "--ports", AGENT_PORTS]
+    return [sys.executable, "-m", "agent", "--server", layout.held_url, *options]
+
+
+def fleet(layout: Layout) -> list[str]:
+    """Some dozens of machines that exist only as numbers."""
+    options = ["--config", str(layout.data / "fleet.json"), "--state-dir", str(layout.fleet_state)]
+    return [sys.executable, "-m", "agent.fleet", "--server", layout.held_url, *options]
+
+
+def _gunicorn(application: str, port: int, *options: str) -> list[str]:
+    common = ["--graceful-timeout=3", "--no-control-socket", "--access-logfile=-"]
+    return [str(_BIN / "gunicorn"), application, f"--bind=127.0.0.1:{port}", *common, *options]

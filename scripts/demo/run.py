@@ -1,0 +1,268 @@
+"""The demo from start to end, in the foreground: prepare, start, announce, tend, stop."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import requests
+
+from scripts import engine
+from scripts.demo import containers, programs
+from scripts.demo.layout import ROOT, SIMULATED, Layout
+from scripts.demo.supervisor import Service, Supervisor, end_left_overs
+from scripts.image import IMAGE
+from scripts.services import postgres, valkey
+from scripts.services.launching import ServiceError, port_is_free, tail
+from scripts.services.processes import ManagedProcess
+
+LOGS_KEPT = 3
+WEB_TIMEOUT_SECONDS = 60
+ENGINE_HOLDER = "demo"
+TICK_SECONDS = 0.1
+
+
+class StopRequestedError(Exception):
+    """Ctrl-C, or `make demo-stop`."""
+
+
+@dataclass
+class Demo:
+    """One run of the demo. ``began`` is the wall-clock time at which the person pressed Enter."""
+
+    layout: Layout
+    began: float
+    jobs: list[ManagedProcess] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.layout.data / "processes.json", self._warn)
+        self.environment: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Start everything, then keep it running until told to stop. Raises ServiceError and StopRequestedError."""
+        try:
+            self._clean_up()
+            self._start_servers()
+            self._start_engine()
+            image = self._job("image", [sys.executable, "-m", "scripts.image"])
+            self._prepare_site()
+            self._start_site()
+            self._finish(image)
+            self._announce()
+            self._tend_until_stopped()
+        finally:
+            self._stop()
+
+    def _clean_up(self) -> None:
+        self.layout.ready.unlink(missing_ok=True)
+        end_left_overs(self.layout.data / "processes.json")
+        rotate_logs(self.layout.logs)
+        for port in (self.layout.port, self.layout.held_port):
+            if not port_is_free(port):
+                raise ServiceError(
+                    f"Port {port} is taken by another program. The demo needs {self.layout.port} and "
+                    f"{self.layout.held_port}; choose others with, for example, make demo PORT=8100"
+                )
+
+    def _start_servers(self) -> None:
+        with self._step("PostgreSQL and Valkey") as notes:
+            database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
+            if database_url and redis_url:
+                notes.append("yours, from DATABASE_URL and REDIS_URL")
+            self.environment = programs.environment(
+                self.layout,
+                database_url=database_url or self._start_postgres(),
+                redis_url=redis_url or self._start_valkey(),
+            ) | {"DEMO_IMAGE": IMAGE}
+
+    def _start_postgres(self) -> str:
+        server = postgres.PostgresServer(self.layout.data / "postgres", durable=True)
+        process = self._process("postgres", [])
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for its clients to leave.
+        service = Service(process, lambda: self._command(process, server.prepare(die_with_parent="INT")), 20)
+        service.stop_signal = signal.SIGINT
+        self.supervisor.add(service)
+        if process.popen is not None:
+            postgres.wait_ready(server, process.popen, process.log)
+        server.create_database()
+        return server.url()
+
+    def _start_valkey(self) -> str:
+        server = valkey.ValkeyServer(self.layout.data / "valkey")
+        process = self._process("valkey", [])
+        self.supervisor.add(Service(process, lambda: self._command(process, server.prepare(die_with_parent="TERM"))))
+        if process.popen is not None:
+            valkey.wait_ready(server, process.popen, process.log)
+        return server.url()
+
+    def _start_engine(self) -> None:
+        with self._step("Docker engine") as notes:
+            notes.append(engine.ensure(ENGINE_HOLDER, holder_pid=os.getpid()))
+
+    def _prepare_site(self) -> None:
+        with self._step("database schema, static files, accounts"):
+            static = self._job("collectstatic", programs.manage("collectstatic", "--noinput", "--verbosity=0"))
+            self._wait_for(self._job("migrate", programs.manage("migrate", "--noinput")))
+            seed = programs.manage("demo_seed", "prepare", "--dir", str(self.layout.data))
+            self._wait_for(self._job("seed-prepare", seed))
+            self._wait_for(static)
+
+    def _start_site(self) -> None:
+        with self._step("web, held requests, worker, beat"):
+            self._add("web", programs.web(self.layout))
+            self._add("held", programs.held(self.layout), programs.held_environment(self.environment))
+            self._add("worker", programs.worker())
+            self._add("beat", programs.beat(self.layout))
+            for address in (self.layout.url, self.layout.held_url):
+                self._wait_until_healthy(address)
+        with self._step(f"agents: {SIMULATED} on the real engine, and the simulated market"):
+            self._add("agent", programs.agent(self.layout))
+            self._add("fleet", programs.fleet(self.layout))
+
+    def _finish(self, image: ManagedProcess) -> None:
+        with self._step(f"container image {IMAGE}") as notes:
+            self._wait_for(image)
+            notes.append("from Debian packages, cached")
+        with self._step("listings, first rentals"):
+            seed = programs.manage("demo_seed", "finish", "--dir", str(self.layout.data))
+            self._wait_for(self._job("seed-finish", seed))
+
+    def _announce(self) -> None:
+        ready = json.loads(self.layout.ready.read_text())
+        print(f"\nSpotyard is ready after {time.time() - self.began:.1f} s: {ready['url']}\n", flush=True)
+        for role, account in ready["accounts"].items():
+            print(f"  {role:<8} {account['email']:<28} password {account['password']}")
+        print(f"\n  For programs: {relative(self.layout.ready)}. Mail that the site sends: {self._log('web')}.")
+        print(f"  Logs: {relative(self.layout.logs)}/. GPUs here are simulated, containers are real.", flush=True)
+        self.layout.announced.touch()
+
+    def _tend_until_stopped(self) -> None:
+        while True:
+            self._tick()
+
+    def _tick(self) -> None:
+        time.sleep(TICK_SECONDS)
+        self.supervisor.tend()
+
+    def _wait_for(self, job: ManagedProcess) -> None:
+        while job.is_running():
+            self._tick()
+        if job.exit_code != 0:
+            raise ServiceError(f"{job.name} failed (code {job.exit_code}); {job.log} ends with:\n{tail(job.log)}")
+
+    def _wait_until_healthy(self, address: str) -> None:
+        deadline = time.monotonic() + WEB_TIMEOUT_SECONDS
+        while not _answers(f"{address}/healthz/"):
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{address}/healthz/ does not answer; {self._log('web')}, {self._log('held')}")
+            self._tick()
+
+    def _stop(self) -> None:
+        """End all that was started; instances' disks stay. The second Ctrl-C must not cut this short."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self.layout.ready.unlink(missing_ok=True)
+        for job in self.jobs:
+            job.stop(grace_seconds=2)
+        self.supervisor.stop()
+        if engine.answers():
+            containers.stop(containers.owners_of(self.layout.agent_state))
+        engine.release(ENGINE_HOLDER)
+
+    def _add(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
+        self.supervisor.add(Service(self._process(name, command, environment)))
+
+    def _job(self, name: str, command: list[str]) -> ManagedProcess:
+        """Start something that ends by itself."""
+        job = self._process(name, command)
+        self.jobs.append(job)
+        job.start()
+        return job
+
+    def _process(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> ManagedProcess:
+        return ManagedProcess(name, command, self.layout.log(name), environment or self.environment, ROOT)
+
+    @staticmethod
+    def _command(process: ManagedProcess, command: list[str]) -> None:
+        process.command = command
+
+    def _log(self, name: str) -> str:
+        return relative(self.layout.log(name))
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[list[str]]:
+        """Print one line of progress when the work in the block is done, with notes that it leaves."""
+        started = time.monotonic()
+        notes: list[str] = []
+        yield notes
+        remark = f" ({'; '.join(notes)})" if notes else ""
+        print(f"  {time.monotonic() - started:5.1f} s  {what}{remark}", flush=True)
+
+    def _warn(self, line: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def raise_on_signals() -> None:
+    """Turn Ctrl-C, `kill` and a closed terminal into StopRequestedError in the main thread."""
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        raise StopRequestedError
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+def rotate_logs(folder: Path) -> None:
+    """Give every log of the last run a number, the oldest going away: each run's logs start empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log"):
+        if log.name == "demo.log":  # our own output: whoever put us in the background began it anew
+            continue
+        for number in range(LOGS_KEPT, 1, -1):
+            older = log.with_suffix(f".log.{number - 1}")
+            if older.exists():
+                older.rename(log.with_suffix(f".log.{number}"))
+        log.rename(log.with_suffix(".log.1"))
+
+
+def relative(path: Path) -> str:
+    """``path`` as seen from the checkout, for messages."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def end_remains(layout: Layout) -> None:
+    """End what a supervisor that was killed left: processes, containers, an engine that only it used."""
+    end_left_overs(layout.data / "processes.json")
+    if engine.answers():
+        containers.stop(containers.owners_of(layout.agent_state))
+    engine.release(ENGINE_HOLDER)
+
+
+def remove_data(layout: Layout) -> None:
+    """Forget everything of the demo: its containers with their disks, its database, its files."""
+    owners = containers.owners_of(layout.agent_state)
+    if owners:
+        try:
+            engine.ensure("reset", holder_pid=os.getpid())
+            containers.remove(owners)
+        except ServiceError as error:
+            print(f"The demo's containers stay: {error}", file=sys.stderr)
+        finally:
+            engine.release("reset")
+    layout.ready.unlink(missing_ok=True)
+    # The servers' files belong to another account; `rm` names what it cannot remove.
+    subprocess.run(["rm", "-rf", "--", str(layout.data)], check=True)
