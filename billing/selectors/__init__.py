@@ -6,6 +6,7 @@ from billing.selectors.balances import (
     exhausted_payers,
     host_earnings_micros,
     hourly_cost_micros,
+    posted_balance_micros,
     seconds_left,
     zero_at,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "ledger_check",
     "meter_total_micros",
     "meter_totals_micros",
+    "posted_balance_micros",
     "seconds_left",
     "statement",
     "zero_at",

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Sum
+from django.db.models import F, OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from billing.domain.accrual import charge_at
 from billing.domain.depletion import balance_micros_at
-from billing.models import AccountKind, LedgerAccount, Meter
+from billing.models import AccountKind, LedgerAccount, Meter, Posting
 from billing.selectors.wallets import client_wallets, host_wallets
 
 
@@ -50,6 +51,16 @@ def exhausted_payers(now: datetime) -> list[int]:
     """Ids of accounts that go on spending although their credit has reached zero, longest ago first."""
     accounts = LedgerAccount.objects.filter(zero_at__lte=now).order_by("zero_at", "pk")
     return [owner_id for owner_id in accounts.values_list("owner_id", flat=True) if owner_id is not None]
+
+
+def posted_balance_micros(account: LedgerAccount) -> int:
+    """The sum of the account's postings in micro-dollars, through its checkpoint; no accruals."""
+    later = Posting.objects.filter(account=OuterRef("pk"), pk__gt=OuterRef("checkpoint_posting_id"))
+    added = later.order_by().values("account").annotate(total=Sum("amount_micros")).values("total")
+    balance = F("checkpoint_micros") + Coalesce(Subquery(added), 0)
+    balances = LedgerAccount.objects.annotate(balance=balance).values_list("balance", flat=True)
+    micros: int = balances.get(pk=account.pk)
+    return micros
 
 
 def host_earnings_micros(user: AbstractBaseUser, now: datetime) -> int:

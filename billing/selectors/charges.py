@@ -5,11 +5,31 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import QuerySet, Sum
 
 from billing.domain.accrual import charge_at, total_micros_at
 from billing.domain.errors import UnknownMeterError
-from billing.models import AccountKind, EntryKind, Meter, Posting
+from billing.models import AccountKind, Meter
+
+# One statement, because what a settlement posts between two would be missed or counted twice.
+_USED = """
+WITH posted AS (
+    SELECT e.meter_id, SUM(p.amount_micros) AS micros
+    FROM billing_posting p JOIN billing_entry e ON e.id = p.entry_id AND e.kind = 'usage'
+    WHERE p.account_id = (SELECT id FROM billing_ledgeraccount
+            WHERE kind = %(kind)s AND owner_id = %(owner_id)s AND reference = '')
+        AND p.occurred_at > %(since)s AND p.occurred_at <= %(until)s
+    GROUP BY e.meter_id
+)
+SELECT m.*, COALESCE(posted.micros, 0) AS period_micros
+FROM billing_meter m LEFT JOIN posted ON posted.meter_id = m.id
+WHERE starts_with(m.reference, %(prefix)s) AND m.id IN (
+    SELECT meter_id FROM posted
+    UNION ALL
+    SELECT id FROM billing_meter
+    WHERE closed_at IS NULL AND (payer_id = %(payer_id)s OR payee_id = %(payee_id)s)
+)
+ORDER BY m.reference
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,51 +63,44 @@ def charges_by_reference(
     A posting belongs to the end of the time it pays for. What is accrued and not posted belongs to ``now``
     and is included when the period contains it. ``prefix`` narrows to references that begin with it.
     """
-    posted = _posted(AccountKind.CLIENT_CREDIT, user, since, until, prefix)
-    totals = {key: -amount for key, amount in posted.items()}
-    if since < now <= until:
-        for meter in _open(Meter.objects.filter(payer_id=user.pk), prefix):
-            _add(totals, meter, charge_at(meter.state, now).total_micros)
-    return _ordered(totals)
+    meters = _used(AccountKind.CLIENT_CREDIT, user, since, until, prefix)
+    accrued = since < now <= until
+    return _totals(
+        (meter, (charge_at(meter.state, now).total_micros if accrued else 0) - posted) for meter, posted in meters
+    )
 
 
 def earnings_by_reference(
     user: AbstractBaseUser, since: datetime, until: datetime, now: datetime, prefix: str = ""
 ) -> list[ReferenceTotal]:
-    """What each meter earned the host (its own part) after ``since`` and up to ``until``; as
-    charges_by_reference.
+    """What each meter earned the host (its own part) after ``since`` and up to ``until``.
+
+    Periods, accruals and ``prefix`` are as in ``charges_by_reference``.
     """
-    totals = _posted(AccountKind.HOST_EARNINGS, user, since, until, prefix)
-    if since < now <= until:
-        for meter in _open(Meter.objects.filter(payee_id=user.pk), prefix):
-            _add(totals, meter, charge_at(meter.state, now).host_micros)
-    return _ordered(totals)
-
-
-def _posted(
-    kind: AccountKind, user: AbstractBaseUser, since: datetime, until: datetime, prefix: str
-) -> dict[tuple[str, str], int]:
-    postings = Posting.objects.filter(
-        account__kind=kind,
-        account__owner_id=user.pk,
-        occurred_at__gt=since,
-        occurred_at__lte=until,
-        entry__kind=EntryKind.USAGE,
-        entry__meter__reference__startswith=prefix,
+    meters = _used(AccountKind.HOST_EARNINGS, user, since, until, prefix)
+    accrued = since < now <= until
+    return _totals(
+        (meter, (charge_at(meter.state, now).host_micros if accrued else 0) + posted) for meter, posted in meters
     )
-    rows = postings.values_list("entry__meter__reference", "entry__meter__kind").annotate(total=Sum("amount_micros"))
-    return {(reference, kind): total for reference, kind, total in rows}
 
 
-def _open(meters: "QuerySet[Meter]", prefix: str) -> "QuerySet[Meter]":
-    return meters.filter(closed_at=None, reference__startswith=prefix)
+def _used(
+    kind: AccountKind, user: AbstractBaseUser, since: datetime, until: datetime, prefix: str
+) -> list[tuple[Meter, int]]:
+    """The meters with postings in the period and the open ones, each with what it posted on the account."""
+    pays = kind == AccountKind.CLIENT_CREDIT
+    parameters = {
+        "kind": kind.value,
+        "owner_id": user.pk,
+        "payer_id": user.pk if pays else None,
+        "payee_id": None if pays else user.pk,
+        "since": since,
+        "until": until,
+        "prefix": prefix,
+    }
+    meters = Meter.objects.raw(_USED, parameters)
+    return [(meter, int(vars(meter)["period_micros"])) for meter in meters]
 
 
-def _add(totals: dict[tuple[str, str], int], meter: Meter, amount_micros: int) -> None:
-    key = (meter.reference, meter.kind)
-    if amount_micros:
-        totals[key] = totals.get(key, 0) + amount_micros
-
-
-def _ordered(totals: dict[tuple[str, str], int]) -> list[ReferenceTotal]:
-    return [ReferenceTotal(reference, kind, amount) for (reference, kind), amount in sorted(totals.items())]
+def _totals(amounts: Iterable[tuple[Meter, int]]) -> list[ReferenceTotal]:
+    return [ReferenceTotal(meter.reference, meter.kind, amount) for meter, amount in amounts if amount]

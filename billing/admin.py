@@ -1,0 +1,179 @@
+"""Staff's view of the money: the ledger is read only, and credit is given with a reason."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+
+from billing import selectors, services
+from billing.domain.errors import BillingError
+from billing.domain.money import exact_dollars
+from billing.forms import CreditGrantForm
+from billing.models import (
+    AccountKind,
+    CheckpointRun,
+    CreditGrant,
+    Entry,
+    LedgerAccount,
+    LedgerCheckRun,
+    Meter,
+    MeterSegment,
+    Posting,
+)
+
+
+class ReadOnly:
+    """Shows everything and changes nothing."""
+
+    def has_add_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    show_full_result_count = False
+
+
+class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
+    extra = 0
+
+
+class PostingInline(ReadOnlyInline):
+    model = Posting
+    fields = ["account", "dollars"]
+    readonly_fields = ["account", "dollars"]
+
+    @admin.display(description="Dollars")
+    def dollars(self, posting: Posting) -> str:
+        return exact_dollars(posting.amount_micros)
+
+
+class SegmentInline(ReadOnlyInline):
+    model = MeterSegment
+
+
+@admin.register(Entry)
+class EntryAdmin(ReadOnlyAdmin):
+    list_display = ["id", "occurred_at", "kind", "memo", "actor"]
+    list_filter = ["kind"]
+    search_fields = ["=idempotency_key", "memo"]
+    list_select_related = ["actor"]
+    inlines = [PostingInline]
+
+
+@admin.register(Posting)
+class PostingAdmin(ReadOnlyAdmin):
+    """The statement of an account, when filtered by it."""
+
+    list_display = ["id", "occurred_at", "account", "dollars", "memo"]
+    list_filter = ["account__kind"]
+    search_fields = ["account__owner__email"]
+    list_select_related = ["account", "entry"]
+    ordering = ["-id"]
+
+    @admin.display(description="Dollars")
+    def dollars(self, posting: Posting) -> str:
+        return exact_dollars(posting.amount_micros)
+
+    @admin.display(description="Memo")
+    def memo(self, posting: Posting) -> str:
+        return posting.entry.memo
+
+
+@admin.register(LedgerAccount)
+class LedgerAccountAdmin(ReadOnlyAdmin):
+    list_display = ["id", "kind", "owner", "reference", "balance", "zero_at"]
+    list_filter = ["kind"]
+    search_fields = ["owner__email", "reference"]
+    list_select_related = ["owner"]
+    list_per_page = 50
+    readonly_fields = ["balance"]
+
+    @admin.display(description="Balance now, dollars")
+    def balance(self, account: LedgerAccount) -> str:
+        """For clients and hosts with what is accrued and not posted yet."""
+        now = timezone.now()
+        if account.owner is None:
+            return exact_dollars(selectors.posted_balance_micros(account))
+        if account.kind == AccountKind.CLIENT_CREDIT:
+            return exact_dollars(selectors.balance_micros(account.owner, now))
+        return exact_dollars(selectors.host_earnings_micros(account.owner, now))
+
+
+@admin.register(Meter)
+class MeterAdmin(ReadOnlyAdmin):
+    list_display = ["reference", "kind", "payer", "payee", "rate", "running_since", "total", "closed_at"]
+    list_filter = ["kind"]
+    search_fields = ["reference", "payer__email", "payee__email"]
+    list_select_related = ["payer", "payee"]
+    ordering = ["-id"]
+    inlines = [SegmentInline]
+
+    @admin.display(description="Dollars per hour or GB")
+    def rate(self, meter: Meter) -> str:
+        return exact_dollars(meter.rate_micros)
+
+    @admin.display(description="Posted, dollars")
+    def total(self, meter: Meter) -> str:
+        return exact_dollars(meter.posted_micros)
+
+
+@admin.register(CreditGrant)
+class CreditGrantAdmin(ReadOnlyAdmin):
+    """Lists the credit given, and gives credit."""
+
+    list_display = ["id", "occurred_at", "memo", "actor"]
+    list_select_related = ["actor"]
+    search_fields = ["memo"]
+    ordering = ["-id"]
+
+    def has_add_permission(self, request: HttpRequest, *_: object) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def get_inlines(self, _: HttpRequest, obj: Model | None) -> list[type[PostingInline]]:
+        return [PostingInline] if obj else []
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **kwargs) if obj else CreditGrantForm
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return super().get_fields(request, obj) if obj else ["account", "amount", "reason", "key"]
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().add_view(request, *args, **kwargs)
+        except BillingError as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(request.path)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: CreditGrant, form: CreditGrantForm, *_: object) -> None:
+        entry = services.credit_grant(
+            user=form.cleaned_data["account"],
+            amount_micros=form.cleaned_data["amount"],
+            actor=request.user if request.user.is_authenticated else None,
+            reason=form.cleaned_data["reason"],
+            idempotency_key=form.cleaned_data["key"],
+            now=timezone.now(),
+        )
+        obj.__dict__.update(entry.__dict__)
+
+
+@admin.register(LedgerCheckRun)
+class LedgerCheckRunAdmin(ReadOnlyAdmin):
+    list_display = ["ran_at", "discrepancies_count"]
+    ordering = ["-id"]
+
+
+@admin.register(CheckpointRun)
+class CheckpointRunAdmin(ReadOnlyAdmin):
+    list_display = ["ran_at", "through_posting_id", "accounts_count"]
+    ordering = ["-id"]
