@@ -1,0 +1,136 @@
+"""Staff's view of machines. Facts and history are read-only; what changes goes through services."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+
+from hosting.models import Gpu, GpuClaim, InstallToken, Listing, Machine, MachineEvent, PortLease, Task, TaskEvent
+from hosting.services.listing import listing_end
+from hosting.services.verification import machine_set_verification
+
+
+class ReadOnly:
+    """Looks, never touches."""
+
+    def has_add_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    show_full_result_count = False
+
+
+class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
+    extra = 0
+    show_change_link = True
+
+
+class GpuInline(ReadOnlyInline):
+    model = Gpu
+    fields = ("index", "model", "uuid", "vram_mb", "present", "unhealthy_reason")
+
+
+class MachineEventInline(ReadOnlyInline):
+    model = MachineEvent
+    fields = ("at", "kind", "actor", "message")
+    ordering = ("-at",)
+    max_num = 50
+
+
+@admin.register(Machine)
+class MachineAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "hostname",
+        "host",
+        "gpu_count",
+        "gpu_name",
+        "online",
+        "verification",
+        "reliability",
+        "simulated",
+    )
+    list_filter = ("online", "verification", "simulated", "gpu_name")
+    search_fields = ("hostname", "host__email", "gpus__uuid", "=id")
+    inlines = (GpuInline, MachineEventInline)
+    actions = ("verify", "deverify", "unlist")
+
+    @admin.action(description="Mark as verified")
+    def verify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
+        self._set_verification(request, queryset, "verified")
+
+    @admin.action(description="Mark as deverified")
+    def deverify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
+        self._set_verification(request, queryset, "deverified")
+
+    def _set_verification(self, request: HttpRequest, queryset: QuerySet[Machine], to: str) -> None:
+        for pk in queryset.order_by("pk").values_list("pk", flat=True):
+            machine_set_verification(
+                machine_id=pk, verification=to, actor=request.user, reason="by staff", now=timezone.now()
+            )
+        messages.success(request, f"{to.capitalize()}: {len(queryset)}")
+
+    @admin.action(description="Take off the market")
+    def unlist(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
+        for machine in queryset.select_related("host").order_by("pk"):
+            listing_end(machine_id=machine.pk, host=machine.host, now=timezone.now())
+        messages.success(request, f"Unlisted: {len(queryset)}")
+
+
+@admin.register(Gpu)
+class GpuAdmin(ReadOnlyAdmin):
+    list_display = ("id", "machine", "index", "model", "uuid", "present")
+    search_fields = ("uuid", "model")
+
+
+@admin.register(Listing)
+class ListingAdmin(ReadOnlyAdmin):
+    list_display = ("machine", "active", "gpu_micros_per_hour", "min_gpus", "end_at")
+    list_filter = ("active",)
+
+
+class TaskEventInline(ReadOnlyInline):
+    model = TaskEvent
+    fields = ("at", "phase", "run_generation", "reason", "message")
+    ordering = ("-at",)
+
+
+class GpuClaimInline(ReadOnlyInline):
+    model = GpuClaim
+    fields = ("gpu", "claimed_at", "released_at")
+
+
+class PortLeaseInline(ReadOnlyInline):
+    model = PortLease
+    fields = ("host_port", "container_port", "protocol", "released_at")
+
+
+@admin.register(Task)
+class TaskAdmin(ReadOnlyAdmin):
+    list_display = ("id", "label", "kind", "machine", "desired_state", "observed_phase", "run_generation")
+    list_filter = ("kind", "desired_state", "observed_phase")
+    search_fields = ("label", "=id", "=machine__id")
+    exclude = ("spec", "authorized_keys")  # a client's environment is no business of staff's browsing
+    inlines = (GpuClaimInline, PortLeaseInline, TaskEventInline)
+
+
+@admin.register(InstallToken)
+class InstallTokenAdmin(ReadOnlyAdmin):
+    list_display = ("prefix", "name", "host", "created_at", "expires_at", "revoked_at", "machine")
+    exclude = ("token_hash",)
+
+
+@admin.register(MachineEvent)
+class MachineEventAdmin(ReadOnlyAdmin):
+    list_display = ("at", "machine", "kind", "actor", "message")
+    list_filter = ("kind",)
+    search_fields = ("=machine__id", "message")
+    date_hierarchy = "at"

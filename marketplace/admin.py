@@ -1,0 +1,94 @@
+"""Staff's view of accounts, offers and instances."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from hosting.admin import ReadOnlyAdmin, ReadOnlyInline
+from marketplace.models import ApiKey, Instance, InstanceEvent, Offer, SshKey, User
+from marketplace.services.keys import api_key_revoke
+from marketplace.services.lifecycle import instance_destroy, instance_stop
+
+admin.site.unregister(Group)
+
+
+class SshKeyInline(ReadOnlyInline):
+    model = SshKey
+    fields = ("key_type", "fingerprint", "comment", "created_at")
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc]  # not subscriptable when run; unfold has no types
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "full_name", "is_active", "is_staff", "is_simulated", "date_joined")
+    list_filter = ("is_active", "is_staff", "is_simulated")
+    search_fields = ("email", "full_name")
+    ordering = ("email",)
+    filter_horizontal = ()
+    readonly_fields = ("date_joined", "last_login", "is_simulated")
+    inlines = (SshKeyInline,)
+    fieldsets = (
+        (None, {"fields": ("email", "password", "full_name")}),
+        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Facts", {"fields": ("date_joined", "last_login", "is_simulated", "host_agreement_accepted_at")}),
+    )
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    list_display = ("prefix", "name", "user", "created_at", "last_used_at", "revoked_at")
+    search_fields = ("prefix", "user__email")
+    exclude = ("key_hash",)
+    actions = ("revoke",)
+
+    @admin.action(description="Revoke")
+    def revoke(self, _request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for key in queryset.filter(revoked_at=None).select_related("user"):
+            api_key_revoke(user=key.user, key_id=key.pk, now=timezone.now())
+
+
+@admin.register(SshKey)
+class SshKeyAdmin(ReadOnlyAdmin):
+    list_display = ("user", "key_type", "fingerprint", "comment", "created_at")
+    search_fields = ("fingerprint", "user__email", "comment")
+
+
+@admin.register(Offer)
+class OfferAdmin(ReadOnlyAdmin):
+    list_display = ("id", "machine", "num_gpus", "gpu_name", "gpu_micros_per_hour", "rentable", "rented", "retired_at")
+    list_filter = ("rentable", "simulated", "gpu_name")
+    search_fields = ("=id", "=machine__id", "gpu_name")
+
+
+class InstanceEventInline(ReadOnlyInline):
+    model = InstanceEvent
+    fields = ("at", "kind", "from_state", "to_state", "actor", "reason", "message")
+    ordering = ("-at",)
+
+
+@admin.register(Instance)
+class InstanceAdmin(ReadOnlyAdmin):
+    list_display = ("id", "client", "machine", "num_gpus", "rental_type", "state", "state_since", "image")
+    list_filter = ("state", "rental_type")
+    search_fields = ("=id", "client__email", "=machine__id", "image")
+    exclude = ("env", "onstart")  # a client's secrets are no business of staff's browsing
+    inlines = (InstanceEventInline,)
+    actions = ("stop", "destroy")
+
+    @admin.action(description="Stop (disk kept)")
+    def stop(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
+        for pk in queryset.exclude(state__in=("destroying", "destroyed")).values_list("pk", flat=True):
+            instance_stop(instance_id=pk, actor=request.user, now=timezone.now())
+
+    @admin.action(description="Destroy (disk removed)")
+    def destroy(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
+        for pk in queryset.values_list("pk", flat=True):
+            instance_destroy(instance_id=pk, actor=request.user, now=timezone.now())
