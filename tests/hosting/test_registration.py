@@ -1,0 +1,126 @@
+"""An agent joins: who may, who may not, and what happens when the message comes twice."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from agent.protocol import PROTOCOL_VERSION, RegisterRequest
+from hosting.errors import HostingError
+from hosting.models import Gpu, Machine
+from hosting.selectors import machine_by_credential
+from hosting.services.install_tokens import install_token_create, install_token_revoke
+from hosting.services.registration import machine_register
+from tests.plumbing import market
+from tests.plumbing.market import T0
+
+pytestmark = pytest.mark.django_db
+
+
+def request(token: str, **values) -> RegisterRequest:
+    defaults = {
+        "protocol": PROTOCOL_VERSION,
+        "agent_version": "0.1",
+        "token": token,
+        "boot_id": "boot-1",
+        "inventory": market.inventory(2),
+    }
+    return RegisterRequest(**(defaults | values))
+
+
+def register(message: RegisterRequest, now=T0):
+    return machine_register(request=message, remote_address="198.51.100.1", now=now)
+
+
+@pytest.fixture
+def host():
+    return market.user()
+
+
+@pytest.fixture
+def token(host) -> str:
+    return install_token_create(host=host, now=T0)[1]
+
+
+def test_registration_stores_the_hardware_and_gives_a_credential(host, token):
+    machine, credential = register(request(token))
+    assert (machine.host, machine.gpu_name, machine.gpu_count, machine.online) == (host, "RTX 3090", 2, False)
+    assert machine.public_address == "192.0.2.7"
+    assert machine_by_credential(credential) == machine
+    assert credential not in Machine.objects.values_list("credential_hash", flat=True)
+    assert Gpu.objects.filter(machine=machine, present=True).count() == 2
+
+
+def test_the_address_the_agent_dials_from_stands_in_for_an_unstated_one(token):
+    machine, _ = register(request(token, inventory=market.inventory(1, public_address=None)))
+    assert machine.public_address == "198.51.100.1"
+
+
+def test_a_repeated_registration_is_the_same_machine_with_a_new_credential(token):
+    message = request(token)
+    first, old = register(message)
+    second, new = register(message, now=T0 + timedelta(days=30))
+    assert (first.pk, Machine.objects.count()) == (second.pk, 1)
+    assert machine_by_credential(old) is None
+    assert machine_by_credential(new) == first
+
+
+def test_a_used_token_registers_no_second_machine(token):
+    register(request(token))
+    with pytest.raises(HostingError) as refused:
+        register(request(token, boot_id="boot-2", inventory=market.inventory(1)))
+    assert (refused.value.code, refused.value.status) == ("token_used", 409)
+    assert Machine.objects.count() == 1
+
+
+def test_wrong_revoked_and_expired_tokens_are_refused(host, token):
+    with pytest.raises(HostingError) as wrong:
+        register(request("syi_wrong"))
+    assert (wrong.value.code, wrong.value.status) == ("bad_token", 401)
+    with pytest.raises(HostingError) as expired:
+        register(request(token), now=T0 + timedelta(days=8))
+    assert expired.value.code == "token_expired"
+    row, raw = install_token_create(host=host, now=T0)
+    install_token_revoke(host=host, token_id=row.pk, now=T0)
+    with pytest.raises(HostingError) as revoked:
+        register(request(raw))
+    assert revoked.value.code == "bad_token"
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "words"),
+    [
+        ({"gpus": [market.gpu(model="GTX 980", compute_capability="5.2")]}, "hardware_too_old", "GTX 10xx"),
+        ({"gpus": []}, "no_gpu", "nvidia-smi"),
+        ({"gpus": [market.gpu(), market.gpu(1, model="RTX 4090")]}, "mixed_gpus", "RTX 3090, RTX 4090"),
+        ({"gpus": [market.gpu(compute_capability="new")]}, "bad_inventory", "'new'"),
+        ({"disk_total_gb": 3}, "disk_too_small", "10 GB"),
+        ({"port_first": 9, "port_last": 8}, "bad_port_range", "9-8"),
+    ],
+)
+def test_unfit_hardware_is_refused_with_the_reason_and_leaves_the_token_usable(token, facts, code, words):
+    with pytest.raises(HostingError) as refused:
+        register(request(token, inventory=msgspec.structs.replace(market.inventory(1), **facts)))
+    assert (refused.value.code, refused.value.status) == (code, 422)
+    assert words in refused.value.message
+    assert Machine.objects.count() == 0
+    assert register(request(token))[0].pk
+
+
+def test_another_protocol_is_refused_by_version(token):
+    with pytest.raises(HostingError) as refused:
+        register(request(token, protocol=99))
+    assert (refused.value.code, refused.value.status) == ("unsupported_protocol", 426)
+
+
+def test_a_gpu_belongs_to_one_machine(host, token):
+    gpus = [market.gpu()]
+    register(request(token, inventory=_with(gpus)))
+    _, other = install_token_create(host=host, now=T0)
+    with pytest.raises(HostingError) as refused:
+        register(request(other, boot_id="boot-2", inventory=_with(gpus)))
+    assert refused.value.code == "gpu_already_registered"
+
+
+def _with(gpus):
+    return msgspec.structs.replace(market.inventory(1), gpus=gpus)

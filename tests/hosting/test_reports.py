@@ -1,0 +1,155 @@
+"""What agents report: doubled, reordered, late, with wrong clocks, and from machines that went away."""
+
+import secrets
+from datetime import timedelta
+
+import msgspec
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from agent.protocol import ObservedTask
+from hosting.errors import HostingError
+from hosting.gateways import presence
+from hosting.models import Machine, MachineEvent, TaskEvent
+from hosting.services.offline import machines_sweep_offline
+from marketplace.models import Offer
+from marketplace.services.rent import instance_rent
+from tests.plumbing import market
+from tests.plumbing.market import T0
+
+pytestmark = pytest.mark.django_db
+
+
+def after(seconds: float):
+    return T0 + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def agent():
+    return market.listed_machine()
+
+
+@pytest.fixture
+def instance(agent):
+    return instance_rent(client=market.user(dollars=10), offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
+
+
+def seen(instance, phase: str, run: int = 1, age: float = 0.0, **values) -> ObservedTask:
+    return ObservedTask(task_id=instance.task_id, phase=phase, run_generation=run, age_seconds=age, **values)
+
+
+def state(instance) -> str:
+    instance.refresh_from_db()
+    return instance.state
+
+
+def test_a_report_without_news_writes_nothing_to_the_database(agent, instance):
+    agent.report(after(1), seen(instance, "running"))
+    with CaptureQueriesContext(connection) as queries:
+        agent.report(after(2), seen(instance, "running", age=1.0))
+    assert [q["sql"] for q in queries if not q["sql"].startswith("SELECT")] == []
+    assert presence.last_seen(agent.machine.pk) == after(2)
+
+
+def test_the_same_report_twice_changes_nothing(agent, instance):
+    agent.report(after(1), seen(instance, "running"))
+    events = TaskEvent.objects.count()
+    agent.seq -= 1
+    agent.report(after(5), seen(instance, "running", age=4))
+    assert TaskEvent.objects.count() == events
+    assert state(instance) == "running"
+
+
+def test_an_overtaken_report_is_dropped(agent, instance):
+    agent.report(after(1), seen(instance, "running"))
+    agent.report(after(2), seen(instance, "exited", exit_code=0))
+    agent.seq -= 2
+    agent.report(after(3), seen(instance, "running"))
+    assert state(instance) == "exited"
+
+
+def test_a_new_session_of_the_agent_supersedes_the_old_one(agent, instance):
+    agent.report(after(1), seen(instance, "running"))
+    old = (agent.session_id, agent.seq)
+    agent.session_id, agent.seq = secrets.token_hex(8), 0
+    agent.report(after(10), seen(instance, "exited", exit_code=1), session_started_age_seconds=1.0)
+    assert state(instance) == "exited"
+    agent.session_id, agent.seq = old
+    agent.report(after(11), seen(instance, "running"), session_started_age_seconds=100.0)
+    assert state(instance) == "exited"
+
+
+def test_a_wrong_clock_can_shift_a_start_only_back_to_the_last_contact(agent, instance):
+    agent.report(after(8))
+    agent.report(after(10), seen(instance, "running", age=5000))
+    assert state(instance) == "running"
+    assert instance.running_since == after(8)
+
+
+def test_a_start_in_the_future_counts_from_now(agent, instance):
+    agent.report(after(10), seen(instance, "running", age=-500))
+    assert state(instance) == "running"
+    assert instance.running_since == after(10)
+
+
+def test_news_of_an_earlier_run_is_ignored(agent, instance):
+    agent.report(after(1), seen(instance, "exited", run=0))
+    assert state(instance) == "loading"
+
+
+def test_changed_hardware_replaces_the_offers(agent):
+    before = set(Offer.objects.filter(retired_at=None).values_list("pk", flat=True))
+    gpus = [market.gpu(i) for i in range(2)]
+    changed = msgspec.structs.replace(market.inventory(2), gpus=gpus, driver_version="560.1.2")
+    agent.report(after(5), inventory=changed)
+    live = Offer.objects.filter(retired_at=None)
+    assert sorted(live.values_list("num_gpus", "driver_version")) == [(1, "560.1.2"), (2, "560.1.2")]
+    assert not before & set(live.values_list("pk", flat=True))
+
+
+def test_a_removed_machine_is_turned_away(agent):
+    Machine.objects.filter(pk=agent.machine.pk).update(removed_at=T0)
+    with pytest.raises(HostingError) as refused:
+        agent.report(after(1), engine_error="x")
+    assert (refused.value.code, refused.value.status) == ("machine_removed", 401)
+
+
+def sweep(seconds: float) -> int:
+    return machines_sweep_offline(now=after(seconds))
+
+
+def test_a_silent_machine_goes_offline_and_comes_back(agent):
+    sweep(0)
+    sweep(10)
+    agent.report(after(10))
+    assert [sweep(s) for s in range(15, 70, 5)] == [0] * 11
+    assert sweep(71) == 1
+    agent.machine.refresh_from_db()
+    assert not agent.machine.online
+    assert not Offer.objects.filter(retired_at=None, rentable=True).exists()
+    agent.report(after(80))
+    agent.machine.refresh_from_db()
+    assert agent.machine.online
+    assert Offer.objects.filter(retired_at=None, rentable=True).count() == 3
+    kinds = MachineEvent.objects.filter(machine=agent.machine).order_by("pk").values_list("kind", flat=True)
+    assert list(kinds) == ["registered", "online", "listed", "offline", "online"]
+
+
+def test_our_own_outage_counts_for_nobody(agent):
+    agent.report(after(0))
+    presence.client().delete(presence.SWEEP)
+    assert sweep(600) == 0  # the first sweep after a gap: silence may be our fault
+    assert sweep(605) == 0
+    agent.machine.refresh_from_db()
+    assert agent.machine.online
+    assert sweep(661) == 1
+
+
+@pytest.mark.usefixtures("agent")
+def test_losing_redis_data_marks_nobody_offline():
+    sweep(0)
+    presence.client().delete(presence.SEEN)
+    assert sweep(5) == 0
+    assert sweep(60) == 0
+    assert sweep(66) == 1
