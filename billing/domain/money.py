@@ -8,7 +8,7 @@ MICROS_PER_DOLLAR = 1_000_000
 MAX_AMOUNT_MICROS = 10**15
 """One thousand million dollars: more in one movement is a mistake."""
 
-_DOLLARS = re.compile(r"(?P<sign>[+-]?)(?P<whole>\d{1,12})(?:\.(?P<part>\d{1,6}))?")
+_DOLLARS = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]{1,12})(?:\.(?P<part>[0-9]{1,6}))?")
 
 
 def format_dollars(micros: int, places: int = 2) -> str:

@@ -1,4 +1,4 @@
-"""Accounts and instants for the tests of billing."""
+"""Accounts and instants for the tests of billing. Tests that use accounts are marked ``django_db``."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,15 +27,15 @@ def make_user() -> MakeUser:
 
 
 @pytest.fixture
-def client_user(db: None, make_user: MakeUser) -> User:
+def client_user(make_user: MakeUser) -> User:
     return make_user("client")
 
 
 @pytest.fixture
-def host_user(db: None, make_user: MakeUser) -> User:
+def host_user(make_user: MakeUser) -> User:
     return make_user("host")
 
 
 @pytest.fixture
-def staff(db: None, make_user: MakeUser) -> User:
+def staff(make_user: MakeUser) -> User:
     return make_user("staff", is_staff=True)

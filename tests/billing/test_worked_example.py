@@ -40,19 +40,40 @@ def last_entry_id() -> int:
     return Entry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def test_story(client_user: User, host_user: User, staff: User, now: datetime) -> None:
-    clara, hugo = client_user, host_user
-    noon = now
+@pytest.fixture
+def clara(client_user: User) -> User:
+    return client_user
 
-    # Noon: staff give Clara $2. Nothing runs, so nothing ends it.
+
+@pytest.fixture
+def hugo(host_user: User) -> User:
+    return host_user
+
+
+def test_story(clara: User, hugo: User, staff: User, now: datetime) -> None:
+    noon, one, two = now, now + timedelta(hours=1), now + timedelta(hours=2)
+    clara_gets_credit(clara, staff, noon)
+    clara_rents_machine_1(clara, hugo, noon + timedelta(minutes=5))
+    the_first_hour_is_settled(one)
+    clara_moves_to_machine_2(clara, hugo, one + timedelta(minutes=10))
+    the_second_hour_is_settled(clara, two)
+    her_credit_ends(clara)
+    what_they_see(clara, hugo, noon - timedelta(hours=1), noon + timedelta(hours=9))
+    the_books(clara, hugo, noon + timedelta(hours=9))
+
+
+def clara_gets_credit(clara: User, staff: User, noon: datetime) -> None:
+    """Noon: staff give Clara $2. Nothing runs, so nothing ends it."""
     grant = services.credit_grant(
         user=clara, amount_micros=2_000_000, actor=staff, reason="Welcome", idempotency_key="w", now=noon
     )
     assert postings_of(grant) == {("adjustments", ""): -2_000_000, CLIENT: 2_000_000}
     assert zero_at(clara) is None
 
-    # Five minutes later she rents machine 1. The disk exists at once, the GPU runs twenty seconds later.
-    rented = noon + timedelta(minutes=5)
+
+def clara_rents_machine_1(clara: User, hugo: User, rented: datetime) -> None:
+    """The disk exists at once, the GPU runs twenty seconds later and a quarter of an hour long."""
+    mark = last_entry_id()
     services.meter_open(
         reference="instance:1:storage",
         kind="storage",
@@ -75,29 +96,31 @@ def test_story(client_user: User, host_user: User, staff: User, now: datetime) -
     services.meter_resume(reference="instance:1:gpu", now=started)
     assert hourly_cost_micros(clara) == 367_200
 
-    # A quarter of an hour later: 900 s of GPU are 90000, 920 s of disk are 1840. Nobody has written anything.
+    # 900 s of GPU are 90000 micro-dollars, 920 s of disk are 1840. Nobody has written anything.
     later = started + timedelta(minutes=15)
-    assert entries(grant.pk) == []
+    assert entries(mark) == []
     assert balance_micros(clara, later) == 2_000_000 - 90_000 - 1_840
     assert host_earnings_micros(hugo, later) == 67_500 + 1_380
 
     # She stops the instance; its disk goes on.
     services.meter_pause(reference="instance:1:gpu", at=later)
-    assert entries(grant.pk) == [
+    assert entries(mark) == [
         ("GPU time instance:1:gpu", {CLIENT: -90_000, HOST: 67_500, PLATFORM: 22_500}),
     ]
     assert hourly_cost_micros(clara) == 7_200
 
-    # One o'clock: the hourly settlement posts 55 minutes of disk, once.
+
+def the_first_hour_is_settled(one: datetime) -> None:
+    """55 minutes of disk are posted, once."""
     mark = last_entry_id()
-    one = noon + timedelta(hours=1)
     assert services.settle_running(now=one) == 1
     assert services.settle_running(now=one) == 0
     assert entries(mark) == [("Storage instance:1:storage", {CLIENT: -6_600, HOST: 4_950, PLATFORM: 1_650})]
 
-    # She destroys it at ten past one and rents machine 2.
+
+def clara_moves_to_machine_2(clara: User, hugo: User, moved: datetime) -> None:
+    """She destroys the first instance, rents the second machine, and uploads 1.5 GB to it."""
     mark = last_entry_id()
-    moved = one + timedelta(minutes=10)
     services.meter_close(reference="instance:1:gpu", at=moved)
     services.meter_close(reference="instance:1:storage", at=moved)
     services.meter_open(
@@ -117,15 +140,16 @@ def test_story(client_user: User, host_user: User, staff: User, now: datetime) -
     assert balance_micros(clara, moved) == balance
     assert zero_at(clara) == moved + timedelta(microseconds=balance * 3600)
 
-    # She uploads 1.5 GB; the report comes twice. It is 15000 and brings the end 54 s nearer.
+    # The report of her upload comes twice. It costs 15000 and brings the end 54 s nearer.
     for _ in range(2):
         services.traffic_count(reference="instance:2:upload", bytes_total=1_500_000_000, now=moved)
     assert balance_micros(clara, moved) == balance - 15_000
     assert zero_at(clara) == moved + timedelta(microseconds=(balance - 15_000) * 3600)
 
-    # Two o'clock: 50 minutes of two GPUs and the upload.
+
+def the_second_hour_is_settled(clara: User, two: datetime) -> None:
+    """50 minutes of two GPUs, and the upload."""
     mark = last_entry_id()
-    two = one + timedelta(hours=1)
     assert services.settle_running(now=two) == 2
     assert entries(mark) == [
         ("GPU time instance:2:gpu", {CLIENT: -833_333, HOST: 624_999, PLATFORM: 208_334}),
@@ -133,7 +157,9 @@ def test_story(client_user: User, host_user: User, staff: User, now: datetime) -
     ]
     assert seconds_left(clara, two) == 3_793
 
-    # Her credit ends to the microsecond; she is found, and stopped three seconds late, which she owes.
+
+def her_credit_ends(clara: User) -> None:
+    """To the microsecond; she is found, and stopped three seconds late, which she owes."""
     end = zero_at(clara)
     assert end is not None
     assert balance_micros(clara, end - timedelta(microseconds=1)) == 1
@@ -148,8 +174,8 @@ def test_story(client_user: User, host_user: User, staff: User, now: datetime) -
     ]
     assert exhausted_payers(end + timedelta(days=1)) == []
 
-    # What they both see.
-    since, until = noon - timedelta(hours=1), noon + timedelta(hours=9)
+
+def what_they_see(clara: User, hugo: User, since: datetime, until: datetime) -> None:
     charges = {row.reference: row.amount_micros for row in charges_by_reference(clara, since, until, until)}
     assert charges == {
         "instance:1:gpu": 90_000,
@@ -168,8 +194,9 @@ def test_story(client_user: User, host_user: User, staff: User, now: datetime) -
         ("Traffic instance:2:upload", -15_000),
     ]
 
-    # The books.
+
+def the_books(clara: User, hugo: User, now: datetime) -> None:
     assert posted_micros(AccountKind.CLIENT_CREDIT, clara) == -833
     assert posted_micros(AccountKind.HOST_EARNINGS, hugo) == 67_500 + 5_850 + 1_416_024 + 11_250
     assert posted_micros(AccountKind.PLATFORM_FEES) == 22_500 + 1_950 + 472_009 + 3_750
-    assert ledger_check(until) == []
+    assert ledger_check(now) == []
