@@ -7,6 +7,7 @@ The file system is kept under var/cache, so that a pruned engine or a new demo n
 again.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -58,21 +59,26 @@ def ensure_image(cache: Path) -> str:
             "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
         options = [part for change in changes for part in ("--change", change)]
-        _run(
-            ["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the Docker engine"
-        )
+        _run(["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the Docker engine")
     return IMAGE
 
 
 def ensure_tarball(cache: Path) -> Path:
     """Make sure that the image's file system lies in ``cache``; its path. Raises ServiceError."""
     tarball = cache / f"demo-image-{RECIPE}.tar"
-    if tarball.exists():
-        return tarball
     cache.mkdir(parents=True, exist_ok=True)
+    # One maker at a time: the demo and a test run may want it at the same moment.
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tarball.exists():
+            _make_tarball(tarball)
+    return tarball
+
+
+def _make_tarball(tarball: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         raise ServiceError("mmdebstrap is missing. On Debian or Ubuntu: scripts/bootstrap.sh --engine")
-    staging = cache / f"demo-image-{RECIPE}.{os.getpid()}.tar"
+    staging = tarball.with_suffix(".new.tar")
     try:
         with tempfile.TemporaryDirectory(prefix="spotyard-image-") as work:
             # The packages' own scripts run as other users in there.
@@ -81,7 +87,6 @@ def ensure_tarball(cache: Path) -> Path:
         staging.rename(tarball)
     finally:
         staging.unlink(missing_ok=True)
-    return tarball
 
 
 def _bootstrap_command(target: Path) -> list[str]:
@@ -117,9 +122,7 @@ def _run(command: list[str], doing: str, **environment: str) -> None:
         env=os.environ | environment,
     )
     if result.returncode != 0:
-        raise ServiceError(
-            f"{doing} failed (code {result.returncode}):\n{(result.stdout + result.stderr)[-3000:]}"
-        )
+        raise ServiceError(f"{doing} failed (code {result.returncode}):\n{(result.stdout + result.stderr)[-3000:]}")
 
 
 def main() -> int:

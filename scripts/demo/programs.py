@@ -32,6 +32,11 @@ def manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
 
+def python(module: str) -> list[str]:
+    """A module of ours run as a program."""
+    return [sys.executable, "-m", module]
+
+
 def web(layout: Layout) -> list[str]:
     """Pages and API: short requests, a few processes with threads."""
     return _gunicorn("marketplace.wsgi", layout.port, "--worker-class=gthread", "--workers=2", "--threads=8")
@@ -63,13 +68,13 @@ def agent(layout: Layout) -> list[str]:
     """The host agent: simulated GPUs, a real engine."""
     options = ["--token-file", str(layout.data / "agent-token"), "--state-dir", str(layout.agent_state)]
     options += ["--simulate", SIMULATED, "--public-address", "127.0.0.1", "--ports", AGENT_PORTS]
-    return [sys.executable, "-m", "agent", "--server", layout.held_url, *options]
+    return [*python("agent"), "--server", layout.held_url, *options]
 
 
 def fleet(layout: Layout) -> list[str]:
     """Some dozens of machines that exist only as numbers."""
     options = ["--config", str(layout.data / "fleet.json"), "--state-dir", str(layout.fleet_state)]
-    return [sys.executable, "-m", "agent.fleet", "--server", layout.held_url, *options]
+    return [*python("agent.fleet"), "--server", layout.held_url, *options]
 
 
 def _gunicorn(application: str, port: int, *options: str) -> list[str]:

@@ -61,14 +61,15 @@ class Demo:
             self._stop()
 
     def _clean_up(self) -> None:
-        self.layout.ready.unlink(missing_ok=True)
+        for stale in (self.layout.ready, self.layout.announced):
+            stale.unlink(missing_ok=True)
         end_left_overs(self.layout.data / "processes.json")
         rotate_logs(self.layout.logs)
         for port in (self.layout.port, self.layout.held_port):
             if not port_is_free(port):
                 raise ServiceError(
                     f"Port {port} is taken by another program. The demo needs {self.layout.port} and "
-                    f"{self.layout.held_port}; choose others with, for example, make demo PORT=8100"
+                    f"{self.layout.held_port}; choose others with, for example, make demo PORT={self.layout.port + 100}"
                 )
 
     def _start_servers(self) -> None:

@@ -1,0 +1,117 @@
+"""What every test may ask for: the Docker engine, the demo's image, Chromium, the vastai client, the whole product."""
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from scripts.image import ensure_image
+from tests.plumbing.stack import Stack
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGE_TIMEOUT_MILLISECONDS = 15_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the whole product share one installation, and those of the engine one set of ports: keep each kind on
+    one worker of a parallel run."""
+    for item in items:
+        for kind in ("e2e", "engine"):
+            if item.get_closest_marker(kind) is not None:
+                item.add_marker(pytest.mark.xdist_group(kind))
+                break
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test of the whole product shows the end of every process's log."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections.append(("logs of the stack", stack.log_tails()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The real Docker engine. Missing, it fails the test under CI and skips it elsewhere."""
+    try:
+        client = docker.from_env()
+        client.ping()
+    except docker.errors.DockerException as error:
+        _unavailable(f"no Docker engine answers ({error}); run make test, which starts one")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def demo_image(engine: docker.DockerClient) -> str:
+    """Name of the demo's image, present in the engine: Debian with sshd, rsync, python3 and the like."""
+    engine.ping()
+    return ensure_image(ROOT / "var" / "cache")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless. Missing, it fails the test under CI and skips it elsewhere."""
+    if not Path(CHROMIUM).exists():
+        _unavailable(f"{CHROMIUM} is missing; run scripts/bootstrap.sh --tests")
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright runs an event loop in this thread, which Django takes for an async view at fault.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a fresh profile. An uncaught error in the page's own scripts fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PAGE_TIMEOUT_MILLISECONDS)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="session")
+def vastai() -> Path:
+    """The unmodified public client ``vastai`` 1.9.1, as a program."""
+    program = ROOT / "var" / "venvs" / "vastai" / "bin" / "vastai"
+    if not program.exists():
+        _unavailable(f"{program} is missing; run scripts/bootstrap.sh --tests")
+    return program
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[Stack]:
+    """The whole product, started once for all tests that ask for it: see tests/plumbing/stack.py."""
+    engine.ping()
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+def _unavailable(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,193 @@
+"""The whole product as real processes: gunicorn twice, Celery's worker and beat, host agents, a database of its own.
+
+    with Stack(directory) as stack:
+        agent = stack.start_agent("first", token=...)
+        requests.get(stack.url + "/healthz/")
+        stack.processes["web"].kill()
+        stack.restart("web")
+
+Nothing here waits a fixed time: readiness is asked for. Every process logs to a file in the stack's folder.
+"""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg2
+import requests
+
+from scripts.demo import containers, programs
+from scripts.demo.layout import ROOT, Layout
+from scripts.services.launching import free_port, port_is_free, tail, wait_until
+from scripts.services.processes import ManagedProcess
+from tests.plumbing.environment import start_valkey
+
+START_TIMEOUT_SECONDS = 60.0
+
+
+class Stack:
+    """One running installation. ``directory`` is empty or new; ``settings`` are added to every process's environment.
+
+    ``database_url`` names any database of a server on which databases may be created; by default the test run's.
+    """
+
+    def __init__(
+        self, directory: Path, *, database_url: str | None = None, settings: dict[str, str] | None = None
+    ) -> None:
+        self.directory = directory
+        self.layout = Layout(_two_free_ports(), directory)
+        self.url = self.layout.url
+        """Address of pages and the public API."""
+        self.agent_url = self.layout.held_url
+        """Address that agents are given."""
+        self.processes: dict[str, ManagedProcess] = {}
+        self._settings = settings or {}
+        self._server_url = (database_url or os.environ["DATABASE_URL"]).rsplit("/", 1)[0]
+        self.database = f"stack_{uuid.uuid4().hex[:12]}"
+        self.environment: dict[str, str] = {}
+        """What every process of this stack has in its environment."""
+
+    def __enter__(self) -> Self:
+        try:
+            self._prepare()
+            self.start("web", programs.web(self.layout))
+            self.start("held", programs.held(self.layout), SYNC_HOLD_MAX_SECONDS="25")
+            self.start("worker", programs.worker())
+            self.start("beat", programs.beat(self.layout))
+            self.wait_until_healthy()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def database_url(self) -> str:
+        """The stack's own database, for looking into it from a test."""
+        return f"{self._server_url}/{self.database}"
+
+    def start(self, name: str, command: list[str], **settings: str) -> ManagedProcess:
+        """Start a process of the stack under ``name``."""
+        environment = self.environment | settings
+        process = ManagedProcess(name, command, self.layout.log(name), environment, ROOT)
+        self.processes[name] = process
+        process.start()
+        return process
+
+    def restart(self, name: str) -> ManagedProcess:
+        """End the process ``name`` if it still runs, and start it again with the same command."""
+        process = self.processes[name]
+        process.stop()
+        process.start()
+        return process
+
+    def start_agent(
+        self, name: str, *, token: str, simulate: str = "4x RTX 3090", ports: str, options: tuple[str, ...] = ()
+    ) -> ManagedProcess:
+        """A host agent with simulated GPUs on the real engine; registers with the install token ``token``.
+
+        ``ports`` is its range of public ports, like ``22000-22019``: stacks that live at once need disjoint ones.
+        """
+        state = self.agent_state(name)
+        state.mkdir(parents=True, exist_ok=True)
+        token_file = state.with_suffix(".token")
+        token_file.touch(mode=0o600)
+        token_file.write_text(token)
+        command = [*programs.python("agent"), "--server", self.agent_url, "--token-file", str(token_file)]
+        command += ["--simulate", simulate, "--state-dir", str(state), "--public-address", "127.0.0.1"]
+        return self.start(f"agent-{name}", [*command, "--ports", ports, *options])
+
+    def agent_state(self, name: str) -> Path:
+        """State directory of the agent ``name``."""
+        return self.directory / "agents" / name
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command against this stack; its output. CalledProcessError carries both streams."""
+        done = subprocess.run(
+            programs.manage(*arguments), cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def shell(self, code: str) -> str:
+        """Run Python inside the stack's Django, for what only staff may do; what it printed."""
+        return self.manage("shell", "--verbosity=0", "--command", code)
+
+    def wait_until_healthy(self) -> None:
+        """Wait until both web processes answer; the logs are in the error when they don't."""
+        for address in (self.url, self.agent_url):
+            self.wait_for(lambda url=address: _answers(f"{url}/healthz/"), f"{address} to answer")
+
+    def wait_for(
+        self, condition: Callable[[], bool], what: str, *, timeout_seconds: float = START_TIMEOUT_SECONDS
+    ) -> None:
+        """Poll ``condition``; on time-out the error shows the end of every log."""
+        wait_until(
+            condition,
+            timeout_seconds=timeout_seconds,
+            failure=lambda: f"Waited {timeout_seconds} s for {what}.\n{self.log_tails()}",
+        )
+
+    def log_tails(self, lines: int = 40) -> str:
+        """The end of each process's log, for failure reports."""
+        return "\n".join(f"--- {log.name}\n{tail(log, lines)}" for log in sorted(self.layout.logs.glob("*.log")))
+
+    def close(self) -> None:
+        """End all processes, remove the agents' containers and the database."""
+        for process in reversed(self.processes.values()):
+            process.stop(grace_seconds=5)
+        self.processes.clear()
+        folder = self.directory / "agents"
+        owners = [owner for state in folder.glob("*/") for owner in containers.owners_of(state)]
+        containers.remove(owners)
+        self._on_server(f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
+
+    def _prepare(self) -> None:
+        self.layout.data.mkdir(parents=True, exist_ok=True)
+        self._on_server(f'CREATE DATABASE "{self.database}"')
+        valkey, process = start_valkey(self.directory)
+        self.processes["valkey"] = process
+        environment = programs.environment(self.layout, database_url=self.database_url, redis_url=valkey.url()) | {
+            "DEMO": "0",
+            "TESTING": "0",
+            "EMAIL_URL": "consolemail://",
+        }
+        self.environment = environment | self._settings
+        with ThreadPoolExecutor(2) as pool:
+            collected = pool.submit(self.manage, "collectstatic", "--noinput", "--verbosity=0")
+            self.manage("migrate", "--noinput", "--verbosity=0")
+            collected.result()
+
+    def _on_server(self, statement: str) -> None:
+        connection = psycopg2.connect(f"{self._server_url}/postgres")
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+
+def _two_free_ports() -> int:
+    """A free port whose successor is free too."""
+    while True:
+        port = free_port()
+        if port < 65_535 and port_is_free(port + 1):
+            return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
