@@ -71,7 +71,7 @@ def flag(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return {0: False, 1: True}.get(value) if math.isfinite(value) else None
+        return bool(value) if value in (0, 1) else None
     return _FLAG_WORDS.get(value.lower()) if isinstance(value, str) else None
 
 
