@@ -7,7 +7,6 @@ from django.db import transaction
 
 from billing.domain.money import format_dollars
 from billing.selectors import balance_micros, exhausted_payers, zero_at
-from billing.services import accounts_lock
 from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
@@ -18,11 +17,7 @@ HOURS_OF_CREDIT_NEEDED = 1
 
 
 def require_credit(*, client: AbstractBaseUser, micros_per_hour: int, now: datetime) -> None:
-    """Refuse when the client can't pay an hour at this rate. Raises MarketError(no_credit, 402).
-
-    Locks the client's ledger account, so that rentals on two machines at once can't spend the same credit.
-    """
-    accounts_lock(payer_ids=[client.pk])
+    """Refuse when the client can't pay an hour at this rate. Raises MarketError(no_credit, 402)."""
     balance = balance_micros(client, now)
     needed = micros_per_hour * HOURS_OF_CREDIT_NEEDED
     if balance <= 0 or balance < needed:
