@@ -1,0 +1,32 @@
+# The server: web, held requests, worker and beat are the same image with different commands (docker-compose.yml).
+# The host agent is not in it: it runs on hosts, from agent/ alone.
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    STATIC_ROOT=/srv/spotyard/static
+
+WORKDIR /srv/spotyard/app
+
+# Requirements first: they change less often than the code, so their layer is built less often.
+COPY requirements.txt ./
+COPY agent/requirements.txt agent/
+RUN pip install -r requirements.txt
+
+COPY manage.py ./
+COPY agent agent
+COPY billing billing
+COPY dlperf dlperf
+COPY hosting hosting
+COPY marketplace marketplace
+COPY templates templates
+COPY static static
+
+# Collecting static files needs settings that load, not real ones. The key signs nothing and stays in this layer.
+RUN SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --noinput --verbosity=0 \
+    && useradd --system --no-create-home --uid 10001 spotyard
+
+USER spotyard
+EXPOSE 8000
+CMD ["gunicorn", "marketplace.wsgi", "--bind=0.0.0.0:8000", "--worker-class=gthread", "--workers=4", "--threads=8", "--no-control-socket", "--access-logfile=-"]
