@@ -15,9 +15,7 @@ REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
 
 DesiredState = Literal["running", "stopped", "removed"]
-Phase = Literal[
-    "pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed"
-]
+Phase = Literal["pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed"]
 FailureReason = Literal[
     "image_missing",
     "image_pull_failed",
@@ -40,7 +38,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all messages: immutable, keyword-only."""
 
 
-class GpuFacts(Message):
+class GpuFacts(Message, frozen=True):
     """One GPU as NVML (or the simulated inventory) describes it."""
 
     uuid: str
@@ -62,7 +60,7 @@ class GpuFacts(Message):
     display_active: bool = False
 
 
-class Inventory(Message):
+class Inventory(Message, frozen=True):
     """What a machine is made of. Sizes are binary megabytes/gigabytes, speeds as named."""
 
     hostname: str
@@ -100,7 +98,7 @@ class Inventory(Message):
     """"City, CC" where the host states it."""
 
 
-class RegisterRequest(Message):
+class RegisterRequest(Message, frozen=True):
     """Sent once with an install token; the reply carries the machine's own credential."""
 
     protocol: int
@@ -111,20 +109,20 @@ class RegisterRequest(Message):
     inventory: Inventory
 
 
-class RegisterReply(Message):
+class RegisterReply(Message, frozen=True):
     machine_id: int
     credential: str
     sync_url: str
     """Absolute URL the agent posts its syncs to from now on."""
 
 
-class PortMapping(Message):
+class PortMapping(Message, frozen=True):
     container_port: int
     host_port: int
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
-class ContainerSpec(Message):
+class ContainerSpec(Message, frozen=True):
     """What to create. Fixed for the life of a task's container."""
 
     image: str
@@ -144,7 +142,7 @@ class ContainerSpec(Message):
     ports: list[PortMapping]
 
 
-class DesiredTask(Message):
+class DesiredTask(Message, frozen=True):
     """What should be true of one task. The agent compares with what is and acts on the difference."""
 
     task_id: int
@@ -161,7 +159,7 @@ class DesiredTask(Message):
     stop_grace_seconds: int = 10
 
 
-class ObservedTask(Message):
+class ObservedTask(Message, frozen=True):
     """What is true of one task on the machine."""
 
     task_id: int
@@ -183,7 +181,7 @@ class ObservedTask(Message):
     net_tx_bytes: int | None = None
 
 
-class SyncRequest(Message):
+class SyncRequest(Message, frozen=True):
     """Observed state up. Always complete: each request supersedes all with a lower ``seq`` of the same session."""
 
     protocol: int
@@ -204,7 +202,7 @@ class SyncRequest(Message):
     """Why the container engine can't be used now, in plain words; None when it can."""
 
 
-class SyncReply(Message):
+class SyncReply(Message, frozen=True):
     """Desired state down. Always complete: tasks absent here are left untouched."""
 
     generation: int
@@ -212,7 +210,7 @@ class SyncReply(Message):
     sync_url: str
 
 
-class ErrorReply(Message):
+class ErrorReply(Message, frozen=True):
     """Every refusal: ``error`` is a stable code, ``msg`` a sentence."""
 
     error: str
@@ -228,5 +226,8 @@ M = TypeVar("M", bound=Message)
 
 
 def decode(kind: type[M], data: bytes) -> M:
-    """Parse and validate; raises ``msgspec.ValidationError`` (with the path of the offending field) or ``msgspec.DecodeError``."""
+    """Parse and validate.
+
+    Raises ``msgspec.ValidationError`` (with the path of the offending field) or ``msgspec.DecodeError``.
+    """
     return msgspec.json.decode(data, type=kind)

@@ -1,0 +1,159 @@
+"""The agent of one machine: ``python -m agent --server URL --token T``."""
+
+import argparse
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent import __version__
+from agent.host_agent import HostAgent
+from agent.inventory.host import HostOptions
+from agent.inventory.simulated import SimulationError
+from agent.inventory.sources import InventoryError
+from agent.logs import configure, say
+from agent.options import (
+    DEFAULT_DISK_FLOOR_GB,
+    DEFAULT_PORTS,
+    MachineOptions,
+    OptionError,
+    default_state_dir,
+    find_token,
+    parse_ports,
+    parse_server,
+)
+from agent.process import EXIT_REFUSED, EXIT_REVOKED, end_event, surroundings
+from agent.server import RefusedError
+from agent.state import StateError
+from agent.tasks.steps import Checkpoint, no_checkpoint
+
+_log = logging.getLogger("agent")
+
+_EPILOG = """
+The token is needed once: the machine's own credential is then kept in the state directory. Give it in the environment
+variable SPOTYARD_TOKEN or with --token-file to keep it out of the list of processes.
+
+exit status: 0 ended by a signal, 1 wrong options, 2 refused by the server, 3 this machine's registration was revoked
+or its protocol is too old. Containers keep running in every case.
+"""
+
+_HELP = {
+    "no_firewall": "do not load the nftables rules that keep guests from this host and its local network",
+    "state_dir": "where the machine's credential and its tasks' state are kept (default: %(default)s)",
+    "simulate": "pretend to have these GPUs; containers are real but get none",
+    "ports": "ports for guests, reachable from outside (default: %(default)s)",
+    "public_address": "address under which clients reach those ports (default: the one the server sees)",
+    "disk_bandwidth": "disk speed in MB/s (default: what disks of its kind usually do)",
+    "disk_floor": "start nothing while less than this is free (default: %(default)s)",
+}
+
+
+def main(arguments: Sequence[str] | None = None, checkpoint: Checkpoint = no_checkpoint) -> int:
+    """Run until a signal or a refusal; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    configure(verbose=parsed.verbose)
+    ending = end_event()
+    try:
+        options = _options(parsed)
+        with surroundings(use_firewall=not parsed.no_firewall, checkpoint=checkpoint) as shared:
+            agent = HostAgent(options, shared)
+            return _run(agent, ending)
+    except (OptionError, SimulationError, InventoryError, StateError) as error:
+        print(f"agent: {error}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        return 1
+
+
+def _run(agent: HostAgent, ending: threading.Event) -> int:
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            agent.run_until_refused()
+        except BaseException as error:
+            outcome.append(error)
+        ending.set()
+
+    threading.Thread(target=run, name="agent", daemon=True).start()
+    ending.wait()
+    agent.stop()
+    if not outcome:
+        say(_log, "agent_ends")
+        return 0
+    if not isinstance(outcome[0], RefusedError):
+        raise outcome[0]
+    return _explain(outcome[0], registered=agent.registered)
+
+
+def _explain(refusal: RefusedError, *, registered: bool) -> int:
+    print(f"agent: refused by the server: {refusal.msg} ({refusal.error})", file=sys.stderr)  # noqa: T201
+    if not registered:
+        return EXIT_REFUSED
+    print("agent: containers on this machine keep running.", file=sys.stderr)  # noqa: T201
+    return EXIT_REVOKED
+
+
+def _options(parsed: argparse.Namespace) -> MachineOptions:
+    first, last = parse_ports(parsed.ports)
+    return MachineOptions(
+        server=parse_server(parsed.server),
+        state_dir=parsed.state_dir,
+        token=find_token(parsed.token, parsed.token_file),
+        simulate=parsed.simulate,
+        port_first=first,
+        port_last=last,
+        public_address=parsed.public_address,
+        geolocation=parsed.geolocation,
+        host=HostOptions(
+            hostname=parsed.hostname,
+            disk_gb=parsed.disk_gb,
+            inet_up_mbps=parsed.inet_up,
+            inet_down_mbps=parsed.inet_down,
+            disk_bandwidth_mbps=parsed.disk_bandwidth,
+        ),
+        disk_floor_gb=parsed.disk_floor_gb,
+        ca_file=parsed.ca_file,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agent",
+        description="Rent out this machine's GPUs on a Spotyard marketplace.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"spotyard-agent {__version__}")
+    _add_registration(parser)
+    _add_machine(parser)
+    parser.add_argument("--no-firewall", action="store_true", help=_HELP["no_firewall"])
+    parser.add_argument("--verbose", action="store_true", help="log details")
+    return parser
+
+
+def _add_registration(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("marketplace").add_argument
+    add("--server", required=True, metavar="URL", help="address of the marketplace")
+    add("--token", metavar="T", help="install token, from Host / Setup")
+    add("--token-file", type=Path, metavar="FILE", help="file with the install token")
+    add("--state-dir", type=Path, metavar="DIR", default=default_state_dir(), help=_HELP["state_dir"])
+    add("--ca-file", metavar="FILE", help="certificate authorities to trust instead of the usual ones")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("this machine").add_argument
+    ports = "{}-{}".format(*DEFAULT_PORTS)
+    add("--simulate", metavar='"4x RTX 3090"', help=_HELP["simulate"])
+    add("--ports", metavar="FIRST-LAST", default=ports, help=_HELP["ports"])
+    add("--public-address", metavar="A", help=_HELP["public_address"])
+    add("--geolocation", metavar='"Oslo, NO"', help="city and country code")
+    add("--hostname", metavar="NAME", help="name to show (default: this machine's)")
+    add("--disk-gb", type=int, metavar="N", help="disk space for guests (default: what is free at registration)")
+    add("--disk-bandwidth", type=float, metavar="MBPS", help=_HELP["disk_bandwidth"])
+    add("--inet-down", type=float, metavar="MBPS", help="internet download in Mbit/s (default: the link's)")
+    add("--inet-up", type=float, metavar="MBPS", help="internet upload in Mbit/s (default: the link's)")
+    add("--disk-floor-gb", type=float, metavar="N", default=DEFAULT_DISK_FLOOR_GB, help=_HELP["disk_floor"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

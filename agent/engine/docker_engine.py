@@ -1,0 +1,210 @@
+"""The Docker engine through docker-py's low-level client."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import docker.errors
+from docker.api.client import APIClient
+
+from agent.engine.errors import explanation, pull_refusal, translated
+from agent.engine.profile import create_arguments
+from agent.engine.pull import PullProgress
+from agent.engine.timestamps import instant
+from agent.engine.types import (
+    NEVER,
+    OWNER_LABEL,
+    TASK_LABEL,
+    ContainerFacts,
+    ContainerGoneError,
+    ContainerPlan,
+    EngineEvent,
+    EngineInfo,
+    ImageMissingError,
+    Owned,
+    PullWatch,
+    Status,
+)
+
+_CALL_TIMEOUT_SECONDS = 120
+_CONNECTIONS = 64
+_MB = 1 << 20
+_SHUTDOWN_SECONDS = 120
+_RECOVERY_SECONDS = 30
+_STATUSES: dict[str, Status] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "restarting": "running",
+    "removing": "removing",
+    "exited": "exited",
+    "dead": "exited",
+}
+
+
+class DockerEngine:
+    """Implements ``agent.engine.types.Engine``; safe to share between threads. Connects on first use."""
+
+    def __init__(self, base_url: str | None = None) -> None:
+        self._base_url = base_url
+        self._lock = threading.Lock()
+        self._connected: APIClient | None = None
+        self._info: EngineInfo | None = None
+        self._disk_quota = False
+
+    @property
+    def _client(self) -> APIClient:
+        with self._lock:
+            if self._connected is None:
+                self._connected = APIClient(
+                    base_url=self._base_url, timeout=_CALL_TIMEOUT_SECONDS, max_pool_size=_CONNECTIONS
+                )
+            return self._connected
+
+    def info(self) -> EngineInfo:
+        with translated():
+            facts = self._client.info()
+            bridge = self._client.networks(names=["bridge"])
+        self._disk_quota = _may_support_quota(facts)
+        # Docker makes its default bridge anew whenever it starts, so its age is the daemon's.
+        created = next((network["Created"] for network in bridge if network["Name"] == "bridge"), None)
+        self._info = EngineInfo(
+            version=str(facts["ServerVersion"]),
+            cpus=int(facts["NCPU"]),
+            ram_mb=int(facts["MemTotal"]) // _MB,
+            data_root=str(facts["DockerRootDir"]),
+            started_at=instant(str(created)) if created else None,
+        )
+        return self._info
+
+    def ensure_network(self, name: str, bridge: str) -> None:
+        options = {
+            "com.docker.network.bridge.enable_icc": "false",
+            "com.docker.network.bridge.name": bridge,
+        }
+        with translated():
+            if any(network["Name"] == name for network in self._client.networks(names=[name])):
+                return
+            # Two agents may come here at once; the loser finds the network made.
+            with contextlib.suppress(docker.errors.APIError):
+                self._client.create_network(name, driver="bridge", options=options, check_duplicate=True)
+            self._client.inspect_network(name)
+
+    def owned(self) -> list[Owned]:
+        with translated():
+            rows = self._client.containers(all=True, filters={"label": OWNER_LABEL})
+        return [
+            Owned(row["Labels"][OWNER_LABEL], int(row["Labels"][TASK_LABEL]), row["State"] == "running")
+            for row in rows
+            if row["Labels"].get(TASK_LABEL, "").isdigit()
+        ]
+
+    def find(self, name: str) -> ContainerFacts | None:
+        try:
+            with translated():
+                inspected = cast("dict[str, Any]", self._client.inspect_container(name))
+        except ContainerGoneError:
+            return None
+        return _facts(inspected, self._info.started_at if self._info else None)
+
+    def create(self, plan: ContainerPlan) -> str:
+        info = self._info or self.info()
+        with translated():
+            try:
+                return self._create(plan, info)
+            except docker.errors.APIError as error:
+                if not (self._disk_quota and "storage-opt" in explanation(error)):
+                    raise
+                self._disk_quota = False
+                return self._create(plan, info)
+
+    def _create(self, plan: ContainerPlan, info: EngineInfo) -> str:
+        arguments = create_arguments(self._client, plan, info, disk_quota=self._disk_quota)
+        return str(self._client.create_container(**arguments)["Id"])
+
+    def put_files(self, container_id: str, archive: bytes) -> None:
+        with translated():
+            self._client.put_archive(container_id, "/", archive)
+
+    def start(self, container_id: str) -> None:
+        with translated():
+            self._client.start(container_id)
+
+    def stop(self, container_id: str, grace_seconds: int) -> None:
+        with translated():
+            self._client.stop(container_id, timeout=grace_seconds)
+
+    def remove(self, container_id: str) -> None:
+        try:
+            with translated():
+                self._client.remove_container(container_id, force=True, v=True)
+        except ContainerGoneError:
+            return
+
+    def pull(self, image: str, watch: PullWatch) -> None:
+        progress = PullProgress()
+        try:
+            with translated():
+                for message in self._pull_messages(image):
+                    if "error" in message:
+                        raise pull_refusal(image, str(message["error"]))
+                    watch.on_progress(progress.update(message))
+                    if watch.abandoned():
+                        return
+        except (ImageMissingError, ContainerGoneError) as error:
+            raise pull_refusal(image, str(error)) from error
+
+    def _pull_messages(self, image: str) -> Iterator[dict[str, Any]]:
+        """Docker's stream. No login: the host owner's own registry accounts are not for guests."""
+        try:
+            yield from self._client.pull(image, stream=True, decode=True, auth_config={})
+        except docker.errors.APIError as error:
+            raise pull_refusal(image, explanation(error)) from error
+
+    def disk_used_mb(self, container_id: str) -> int:
+        with translated():
+            rows = self._client.containers(all=True, size=True, filters={"id": container_id})
+        if not rows:
+            raise ContainerGoneError(container_id)
+        return int(rows[0].get("SizeRw") or 0) // _MB
+
+    def events(self) -> Iterator[EngineEvent]:
+        filters = {"type": "container", "label": OWNER_LABEL, "event": ["start", "die", "destroy"]}
+        with translated():
+            for event in self._client.events(decode=True, filters=filters):
+                attributes = event.get("Actor", {}).get("Attributes", {})
+                task = attributes.get(TASK_LABEL, "")
+                if task.isdigit():
+                    yield EngineEvent(attributes.get(OWNER_LABEL, ""), int(task))
+
+
+def _may_support_quota(facts: dict[str, Any]) -> bool:
+    """Whether it is worth asking for a disk quota: known only by trying, on the drivers that can have one."""
+    driver = facts.get("Driver")
+    backing = dict(facts.get("DriverStatus") or []).get("Backing Filesystem")
+    return driver in ("btrfs", "zfs") or (driver == "overlay2" and backing == "xfs")
+
+
+def _facts(inspected: dict[str, Any], engine_started_at: float | None) -> ContainerFacts:
+    state = inspected["State"]
+    networks = inspected.get("NetworkSettings", {}).get("Networks") or {}
+    return ContainerFacts(
+        container_id=inspected["Id"],
+        status=_STATUSES.get(state["Status"], "exited"),
+        started_at=state.get("StartedAt") or NEVER,
+        finished_at=state.get("FinishedAt") or NEVER,
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        pid=int(state.get("Pid") or 0),
+        address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
+        ended_with_engine=_ended_with_engine(state, engine_started_at),
+    )
+
+
+def _ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:
+    """Whether the end came as the engine went down (its shutdown stops containers) or was noticed as it came up."""
+    started, finished = state.get("StartedAt") or NEVER, state.get("FinishedAt") or NEVER
+    if engine_started_at is None or NEVER in (started, finished) or instant(started) > engine_started_at:
+        return False
+    return -_SHUTDOWN_SECONDS <= instant(finished) - engine_started_at <= _RECOVERY_SECONDS

@@ -1,0 +1,156 @@
+"""What the agent needs of a container engine, free of any one engine's own types."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from agent.protocol import FailureReason, PortMapping
+
+NEVER = "0001-01-01T00:00:00Z"
+"""The engine's timestamp for "has not happened"."""
+
+OWNER_LABEL = "spotyard.owner"
+TASK_LABEL = "spotyard.task"
+"""Which agent a container belongs to, and the task it is for."""
+
+Status = Literal["created", "running", "exited", "removing"]
+
+
+class EngineDownError(Exception):
+    """The engine can't be reached; says why in plain words. Nothing is known of what became of the call."""
+
+
+class ContainerGoneError(Exception):
+    """The container named in a call does not exist."""
+
+
+class ImageMissingError(Exception):
+    """The engine has no image of that name yet."""
+
+
+class NameTakenError(Exception):
+    """A container of that name exists already."""
+
+
+class TaskError(Exception):
+    """The engine refused what a task asked for; ``message`` is a sentence for the client."""
+
+    def __init__(self, reason: FailureReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: FailureReason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerFacts:
+    """One container as the engine describes it. Times are the engine's own RFC 3339 strings."""
+
+    container_id: str
+    status: Status
+    started_at: str = NEVER
+    finished_at: str = NEVER
+    exit_code: int = 0
+    out_of_memory: bool = False
+    pid: int = 0
+    address: str = ""
+    """Its address on the agent's network, while it runs."""
+    ended_with_engine: bool = False
+    """It ran until the engine, or the whole machine, went down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineInfo:
+    """The engine itself."""
+
+    version: str
+    cpus: int
+    ram_mb: int
+    data_root: str
+    """Directory that holds images and containers, where it can be seen from here."""
+    started_at: float | None
+    """When the engine came up, in seconds since the epoch; None where unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerPlan:
+    """Everything decided about a container before it is created."""
+
+    name: str
+    image: str
+    hostname: str
+    user: str | None
+    entrypoint: list[str] | None
+    command: list[str]
+    environment: dict[str, str]
+    labels: dict[str, str]
+    ports: list[PortMapping]
+    gpu_uuids: list[str]
+    cpu_cores: float
+    ram_mb: int
+    shm_mb: int
+    pids_limit: int
+    disk_gb: int
+    network: str
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A container's labels and coarse state: whose it is, which task, and whether it runs."""
+
+    owner: str
+    task_id: int
+    running: bool
+
+
+@dataclass(frozen=True)
+class EngineEvent:
+    """Something happened to a container of ``owner``."""
+
+    owner: str
+    task_id: int
+
+
+@dataclass
+class PullWatch:
+    """Lets a caller follow a pull and give it up."""
+
+    on_progress: Callable[[float], None] = field(default=lambda _share: None)
+    abandoned: Callable[[], bool] = field(default=lambda: False)
+
+
+class Engine(Protocol):
+    """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
+
+    def info(self) -> EngineInfo: ...
+
+    def ensure_network(self, name: str, bridge: str) -> None:
+        """Create the guests' network unless it exists."""
+
+    def owned(self) -> list[Owned]:
+        """All containers any agent of this host made."""
+
+    def find(self, name: str) -> ContainerFacts | None: ...
+
+    def create(self, plan: ContainerPlan) -> str:
+        """Returns the new container's id. Raises ``ImageMissingError``, ``NameTakenError``."""
+
+    def put_files(self, container_id: str, archive: bytes) -> None:
+        """Unpack a tar archive at the container's root. Raises ``ContainerGoneError``."""
+
+    def start(self, container_id: str) -> None:
+        """Does nothing where it runs already. Raises ``ContainerGoneError``."""
+
+    def stop(self, container_id: str, grace_seconds: int) -> None:
+        """SIGTERM, then SIGKILL after the grace; does nothing where it does not run. Raises ``ContainerGoneError``."""
+
+    def remove(self, container_id: str) -> None:
+        """Kill and delete with its anonymous volumes; does nothing where it is gone."""
+
+    def pull(self, image: str, watch: PullWatch) -> None:
+        """Fetch from the registry; returns early when abandoned."""
+
+    def disk_used_mb(self, container_id: str) -> int:
+        """Size of what the container has written to its own layer. Raises ``ContainerGoneError``."""
+
+    def events(self) -> Iterator[EngineEvent]:
+        """Blocks; ends or raises ``EngineDownError`` when the engine goes away."""

@@ -1,0 +1,82 @@
+"""Keeps guests away from the host itself, its local network and the cloud's metadata service.
+
+One nftables table of the agent's own, beside Docker's rules and ahead of them; it only ever drops what guests send.
+Published ports, answers, DNS and the internet stay open.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+
+from agent.logs import say
+
+_log = logging.getLogger(__name__)
+
+TABLE = "spotyard"
+_TIMEOUT_SECONDS = 20
+_PRIVATE_V4 = (
+    "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, "
+    "198.18.0.0/15, 224.0.0.0/4, 240.0.0.0/4"
+)
+_PRIVATE_V6 = "::1, fc00::/7, fe80::/10, ff00::/8"
+
+
+def rules(bridge: str) -> str:
+    """The whole table for one bridge, in a form that replaces an older one in a single transaction."""
+    return f"""table inet {TABLE}
+delete table inet {TABLE}
+table inet {TABLE} {{
+    chain guests_to_host {{
+        type filter hook input priority filter - 10; policy accept;
+        iifname != "{bridge}" accept
+        ct state established,related accept
+        meta l4proto {{ tcp, udp }} th dport 53 accept
+        drop
+    }}
+    chain guests_to_network {{
+        type filter hook forward priority filter - 10; policy accept;
+        iifname != "{bridge}" accept
+        ct state established,related accept
+        oifname "{bridge}" drop
+        meta l4proto {{ tcp, udp }} th dport 53 accept
+        ip daddr {{ {_PRIVATE_V4} }} drop
+        ip6 daddr {{ {_PRIVATE_V6} }} drop
+    }}
+}}
+"""
+
+
+def load(bridge: str) -> bool:
+    """Put the rules into the kernel; False, with a warning logged, where that is not possible."""
+    obstacle = _obstacle() or _feed(rules(bridge))
+    if obstacle:
+        say(_log, "firewall_off", level=logging.WARNING, why=obstacle)
+        return False
+    say(_log, "firewall_on", bridge=bridge)
+    return True
+
+
+def unload() -> None:
+    """Take the rules out again."""
+    _feed(f"table inet {TABLE}\ndelete table inet {TABLE}\n")
+
+
+def _obstacle() -> str | None:
+    if os.geteuid() != 0:
+        return "the agent does not run as root, so guests can reach this host's ports and local network"
+    if shutil.which("nft") is None:
+        return (
+            "nft is not installed (apt-get install nftables), so guests can reach this host's ports and local network"
+        )
+    return None
+
+
+def _feed(script: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["nft", "-f", "-"], input=script, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"nft could not be run: {error}"
+    return f"nft refused the rules: {done.stderr.strip()}" if done.returncode else None

@@ -1,0 +1,1 @@
+"""What the agent puts into a guest's container."""

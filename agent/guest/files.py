@@ -1,0 +1,64 @@
+"""The files an ssh-mode container is given before its first start, as one tar archive."""
+
+import hashlib
+import io
+import tarfile
+from importlib import resources
+
+DIRECTORY = ".spotyard"
+START_COMMAND = ["/bin/sh", f"/{DIRECTORY}/start.sh"]
+NO_SERVER_EXIT_CODE = 117
+SERVER_FAILS_EXIT_CODE = 118
+"""Both as in start.sh."""
+
+
+def _resource(name: str) -> bytes:
+    return resources.files("agent.guest").joinpath(name).read_bytes()
+
+
+_START_SCRIPT = _resource("start.sh")
+_SSHD_CONFIG = _resource("sshd_config")
+
+
+def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
+    """Start script, SSH server settings, keys, and the client's on-start script where there is one.
+
+    The last replaces one that the image may ship; after the first start it is the client's to edit.
+    """
+    files = [
+        (f"{DIRECTORY}/start.sh", _START_SCRIPT, 0o755),
+        (f"{DIRECTORY}/sshd_config", _SSHD_CONFIG, 0o644),
+        (f"{DIRECTORY}/authorized_keys", _keys_text(authorized_keys), 0o600),
+    ]
+    if onstart:
+        files.append(("root/onstart.sh", _ending_in_newline(onstart).encode(), 0o755))
+    return _archive(files)
+
+
+def keys_file(authorized_keys: list[str]) -> bytes:
+    """An archive with nothing but the keys, to replace them in an existing container."""
+    return _archive([(f"{DIRECTORY}/authorized_keys", _keys_text(authorized_keys), 0o600)])
+
+
+def keys_digest(authorized_keys: list[str]) -> str:
+    """Tells one set of keys from another without keeping them."""
+    return hashlib.sha256(_keys_text(authorized_keys)).hexdigest()
+
+
+def _keys_text(authorized_keys: list[str]) -> bytes:
+    return "".join(f"{key.strip()}\n" for key in authorized_keys).encode()
+
+
+def _ending_in_newline(text: str) -> str:
+    unix = text.replace("\r\n", "\n")
+    return unix if unix.endswith("\n") else unix + "\n"
+
+
+def _archive(files: list[tuple[str, bytes, int]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content, mode in files:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,246 @@
+"""One machine's agent: registration, inventory, tasks and sync, put together."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent import __version__
+from agent.backoff import Backoff
+from agent.engine.hub import EngineHub
+from agent.inventory.collect import Surroundings, collect
+from agent.inventory.host import RealHost
+from agent.inventory.nvml import NvmlSource
+from agent.inventory.simulated import SimulatedMachine
+from agent.inventory.sources import GpuSource, HostSource, InventoryError
+from agent.logs import say
+from agent.options import MachineOptions, OptionError
+from agent.pool import Pool
+from agent.protocol import PROTOCOL_VERSION, Inventory, RegisterRequest
+from agent.server import RefusedError, ServerAwayError, ServerClient
+from agent.state import AgentState, StateDir
+from agent.sync import SyncLoop
+from agent.tasks.memory import MemoryStore, TrafficStore
+from agent.tasks.plan import Identity
+from agent.tasks.reconciler import Reconciler
+from agent.tasks.steps import Checkpoint, Tools, no_checkpoint
+from agent.usage import UsageSampler
+
+_log = logging.getLogger(__name__)
+
+_INVENTORY_SECONDS = 600.0
+_ADOPTION_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all agents of a process have in common."""
+
+    hub: EngineHub
+    pool: Pool
+    usage: UsageSampler
+    checkpoint: Checkpoint = no_checkpoint
+
+
+class HostAgent:
+    """``run_until_refused`` registers if needed, starts everything and returns when the server refuses the machine."""
+
+    def __init__(self, options: MachineOptions, shared: Shared) -> None:
+        self._options = options
+        self._shared = shared
+        self._directory = StateDir(options.state_dir)
+        self._directory.hold()
+        self._state = self._directory.load()
+        self._gpus, self._host = _sources(options, self._state, shared.hub)
+        self._inventory_at = 0.0
+        self._inventory: Inventory | None = None
+        self._ending = threading.Event()
+        self._refusal: RefusedError | None = None
+        self._refused = threading.Event()
+        self._sync: SyncLoop | None = None
+        if options.token is None and self._state.credential is None:
+            raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
+        if self._state.server not in (None, options.server):
+            raise OptionError(
+                f"This machine is registered with {self._state.server}, not {options.server}; "
+                "use another --state-dir for another marketplace."
+            )
+
+    def run_until_refused(self) -> None:
+        """Raises ``RefusedError`` when the server says no for good, ``InventoryError`` where there is no usable GPU.
+
+        Returns after ``stop``.
+        """
+        if self._state.credential is None:
+            self._register()
+        while not self._ending.is_set():
+            self._run_session()
+            self._refused.wait()
+            if self._ending.is_set():
+                return
+            self._after_refusal()
+
+    @property
+    def registered(self) -> bool:
+        """Whether the machine holds a credential of its own, valid or not."""
+        return self._state.credential is not None
+
+    def stop(self) -> None:
+        """End the agent; its containers go on."""
+        self._ending.set()
+        if self._sync is not None:
+            self._sync.stop()
+        self._refused.set()
+
+    def _after_refusal(self) -> None:
+        """A revoked machine whose owner gave a token registers again; for the rest the refusal is the end."""
+        refusal = self._refusal
+        if refusal is None:
+            return
+        if refusal.status != 401 or self._options.token is None or self._state.credential is None:
+            raise refusal
+        say(_log, "registers_again", why=refusal.error)
+        try:
+            self._register()
+        except RefusedError as again:
+            say(_log, "registration_refused", level=logging.ERROR, error=again.error, msg=again.msg)
+            raise refusal from again
+        self._options = replace(self._options, token=None)
+        self._refusal = None
+        self._refused.clear()
+
+    def _register(self) -> None:
+        """Until the server has answered."""
+        backoff = Backoff()
+        client = self._client()
+        while not self._ending.is_set():
+            try:
+                self._register_once(client)
+                return
+            except ServerAwayError as error:
+                say(_log, "server_away", level=logging.WARNING, why=error)
+                self._ending.wait(backoff.next_seconds())
+
+    def _register_once(self, client: ServerClient) -> None:
+        inventory = self._collect()
+        request = RegisterRequest(
+            protocol=PROTOCOL_VERSION,
+            agent_version=__version__,
+            token=self._options.token or "",
+            boot_id=self._state.boot_id,
+            inventory=inventory,
+        )
+        reply = client.register(self._options.server, request)
+        self._state = self._state.changed(
+            server=self._options.server,
+            machine_id=reply.machine_id,
+            credential=reply.credential,
+            sync_url=reply.sync_url,
+            disk_gb=inventory.disk_total_gb,
+        )
+        self._directory.save(self._state)
+        say(_log, "registered", machine=reply.machine_id, server=self._options.server)
+
+    def _run_session(self) -> None:
+        """Adopt what is there, then sync."""
+        state = self._state
+        if state.machine_id is None or state.credential is None or state.sync_url is None:
+            return
+        identity = Identity(state.machine_id, state.boot_id, self._gpus.simulated)
+        self._directory.publish_owner(identity.owner)
+        reconciler, sync = self._connect(identity, state.credential, state.sync_url)
+        self._shared.hub.subscribe(identity.owner, reconciler, sync.report)
+        if not reconciler.wait_until_at_rest(_ADOPTION_SECONDS):
+            say(_log, "adoption_slow", level=logging.WARNING)
+        say(_log, "agent_runs", machine=state.machine_id, tasks=len(reconciler.slots()))
+        self._sync = sync
+        sync.start()
+
+    def _connect(self, identity: Identity, credential: str, sync_url: str) -> tuple[Reconciler, SyncLoop]:
+        """Tasks and sync tell each other; the one that exists first is told of the other here."""
+        store = MemoryStore(self._directory.tasks)
+        tools = self._tools(identity, store)
+        told: list[SyncLoop] = []
+
+        def on_change(urgent: bool) -> None:
+            for loop in told:
+                loop.report(urgent)
+
+        reconciler = Reconciler(
+            tools=tools, pool=self._shared.pool, on_change=on_change, on_engine_down=self._shared.hub.report_down
+        )
+        reconciler.remember(store.load_all())
+        self._shared.usage.watch(reconciler, tools.traffic)
+        sync = SyncLoop(
+            client=self._client,
+            pool=self._shared.pool,
+            machine=reconciler,
+            boot_id=identity.boot_id,
+            credential=credential,
+            sync_url=sync_url,
+            inventory=self._current_inventory,
+            engine_error=lambda: self._shared.hub.error,
+            on_sync_url=self._keep_sync_url,
+            on_refused=self._on_refused,
+        )
+        told.append(sync)
+        return reconciler, sync
+
+    def _tools(self, identity: Identity, store: MemoryStore) -> Tools:
+        return Tools(
+            engine=self._shared.hub.engine,
+            store=store,
+            traffic=TrafficStore(self._directory.tasks),
+            identity=identity,
+            disk_floor_gb=self._options.disk_floor_gb,
+            data_root=self._shared.hub.data_root,
+            checkpoint=self._shared.checkpoint,
+        )
+
+    def _client(self) -> ServerClient:
+        return ServerClient(self._options.ca_file)
+
+    def _keep_sync_url(self, sync_url: str) -> None:
+        self._state = self._state.changed(sync_url=sync_url)
+        self._directory.save(self._state)
+        say(_log, "sync_url_changed", url=sync_url)
+
+    def _on_refused(self, error: RefusedError) -> None:
+        self._refusal = error
+        self._refused.set()
+
+    def _current_inventory(self) -> Inventory | None:
+        """Looked at anew every ten minutes; what was last seen while the driver does not answer."""
+        if self._inventory is None or time.monotonic() - self._inventory_at > _INVENTORY_SECONDS:
+            self._inventory_at = time.monotonic()
+            try:
+                self._inventory = self._collect()
+            except InventoryError as error:
+                say(_log, "inventory_failed", level=logging.WARNING, why=error)
+        return self._inventory
+
+    def _collect(self) -> Inventory:
+        info = self._shared.hub.info
+        around = Surroundings(
+            engine_version=info.version if info else "",
+            port_first=self._options.port_first,
+            port_last=self._options.port_last,
+            public_address=self._options.public_address,
+            geolocation=self._options.geolocation,
+        )
+        return collect(self._gpus, self._host, around)
+
+
+def _sources(options: MachineOptions, state: AgentState, hub: EngineHub) -> tuple[GpuSource, HostSource]:
+    """The real machine or a simulated one. Raises ``SimulationError``."""
+    host = replace(options.host, disk_gb=options.host.disk_gb or state.disk_gb)
+    if options.simulate is not None:
+        machine = SimulatedMachine(options.simulate, options.seed or state.boot_id, host)
+        return machine, machine
+    return NvmlSource(), RealHost(host, _data_directory(hub, options.state_dir))
+
+
+def _data_directory(hub: EngineHub, state_dir: Path) -> Path:
+    root = hub.data_root()
+    return Path(root) if root and Path(root).exists() else state_dir

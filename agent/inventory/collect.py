@@ -1,0 +1,49 @@
+"""The whole inventory, put together."""
+
+from dataclasses import dataclass
+
+from agent.inventory.sources import GpuSource, HostSource
+from agent.protocol import Inventory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What neither GPUs nor host tell."""
+
+    engine_version: str
+    port_first: int
+    port_last: int
+    public_address: str | None
+    geolocation: str | None
+
+
+def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventory:
+    """Raises ``InventoryError``."""
+    facts, driver = host.facts(), gpus.driver()
+    return Inventory(
+        hostname=facts.hostname,
+        simulated=gpus.simulated,
+        gpus=gpus.gpus(),
+        driver_version=driver.driver_version,
+        cuda_version=driver.cuda_version,
+        cpu_name=facts.cpu_name,
+        cpu_arch=facts.cpu_arch,
+        cpu_cores=facts.cpu_cores,
+        cpu_ghz=facts.cpu_ghz,
+        has_avx=facts.has_avx,
+        ram_mb=facts.ram_mb,
+        disk_name=facts.disk_name,
+        disk_total_gb=facts.disk_total_gb,
+        disk_bandwidth_mbps=facts.disk_bandwidth_mbps,
+        inet_up_mbps=facts.inet_up_mbps,
+        inet_down_mbps=facts.inet_down_mbps,
+        os_name=facts.os_name,
+        os_version=facts.os_version,
+        kernel_version=facts.kernel_version,
+        motherboard=facts.motherboard,
+        engine_version=around.engine_version,
+        port_first=around.port_first,
+        port_last=around.port_last,
+        public_address=around.public_address,
+        geolocation=around.geolocation,
+    )

@@ -1,0 +1,56 @@
+"""What every agent process needs around its agents: the engine's watch, the firewall, and an orderly end."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from agent import firewall
+from agent.engine.docker_engine import DockerEngine
+from agent.engine.hub import EngineHub
+from agent.host_agent import Shared
+from agent.logs import say
+from agent.pool import Pool
+from agent.tasks.plan import BRIDGE
+from agent.tasks.steps import Checkpoint, no_checkpoint
+from agent.usage import UsageSampler
+
+_log = logging.getLogger(__name__)
+
+EXIT_REFUSED = 2
+EXIT_REVOKED = 3
+_MOST_THREADS = 64
+
+
+@contextmanager
+def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Shared]:
+    """The engine watched, and the rules loaded, for as long as the block lasts. Containers outlive it."""
+    on_up = (lambda: _load_firewall()) if use_firewall else (lambda: None)
+    hub = EngineHub(DockerEngine(), on_up=on_up)
+    usage = UsageSampler(hub.engine)
+    hub.start()
+    usage.start()
+    try:
+        yield Shared(hub=hub, pool=Pool(_MOST_THREADS, "tasks"), usage=usage, checkpoint=checkpoint)
+    finally:
+        usage.stop()
+        hub.stop()
+
+
+def end_event() -> threading.Event:
+    """Set by SIGTERM or SIGINT."""
+    ending = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        say(_log, "signal", number=signal.Signals(number).name)
+        ending.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return ending
+
+
+def _load_firewall() -> None:
+    firewall.load(BRIDGE)

@@ -1,0 +1,111 @@
+"""The marketplace's side of the wire, as seen from the agent."""
+
+from typing import TypeVar
+
+import msgspec
+import requests
+
+from agent.protocol import (
+    REGISTER_PATH,
+    ErrorReply,
+    Message,
+    RegisterReply,
+    RegisterRequest,
+    SyncReply,
+    SyncRequest,
+    decode,
+    encode,
+)
+
+_CONNECT_SECONDS = 10.0
+_REPLY_SECONDS = 30.0
+_TRY_LATER = (408, 425, 429)
+
+R = TypeVar("R", RegisterReply, SyncReply)
+
+
+class ServerAwayError(Exception):
+    """No usable answer now; trying again later makes sense."""
+
+
+class RefusedError(Exception):
+    """The server understood and said no."""
+
+    def __init__(self, status: int, error: str, msg: str) -> None:
+        super().__init__(msg)
+        self.status = status
+        self.error = error
+        self.msg = msg
+
+
+class ServerClient:
+    """Keeps one connection open; to be used by one thread at a time."""
+
+    def __init__(self, ca_file: str | None = None) -> None:
+        self._session = requests.Session()
+        if ca_file:
+            self._session.verify = ca_file
+
+    def register(self, server: str, request: RegisterRequest) -> RegisterReply:
+        """Raises ``ServerAwayError``, ``RefusedError``."""
+        return self._post(server.rstrip("/") + REGISTER_PATH, request, RegisterReply, {}, _REPLY_SECONDS)
+
+    def sync(self, url: str, credential: str, request: SyncRequest) -> SyncReply:
+        """Raises ``ServerAwayError``, ``RefusedError``."""
+        headers = {"Authorization": f"Bearer {credential}"}
+        return self._post(url, request, SyncReply, headers, request.hold_seconds + _REPLY_SECONDS)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _post(self, url: str, message: Message, kind: type[R], headers: dict[str, str], seconds: float) -> R:
+        try:
+            response = self._send(url, encode(message), headers, seconds)
+        except requests.RequestException as error:
+            raise ServerAwayError(_reason(error)) from error
+        if response.status_code != 200:
+            raise _problem(response)
+        try:
+            return decode(kind, response.content)
+        except msgspec.DecodeError as error:
+            raise ServerAwayError(f"the reply makes no sense: {error}") from error
+
+    def _send(self, url: str, body: bytes, headers: dict[str, str], seconds: float) -> requests.Response:
+        """A kept connection may have been closed by the server meanwhile, hence a second try on a new one; all our
+        requests may arrive twice."""
+        for last_try in (False, True):
+            try:
+                return self._session.post(
+                    url,
+                    data=body,
+                    headers={"Content-Type": "application/json", **headers},
+                    timeout=(_CONNECT_SECONDS, seconds),
+                    allow_redirects=False,
+                )
+            except requests.Timeout:
+                raise
+            except requests.ConnectionError:
+                if last_try:
+                    raise
+        raise AssertionError("the second try returns or raises")
+
+
+def _problem(response: requests.Response) -> Exception:
+    """A refusal in the protocol's form is one; anything else is taken for a fault on the way."""
+    try:
+        reply = decode(ErrorReply, response.content)
+    except msgspec.DecodeError:
+        return ServerAwayError(f"HTTP status {response.status_code} from {response.url}")
+    if response.status_code >= 500 or response.status_code in _TRY_LATER:
+        return ServerAwayError(f"{reply.msg} ({reply.error})")
+    return RefusedError(response.status_code, reply.error, reply.msg)
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate is not trusted"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error)

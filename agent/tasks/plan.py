@@ -1,0 +1,92 @@
+"""From a desired task to the container that is to be made for it."""
+
+import shlex
+from dataclasses import dataclass
+
+from agent.engine.types import OWNER_LABEL, TASK_LABEL, ContainerPlan
+from agent.guest.files import START_COMMAND
+from agent.protocol import ContainerSpec, DesiredTask
+
+MACHINE_LABEL = "spotyard.machine"
+NETWORK = "spotyard"
+BRIDGE = "spotyard0"
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which machine an agent speaks for."""
+
+    machine_id: int
+    boot_id: str
+    simulated: bool
+
+    @property
+    def owner(self) -> str:
+        """Marks this agent's containers. A new state directory never takes an old one's containers for its own."""
+        return f"{self.machine_id}-{self.boot_id[:8]}"
+
+
+def container_name(identity: Identity, task_id: int) -> str:
+    """The same for a task at all times, so the engine itself rules out a second container."""
+    return f"spotyard-{identity.machine_id}-{task_id}-{identity.boot_id[:8]}"
+
+
+def assigned_gpus(identity: Identity, task: DesiredTask) -> list[str]:
+    """UUIDs of the GPUs the container gets; a simulated machine has none to give."""
+    return [] if identity.simulated else task.gpu_uuids
+
+
+def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
+    """Everything about the container, from the task and from what is the same for all."""
+    spec = task.spec
+    ssh = spec.mode == "ssh"
+    return ContainerPlan(
+        name=container_name(identity, task.task_id),
+        image=spec.image,
+        hostname=spec.hostname,
+        user="0" if ssh else None,
+        entrypoint=START_COMMAND if ssh else _entrypoint(spec),
+        command=[] if ssh else spec.args,
+        environment=_environment(task),
+        labels={
+            MACHINE_LABEL: str(identity.machine_id),
+            OWNER_LABEL: identity.owner,
+            TASK_LABEL: str(task.task_id),
+        },
+        ports=spec.ports,
+        gpu_uuids=assigned_gpus(identity, task),
+        cpu_cores=spec.cpu_cores,
+        ram_mb=spec.ram_mb,
+        shm_mb=spec.shm_mb,
+        pids_limit=spec.pids_limit,
+        disk_gb=spec.disk_gb,
+        network=NETWORK,
+    )
+
+
+def ssh_endpoint(task: DesiredTask, container_address: str) -> tuple[str, int]:
+    """Where the container's SSH server is reached from this machine."""
+    published = (
+        port.host_port for port in task.spec.ports if port.container_port == SSH_PORT and port.protocol == "tcp"
+    )
+    host_port = next(published, None)
+    return ("127.0.0.1", host_port) if host_port is not None else (container_address, SSH_PORT)
+
+
+def _entrypoint(spec: ContainerSpec) -> list[str] | None:
+    """A program, or a program with its first arguments."""
+    if not spec.entrypoint:
+        return None
+    try:
+        return shlex.split(spec.entrypoint) or None
+    except ValueError:
+        return [spec.entrypoint]
+
+
+def _environment(task: DesiredTask) -> dict[str, str]:
+    """The client's variables, above what every guest is told about itself."""
+    ports = {
+        f"VAST_{port.protocol.upper()}_PORT_{port.container_port}": str(port.host_port) for port in task.spec.ports
+    }
+    return {"VAST_CONTAINERLABEL": task.label, **ports, **task.spec.env}

@@ -1,0 +1,79 @@
+"""All the agent holds in memory about one task."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from agent.engine.timestamps import instant
+from agent.engine.types import ContainerFacts
+from agent.protocol import DesiredTask, ObservedTask
+from agent.tasks.decide import Observation
+from agent.tasks.memory import TaskMemory, Traffic, Verdict
+
+
+@dataclass
+class Slot:
+    """``desired``, ``dirty``, ``stale``, ``busy`` and ``condemned`` belong to whoever holds the reconciler's lock;
+    ``memory``, ``facts`` and ``looked`` to the one worker that is busy with the task."""
+
+    task_id: int
+    desired: DesiredTask | None = None
+    memory: TaskMemory | None = None
+    facts: ContainerFacts | None = None
+    looked: bool = False
+    """``facts`` is what the engine said, or follows from what was done since."""
+    dirty: bool = False
+    """Something changed that the worker has not considered."""
+    stale: bool = False
+    """The container may be other than ``facts`` says."""
+    busy: bool = False
+    condemned: tuple[str, Verdict] | None = None
+    """A verdict over the run that began at the engine's time given."""
+    observation: Observation | None = None
+    began: float = 0.0
+    """Monotonic time at which the observation began to hold."""
+    progress: float | None = None
+    disk_used_mb: int | None = None
+    traffic: Traffic | None = None
+    signal: threading.Event = field(default_factory=threading.Event)
+    """Set together with ``dirty``."""
+
+    def observed(self) -> ObservedTask | None:
+        """For the server; None before anything is known."""
+        seen = self.observation
+        if seen is None:
+            return None
+        return ObservedTask(
+            task_id=self.task_id,
+            phase=seen.phase,
+            run_generation=seen.run_generation,
+            age_seconds=max(0.0, time.monotonic() - self.began),
+            exit_code=seen.exit_code,
+            reason=seen.reason,
+            message=seen.message,
+            progress=self.progress if seen.phase == "pulling" else None,
+            disk_used_mb=self.disk_used_mb,
+            net_rx_bytes=self.traffic.rx_bytes if self.traffic else None,
+            net_tx_bytes=self.traffic.tx_bytes if self.traffic else None,
+        )
+
+    def take(self, observation: Observation) -> bool:
+        """Make this the task's state; True where that changes what the server should know."""
+        before = self.observation
+        same_phase = before is not None and (before.phase, before.run_generation) == (
+            observation.phase,
+            observation.run_generation,
+        )
+        if not same_phase:
+            self.began = time.monotonic() - age_seconds(observation)
+            self.progress = None
+        self.observation = observation
+        return not same_phase or before is None or before.reason != observation.reason
+
+
+def age_seconds(observation: Observation) -> float:
+    """How long the observation has held by the engine's record; 0 where there is none."""
+    if not observation.since:
+        return 0.0
+    began = instant(observation.since) + observation.since_offset_seconds
+    return max(0.0, time.time() - began)

@@ -1,0 +1,115 @@
+"""How much disk and network each running task uses; ends those that outgrow their disk."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from agent.engine.types import ContainerFacts, ContainerGoneError, Engine, EngineDownError, TaskError
+from agent.logs import say
+from agent.protocol import DesiredTask
+from agent.tasks.decide import last_run
+from agent.tasks.memory import TrafficStore, Verdict
+from agent.tasks.reconciler import Reconciler, wanted
+from agent.tasks.slot import Slot
+
+_log = logging.getLogger(__name__)
+
+_ROUND_SECONDS = 15.0
+_DISK_EFFORT = 20.0
+"""The engine walks the whole layer to size it, so the next look waits this many times as long as the last one took."""
+
+
+class UsageSampler:
+    """Looks at all tasks of all agents in the process, in turn, from one thread."""
+
+    def __init__(self, engine: Engine, *, round_seconds: float = _ROUND_SECONDS) -> None:
+        self._engine = engine
+        self._round_seconds = round_seconds
+        self._watched: list[tuple[Reconciler, TrafficStore]] = []
+        self._next_disk_look: dict[str, float] = {}
+        self._stopping = threading.Event()
+
+    def watch(self, reconciler: Reconciler, traffic: TrafficStore) -> None:
+        self._watched.append((reconciler, traffic))
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="usage", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._round_seconds):
+            try:
+                self.sample()
+            except EngineDownError:
+                continue
+            except Exception:
+                _log.exception("usage_failed")
+
+    def sample(self) -> None:
+        """One round over everything that runs."""
+        seen: set[str] = set()
+        for reconciler, traffic in list(self._watched):
+            for slot in reconciler.slots():
+                container, desired = slot.facts, slot.desired
+                if container is None or container.status != "running" or desired is None:
+                    continue
+                seen.add(container.container_id)
+                self._count_traffic(slot, container, traffic)
+                self._measure_disk(slot, container, desired, reconciler)
+        self._next_disk_look = {key: due for key, due in self._next_disk_look.items() if key in seen}
+
+    def _count_traffic(self, slot: Slot, container: ContainerFacts, store: TrafficStore) -> None:
+        counters = interface_bytes(container.pid)
+        if counters is None:
+            return
+        traffic = slot.traffic or store.load(slot.task_id)
+        traffic.count(container.started_at, *counters)
+        slot.traffic = traffic
+        store.save(slot.task_id, traffic)
+
+    def _measure_disk(
+        self, slot: Slot, container: ContainerFacts, desired: DesiredTask, reconciler: Reconciler
+    ) -> None:
+        began = time.monotonic()
+        if began < self._next_disk_look.get(container.container_id, 0.0):
+            return
+        try:
+            used_mb = self._engine.disk_used_mb(container.container_id)
+        except (ContainerGoneError, TaskError):
+            return
+        took = time.monotonic() - began
+        self._next_disk_look[container.container_id] = began + _DISK_EFFORT * took
+        slot.disk_used_mb = used_mb
+        if used_mb > desired.spec.disk_gb * 1024:
+            self._end(slot, container, desired, reconciler)
+
+    def _end(self, slot: Slot, container: ContainerFacts, desired: DesiredTask, reconciler: Reconciler) -> None:
+        say(_log, "disk_limit", task=slot.task_id, used_mb=slot.disk_used_mb, limit_gb=desired.spec.disk_gb)
+        message = (
+            f"The instance wrote more than the {desired.spec.disk_gb} GB of disk it has rented and was stopped. "
+            "After the next start, delete files within seconds, or rent an instance with more disk."
+        )
+        run = last_run(wanted(desired), container, slot.memory)
+        verdict = Verdict(run_generation=run, reason="disk_limit", message=message)
+        reconciler.condemn(slot.task_id, container.started_at, verdict)
+
+
+def interface_bytes(pid: int, proc: Path = Path("/proc")) -> tuple[int, int] | None:
+    """Bytes received and sent by all but the loopback interface of a process's network; None where unreadable."""
+    try:
+        lines = (proc / str(pid) / "net/dev").read_text().splitlines()[2:]
+    except OSError:
+        return None
+    if pid <= 0:
+        return None
+    received = sent = 0
+    for line in lines:
+        name, _, numbers = line.partition(":")
+        fields = numbers.split()
+        if name.strip() != "lo" and len(fields) >= 9:
+            received += int(fields[0])
+            sent += int(fields[8])
+    return received, sent

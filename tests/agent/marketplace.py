@@ -1,0 +1,172 @@
+"""A marketplace for tests: a local HTTP server that speaks the agent's protocol and misbehaves on demand."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+
+from agent.protocol import (
+    REGISTER_PATH,
+    SYNC_PATH,
+    DesiredTask,
+    ErrorReply,
+    Message,
+    ObservedTask,
+    Phase,
+    RegisterReply,
+    RegisterRequest,
+    SyncReply,
+    SyncRequest,
+    decode,
+    encode,
+)
+
+TOKEN = "install-me"
+Fault = Literal["lose_request", "lose_reply", "server_error", "garbage"]
+
+
+@dataclass
+class Marketplace:
+    """``url`` once entered; ``desire`` what you want; ``await_phase`` what comes of it."""
+
+    machine_id: int = 7
+    credentials: set[str] = field(default_factory=set)
+    registrations: list[RegisterRequest] = field(default_factory=list)
+    syncs: list[SyncRequest] = field(default_factory=list)
+    refusal: tuple[int, ErrorReply] | None = None
+    sync_path: str = SYNC_PATH
+    faults: deque[Fault] = field(default_factory=deque)
+    generation: int = 0
+    tasks: dict[int, DesiredTask] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.condition = threading.Condition()
+        self.closing = False
+        self._boot_ids: dict[str, int] = {}
+
+    def __enter__(self) -> "Marketplace":
+        marketplace = self
+
+        class Handler(_Handler):
+            market = marketplace
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.condition:
+            self.closing = True
+            self.condition.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def desire(self, *tasks: DesiredTask) -> None:
+        """From now on these tasks as they are here, besides those named earlier."""
+        with self.condition:
+            self.tasks |= {task.task_id: task for task in tasks}
+            self.generation += 1
+            self.condition.notify_all()
+
+    def drop(self, task_id: int) -> None:
+        """Speak of the task no more."""
+        with self.condition:
+            del self.tasks[task_id]
+            self.generation += 1
+            self.condition.notify_all()
+
+    def observed(self, task_id: int) -> ObservedTask | None:
+        """The task as last reported."""
+        newest = max(self.syncs, key=lambda sync: sync.seq if sync.session_id == self.syncs[-1].session_id else -1)
+        return next((task for task in newest.tasks if task.task_id == task_id), None)
+
+    def phases(self, task_id: int) -> list[tuple[Phase, int]]:
+        """All distinct phases reported one after the other, with their runs."""
+        seen: list[tuple[Phase, int]] = []
+        for sync in list(self.syncs):
+            for task in sync.tasks:
+                if task.task_id == task_id and (task.phase, task.run_generation) not in seen[-1:]:
+                    seen.append((task.phase, task.run_generation))
+        return seen
+
+    def await_that(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait for something to become true of what was received."""
+        with self.condition:
+            assert self.condition.wait_for(true, seconds), f"not within {seconds} s; last: {self.syncs[-1:]}"
+
+    def await_phase(self, task_id: int, phase: Phase, run_generation: int | None = None) -> ObservedTask:
+        """Wait until the task is reported in this phase, of this run where given."""
+
+        def reached() -> bool:
+            task = self.observed(task_id) if self.syncs else None
+            return task is not None and task.phase == phase and run_generation in (None, task.run_generation)
+
+        self.await_that(reached)
+        found = self.observed(task_id)
+        assert found is not None
+        return found
+
+    def on_register(self, request: RegisterRequest) -> tuple[int, Message]:
+        with self.condition:
+            self.registrations.append(request)
+            self.condition.notify_all()
+            if self.refusal is not None:
+                return self.refusal
+            if request.token != TOKEN:
+                return 401, ErrorReply(error="bad_token", msg="This install token is not valid.")
+            machine_id = self._boot_ids.setdefault(request.boot_id, self.machine_id + len(self._boot_ids))
+            credential = f"credential-{machine_id}-{len(self.registrations)}"
+            self.credentials.add(credential)
+            return 200, RegisterReply(machine_id=machine_id, credential=credential, sync_url=self.url + SYNC_PATH)
+
+    def on_sync(self, credential: str, request: SyncRequest) -> tuple[int, Message]:
+        with self.condition:
+            if credential not in self.credentials:
+                return 401, ErrorReply(error="credential_revoked", msg="This machine's credential is not valid.")
+            if self.refusal is not None:
+                return self.refusal
+            self.syncs.append(request)
+            self.condition.notify_all()
+            self.condition.wait_for(
+                lambda: self.closing or self.generation != request.known_generation, request.hold_seconds
+            )
+            tasks = list(self.tasks.values())
+            return 200, SyncReply(generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    market: Marketplace
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        fault = self.market.faults.popleft() if self.market.faults else None
+        if fault == "lose_request":
+            self.close_connection = True
+            return
+        status, reply = self._answer(body)
+        if fault == "lose_reply":
+            self.close_connection = True
+            return
+        content = b"<html>bad gateway" if fault in ("garbage", "server_error") else encode(reply)
+        self.send_response(502 if fault == "server_error" else status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _answer(self, body: bytes) -> tuple[int, Message]:
+        if self.path == REGISTER_PATH:
+            return self.market.on_register(decode(RegisterRequest, body))
+        credential = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        return self.market.on_sync(credential, decode(SyncRequest, body))
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
