@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dlperf.catalogue import gpu_models, gpu_score
 
 DEMO_MACHINE = "4x RTX 3090"
-FIRST_PORT = 22_000
+FIRST_PORT = 30_000
 PORTS_PER_MACHINE = 40
 
 _FLEET = """
