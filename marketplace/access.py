@@ -3,7 +3,7 @@
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from marketplace.errors import MarketError
-from marketplace.models import ApiKey, Instance, SshKey
+from marketplace.models import ApiKey, Instance, Offer, SshKey
 
 
 def instance_for(user: AbstractBaseUser, instance_id: int) -> Instance:
@@ -33,3 +33,11 @@ def api_key_for(user: AbstractBaseUser, key_id: int) -> ApiKey:
     if key is None:
         raise MarketError("no_such_api_key", f"You have no API key {key_id}.", status=404)
     return key
+
+
+def offer_for_display(offer_id: int) -> Offer:
+    """An offer, also one that is gone: whoever has its number may look at it. Raises MarketError(no_such_ask, 404)."""
+    offer = Offer.objects.select_related("machine").filter(pk=offer_id).first()
+    if offer is None:
+        raise MarketError("no_such_ask", f"There is no offer {offer_id}.", status=404)
+    return offer

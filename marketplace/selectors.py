@@ -1,12 +1,13 @@
 """Reads of this app."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from marketplace.models import ApiKey, Instance, SshKey, User
+from marketplace.models import ApiKey, Instance, Offer, SshKey, User
 from marketplace.services.keys import api_key_hash
 
 LAST_USED_RESOLUTION = timedelta(minutes=10)
@@ -42,3 +43,10 @@ def user_by_api_key(raw: str, now: datetime | None = None) -> User | None:
     if key.last_used_at is None or moment - key.last_used_at > LAST_USED_RESOLUTION:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=moment)
     return key.user
+
+
+def offer_counts_by(field: Literal["gpu_name", "country"]) -> list[tuple[str, int]]:
+    """Each value that offers on the market have, with how many of them can be rented now, by name."""
+    live = Offer.objects.filter(retired_at=None).exclude(**{field: ""})
+    counted = live.values_list(field).annotate(rentable=Count("pk", filter=Q(rentable=True))).order_by(field)
+    return list(counted)

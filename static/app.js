@@ -85,6 +85,16 @@
     }
   }
 
+  // What the server says in a header instead of in the page, e.g. a refusal.
+  function addToast(message) {
+    const template = document.getElementById("toast-template");
+    const toast = template.content.firstElementChild.cloneNode(true);
+    toast.querySelector(".toast-text").textContent = message.text;
+    toast.querySelector(".toast-icon").classList.add(`toast-icon-${message.level}`);
+    document.getElementById("toasts").appendChild(toast);
+    showToasts();
+  }
+
   function addRow(button) {
     const template = document.querySelector(button.dataset.addRow);
     const rows = document.querySelector(button.dataset.into);
@@ -148,6 +158,7 @@
   document.addEventListener("htmx:afterSettle", () => { tick(); showToasts(); });
   document.addEventListener("htmx:oobAfterSwap", showToasts);
   document.addEventListener("dialog-close", closeDialog);
+  document.addEventListener("toast", (event) => addToast(event.detail));
 
   function setOffline(offline) { root.classList.toggle("is-offline", offline); }
   document.addEventListener("htmx:sendError", () => setOffline(true));

@@ -1,3 +1,16 @@
-from django.urls import URLPattern
+"""Pages of hosts."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from hosting.web import views
+
+urlpatterns = [
+    path("host/machines/", views.machines, name="host_machines"),
+    path("host/machines/cards/", views.machine_cards, name="host_machine_cards"),
+    path("host/machines/<int:machine_id>/", views.machine, name="host_machine"),
+    path("host/machines/<int:machine_id>/prices/", views.prices, name="host_prices"),
+    path("host/machines/<int:machine_id>/unlist/", views.unlist, name="host_unlist"),
+    path("host/setup/", views.setup, name="host_setup"),
+    path("host/setup/tokens/", views.token_create, name="host_token_create"),
+    path("host/setup/tokens/<int:token_id>/revoke/", views.token_revoke, name="host_token_revoke"),
+]

@@ -10,9 +10,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billing.domain.money import MICROS_PER_DOLLAR, exact_dollars, format_dollars
+
 register = template.Library()
 
-MICROS_PER_DOLLAR = 1_000_000
 MICROS_PER_CENT = 10_000
 
 
@@ -30,18 +31,24 @@ def icon(name: str, css: str = "") -> SafeString:
 
 @register.filter
 def usd(micros: int) -> str:
-    """Micro-dollars as dollars and cents, rounded down: nobody is shown a cent they don't have. -$0.01 is a debt."""
-    cents = micros // MICROS_PER_CENT
-    sign = "-" if cents < 0 else ""
-    return f"{sign}${abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+    """Micro-dollars as dollars and cents: "$12.50"; a debt is "-$12.50"."""
+    return _with_dollar_sign(format_dollars(micros))
 
 
 @register.filter
 def usd_exact(micros: int) -> str:
-    """Micro-dollars as dollars with at least two and at most six decimals, none of them lost."""
-    sign = "-" if micros < 0 else ""
-    whole, rest = divmod(abs(micros), MICROS_PER_DOLLAR)
-    return f"{sign}${whole:,}.{f'{rest:06d}'.rstrip('0').ljust(2, '0')}"
+    """Micro-dollars as dollars with every digit that counts and at least two decimals."""
+    return _with_dollar_sign(exact_dollars(micros))
+
+
+@register.filter
+def usd_fine(micros: int) -> str:
+    """Micro-dollars as dollars with four decimals, for amounts that are often below a cent."""
+    return _with_dollar_sign(format_dollars(micros, 4))
+
+
+def _with_dollar_sign(amount: str) -> str:
+    return f"-${amount[1:]}" if amount.startswith("-") else f"${amount}"
 
 
 @register.filter
@@ -100,6 +107,12 @@ def until(moment: datetime) -> str:
 
 
 @register.filter
+def since(moment: datetime) -> str:
+    """How long it is since ``moment``, as ``spell_seconds`` says it."""
+    return spell_seconds((timezone.now() - moment).total_seconds())
+
+
+@register.filter
 def epoch(moment: datetime) -> str:
     """Seconds since 1970, for numbers that tick in the browser."""
     return f"{moment.timestamp():.3f}"
@@ -114,18 +127,31 @@ def field(bound: BoundField, **options: Any) -> dict[str, Any]:
     attrs = {"class": _css_class(kind, bad=bool(errors))}
     if errors:
         attrs |= {"aria-invalid": "true", "aria-describedby": f"{bound.auto_id}-error"}
-    return {"field": bound, "errors": errors, "kind": kind, "control": bound.as_widget(attrs=attrs), **options}
+    return {
+        "field": bound,
+        "errors": errors,
+        "kind": kind,
+        "control": bound.as_widget(attrs=attrs),
+        **options,
+    }
 
 
 def _kind(widget: Any) -> str:
-    for kind, classes in (("radio", RadioSelect), ("checkbox", CheckboxInput), ("select", Select), ("textarea", Textarea)):
+    for kind, classes in (
+        ("radio", RadioSelect),
+        ("checkbox", CheckboxInput),
+        ("select", Select),
+        ("textarea", Textarea),
+    ):
         if isinstance(widget, classes):
             return kind
     return "input"
 
 
 def _css_class(kind: str, *, bad: bool) -> str:
-    css = {"radio": "form-check-input", "checkbox": "form-check-input", "select": "form-select"}.get(kind, "form-control")
+    css = {"radio": "form-check-input", "checkbox": "form-check-input", "select": "form-select"}.get(
+        kind, "form-control"
+    )
     return f"{css} is-invalid" if bad else css
 
 
@@ -133,3 +159,36 @@ def _css_class(kind: str, *, bad: bool) -> str:
 def copyable(text: str, label: str = "") -> dict[str, Any]:
     """A command or secret in a box with a button that copies it."""
     return {"text": text, "label": label}
+
+
+@register.filter
+def reference(text: str) -> str:
+    """A meter's reference as words: "instance:12:gpu" becomes "Instance 12, GPU"."""
+    thing, _, rest = text.partition(":")
+    number, _, use = rest.partition(":")
+    spelled = "GPU" if use == "gpu" else use
+    return f"{thing.capitalize()} {number}" + (f", {spelled}" if spelled else "")
+
+
+@register.filter
+def words(code: str) -> str:
+    """A machine-readable code as words: "went_offline" becomes "Went offline"."""
+    return code.replace("_", " ").capitalize()
+
+
+@register.inclusion_tag("ui/occupancy.html")
+def occupancy(used: int, total: int) -> dict[str, Any]:
+    """A small square for each GPU of a machine, lit for those in use."""
+    return {"used": used, "total": total, "squares": [index < used for index in range(total)]}
+
+
+@register.filter
+def dollars(amount: float) -> str:
+    """Dollars per hour as the API gives them, to a tenth of a cent, finer below one cent."""
+    return usd_rate(round(amount * MICROS_PER_DOLLAR))
+
+
+@register.filter
+def ram_share(offer: dict[str, Any]) -> float:
+    """The megabytes of RAM that come with an offer: its part of the machine's."""
+    return float(offer["cpu_ram"] * offer["gpu_frac"])

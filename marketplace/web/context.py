@@ -1,9 +1,13 @@
 """What every page's frame needs to know."""
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
+
+from billing.selectors import balance_micros
 
 SITE_NAME = "Spotyard"
 
@@ -18,8 +22,19 @@ _SECTION_PREFIXES = (
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: the site's name, whether this is the demo, and which part of the site the page belongs to."""
-    return {"site_name": SITE_NAME, "is_demo": settings.DEMO, "section": section_of(request.path)}
+    """Context processor: the site's name, whether this is the demo, the part of the site, the user's credit.
+
+    The credit is a function, so that only pages which show it ask for it.
+    """
+    context: dict[str, Any] = {
+        "site_name": SITE_NAME,
+        "is_demo": settings.DEMO,
+        "section": section_of(request.path),
+    }
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        context["balance_micros"] = cache(lambda: balance_micros(user, timezone.now()))
+    return context
 
 
 def section_of(path: str) -> str:

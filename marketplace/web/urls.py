@@ -1,3 +1,28 @@
-from django.urls import URLPattern
+"""Pages of renters, and of everybody."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from marketplace.web import account, help_page, instances, rent, search
+
+urlpatterns = [
+    path("", search.search, name="search"),
+    path("offers/<int:offer_id>/rent/", rent.rent, name="rent"),
+    path("offers/<int:offer_id>/price/", rent.price, name="rent_price"),
+    path("instances/", instances.instances, name="instances"),
+    path("instances/cards/", instances.cards, name="instance_cards"),
+    path("instances/<int:instance_id>/", instances.instance, name="instance"),
+    path("instances/<int:instance_id>/live/", instances.live, name="instance_live"),
+    path("instances/<int:instance_id>/connect/", instances.connect, name="instance_connect"),
+    path("instances/<int:instance_id>/start/", instances.start, name="instance_start"),
+    path("instances/<int:instance_id>/stop/", instances.stop, name="instance_stop"),
+    path("instances/<int:instance_id>/reboot/", instances.reboot, name="instance_reboot"),
+    path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
+    path("instances/<int:instance_id>/destroy/", instances.destroy, name="instance_destroy"),
+    path("account/", account.account, name="account"),
+    path("account/profile/", account.profile, name="account_profile"),
+    path("account/ssh-keys/", account.ssh_key_create, name="ssh_key_create"),
+    path("account/ssh-keys/<int:key_id>/delete/", account.ssh_key_remove, name="ssh_key_delete"),
+    path("account/api-keys/", account.api_key_make, name="api_key_create"),
+    path("account/api-keys/<int:key_id>/revoke/", account.api_key_end, name="api_key_revoke"),
+    path("help/", help_page.help_page, name="help"),
+]

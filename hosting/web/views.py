@@ -1,0 +1,148 @@
+"""Pages of hosts: form in, service, page out. Refusals that belong to no field are answered by the middleware."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from billing import selectors as billing
+from hosting import selectors
+from hosting.access import machine_for
+from hosting.errors import HostingError
+from hosting.services.install_tokens import install_token_create, install_token_revoke
+from hosting.services.listing import listing_end, listing_set
+from hosting.web.forms import InstallTokenForm, PricesForm
+from billing.web.requests import AccountRequest
+
+EVENTS_SHOWN = 50
+
+
+@login_required
+@require_GET
+def machines(request: AccountRequest) -> HttpResponse:
+    """All machines of the host."""
+    return render(request, "hosting/machines.html", _machines_context(request))
+
+
+@login_required
+@require_GET
+def machine_cards(request: AccountRequest) -> HttpResponse:
+    """The cards alone, for polling."""
+    return render(request, "hosting/_machine_cards.html", _machines_context(request))
+
+
+def _machines_context(request: AccountRequest) -> dict[str, Any]:
+    now = timezone.now()
+    own = list(selectors.machines_of(request.user))
+    return {
+        "machines": own,
+        "gpus_in_use": sum(machine.gpus_in_use for machine in own),
+        "gpus_total": sum(machine.gpu_count for machine in own),
+        "machines_online": sum(machine.online for machine in own),
+        "earnings_micros": billing.host_earnings_micros(request.user, now),
+        "now": now,
+    }
+
+
+@login_required
+@require_GET
+def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
+    """One machine: hardware, GPUs, terms, what happened to it."""
+    found = machine_for(request.user, machine_id)
+    return render(
+        request,
+        "hosting/machine.html",
+        {
+            "machine": found,
+            "gpus": selectors.gpus_with_use(found),
+            "events": found.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
+            "now": timezone.now(),
+        },
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def prices(request: AccountRequest, machine_id: int) -> HttpResponse:
+    """Set Prices: lists the machine, or changes the terms of new rentals."""
+    found = machine_for(request.user, machine_id)
+    now = timezone.now()
+    if request.method != "POST":
+        return _prices_page(request, found, PricesForm.for_machine(found, now=now))
+    form = PricesForm(request.POST)
+    if not form.is_valid():
+        return _prices_page(request, found, form, status=422)
+    try:
+        listing_set(machine_id=found.pk, host=request.user, terms=form.terms(found), now=now)
+    except HostingError as refusal:
+        if refusal.field not in form.fields:
+            raise
+        form.add_error(refusal.field, refusal.message)
+        return _prices_page(request, found, form, status=422)
+    messages.success(request, f"Machine {found.pk} is listed at these prices. Running rentals keep theirs.")
+    return _machines_changed(request)
+
+
+def _prices_page(request: HttpRequest, found: Any, form: PricesForm, *, status: int = 200) -> HttpResponse:
+    return render(request, "hosting/prices.html", {"machine": found, "form": form}, status=status)
+
+
+@login_required
+@require_POST
+def unlist(request: AccountRequest, machine_id: int) -> HttpResponse:
+    """Take the machine off the market; what runs on it runs on."""
+    listing_end(machine_id=machine_id, host=request.user, now=timezone.now())
+    messages.success(request, f"Machine {machine_id} is off the market. Running rentals go on to their end.")
+    return _machines_changed(request)
+
+
+def _machines_changed(request: HttpRequest) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Trigger": '{"dialog-close": {}, "machines-changed": {}}'})
+    return redirect("host_machines")
+
+
+@login_required
+@require_GET
+def setup(request: AccountRequest) -> HttpResponse:
+    """How to join with a machine, and the install tokens."""
+    return _setup_page(request, InstallTokenForm())
+
+
+@login_required
+@require_POST
+def token_create(request: AccountRequest) -> HttpResponse:
+    """Make an install token and show it, this once."""
+    form = InstallTokenForm(request.POST)
+    if not form.is_valid():
+        return _setup_page(request, form, status=422)
+    token, raw = install_token_create(host=request.user, now=timezone.now(), name=form.cleaned_data["name"])
+    return _setup_page(request, InstallTokenForm(), new_token=token, command=_install_command(raw))
+
+
+def _install_command(raw_token: str) -> str:
+    return f"python -m agent --server {settings.SITE_URL} --token {raw_token}"
+
+
+def _setup_page(request: AccountRequest, form: InstallTokenForm, *, status: int = 200, **extra: Any) -> HttpResponse:
+    context = {
+        "form": form,
+        "tokens": selectors.install_tokens_of(request.user),
+        "now": timezone.now(),
+        **extra,
+    }
+    return render(request, "hosting/setup.html", context, status=status)
+
+
+@login_required
+@require_POST
+def token_revoke(request: AccountRequest, token_id: int) -> HttpResponse:
+    """Make an unused install token useless."""
+    install_token_revoke(host=request.user, token_id=token_id, now=timezone.now())
+    messages.success(request, "The token is revoked.")
+    return redirect("host_setup")

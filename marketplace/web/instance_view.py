@@ -1,0 +1,135 @@
+"""What a page says about an instance: its state in plain words, what it cost, what can be done with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing.selectors import meter_totals_micros
+from marketplace.domain import instance_states as states
+from marketplace.models import Instance
+from marketplace.services.metering import gpu_reference, storage_reference
+
+LABELS = {
+    states.SCHEDULING: "Scheduling",
+    states.LOADING: "Loading",
+    states.RUNNING: "Running",
+    states.STOPPING: "Stopping",
+    states.STOPPED: "Stopped",
+    states.EXITED: "Exited",
+    states.ERROR: "Error",
+    states.DESTROYING: "Destroying",
+    states.DESTROYED: "Destroyed",
+}
+TONES = {
+    states.SCHEDULING: "warn",
+    states.LOADING: "busy",
+    states.RUNNING: "good",
+    states.STOPPING: "busy",
+    states.STOPPED: "quiet",
+    states.EXITED: "warn",
+    states.ERROR: "bad",
+    states.DESTROYING: "busy",
+    states.DESTROYED: "quiet",
+}
+SENTENCES = {
+    states.SCHEDULING: "Waits for free GPUs on its machine and starts by itself.",
+    states.LOADING: "Being prepared on its machine.",
+    states.STOPPING: "Stopping. Its disk is kept.",
+    states.STOPPED: "Stopped. Its disk is kept, and only the disk costs.",
+    states.EXITED: "The container's command has ended.",
+    states.ERROR: "It could not be started.",
+    states.DESTROYING: "Its container and disk are being removed.",
+}
+
+
+@dataclass(frozen=True)
+class InstanceView:
+    """One instance as pages show it. Money in micro-dollars."""
+
+    instance: Instance
+    label: str
+    tone: str
+    sentence: str
+    progress_percent: int | None
+    cost_micros: int
+    micros_per_hour: int
+    now: datetime
+
+    @property
+    def is_offline(self) -> bool:
+        return not self.instance.machine.online
+
+    @property
+    def can_start(self) -> bool:
+        return self.instance.state in states.CAN_START and self.instance.end_at > self.now
+
+    @property
+    def can_stop(self) -> bool:
+        return self.instance.state in states.CAN_STOP
+
+    @property
+    def can_reboot(self) -> bool:
+        return self.instance.state in states.CAN_REBOOT
+
+    @property
+    def can_destroy(self) -> bool:
+        return self.instance.state != states.DESTROYING
+
+    @property
+    def can_connect(self) -> bool:
+        return self.instance.ssh_port is not None and self.can_destroy
+
+    @property
+    def full_micros_per_hour(self) -> int:
+        return self.instance.gpu_micros_per_hour + self.instance.storage_micros_per_hour
+
+    @property
+    def seconds_left(self) -> float:
+        return (self.instance.end_at - self.now).total_seconds()
+
+    @property
+    def ssh_command(self) -> str:
+        return f"ssh -p {self.instance.ssh_port} root@{self.address} -L 8080:localhost:8080"
+
+    @property
+    def scp_up_command(self) -> str:
+        return f"scp -P {self.instance.ssh_port} LOCAL_FILE root@{self.address}:/root/"
+
+    @property
+    def scp_down_command(self) -> str:
+        return f"scp -P {self.instance.ssh_port} root@{self.address}:/root/REMOTE_FILE ."
+
+    @property
+    def address(self) -> str:
+        return self.instance.machine.public_address
+
+
+def instance_views(instances: Iterable[Instance], now: datetime) -> list[InstanceView]:
+    """The views of several instances, with one look into the ledger for all."""
+    found = list(instances)
+    references = [name(instance) for instance in found for name in (gpu_reference, storage_reference)]
+    totals = meter_totals_micros(references, now)
+    return [_view(instance, totals, now) for instance in found]
+
+
+def _view(instance: Instance, totals: dict[str, int], now: datetime) -> InstanceView:
+    running = instance.state == states.RUNNING
+    offline = not instance.machine.online and instance.state in (*states.CAN_STOP, states.STOPPING, states.DESTROYING)
+    progress = instance.task.progress if instance.state == states.LOADING else None
+    storage_rate = 0 if instance.state == states.DESTROYING else instance.storage_micros_per_hour
+    return InstanceView(
+        instance=instance,
+        label="Offline" if offline else LABELS[instance.state],
+        tone="bad" if offline else TONES[instance.state],
+        sentence=_offline_sentence(instance) if offline else instance.status_message or SENTENCES.get(instance.state, ""),
+        progress_percent=None if progress is None else min(100, int(progress * 100)),
+        cost_micros=totals.get(gpu_reference(instance), 0) + totals.get(storage_reference(instance), 0),
+        micros_per_hour=storage_rate + (instance.gpu_micros_per_hour if running and not offline else 0),
+        now=now,
+    )
+
+
+def _offline_sentence(instance: Instance) -> str:
+    if instance.state == states.RUNNING:
+        return "Its machine can't be reached. Until it is back, its GPUs cost nothing."
+    return f"{LABELS[instance.state]}, but its machine can't be reached. It goes on when the machine is back."

@@ -1,0 +1,49 @@
+"""The search page. It asks the same search as the API, with the query object that its filters make."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from marketplace import selectors
+from marketplace.domain.query import parse_query
+from marketplace.errors import MarketError
+from marketplace.search import search_offers
+from marketplace.web.search_form import DEFAULT_DISK_GB, MOST_SHOWN, PAGE_SIZE, SearchForm
+
+
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    """Filters and offers; for htmx the offers alone, with what is wrong in the filters."""
+    form = SearchForm(
+        request.GET,
+        gpu_counts=selectors.offer_counts_by("gpu_name"),
+        country_counts=selectors.offer_counts_by("country"),
+    )
+    context = {"form": form, **_results(form)}
+    is_part = bool(request.headers.get("HX-Request")) and not request.headers.get("HX-History-Restore-Request")
+    template = "marketplace/_search_results.html" if is_part else "marketplace/search.html"
+    response = render(request, template, context, status=422 if form.errors else 200)
+    response.headers["Vary"] = "HX-Request"
+    return response
+
+
+def _results(form: SearchForm) -> dict[str, Any]:
+    """The offers, or none when a filter makes no sense; the form then says which."""
+    disk_gb = DEFAULT_DISK_GB
+    offers: list[dict[str, Any]] = []
+    shown = PAGE_SIZE
+    if form.is_valid():
+        disk_gb, shown = form.disk_gb(), form.limit_shown()
+        try:
+            offers = search_offers(parse_query(form.query()), now=timezone.now())
+        except MarketError as refusal:
+            form.add_error(None, refusal.message)
+    return {
+        "offers": offers[:shown],
+        "has_more": len(offers) > shown and shown < MOST_SHOWN,
+        "next_limit": min(shown + PAGE_SIZE, MOST_SHOWN),
+        "disk_gb": disk_gb,
+    }

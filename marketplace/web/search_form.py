@@ -1,0 +1,110 @@
+"""The filters of the search page, and the query object that they make."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+
+from hosting.web.fields import DollarsField
+
+DEFAULT_DISK_GB = 10
+PAGE_SIZE = 40
+MOST_SHOWN = 400
+SORTS: dict[str, tuple[str, tuple[str, str]]] = {
+    "": ("Best value (auto)", ("score", "desc")),
+    "price": ("Price", ("dph_total", "asc")),
+    "dlperf": ("DLPerf", ("dlperf", "desc")),
+    "dlperf_usd": ("DLPerf per dollar", ("dlperf_per_dphtotal", "desc")),
+    "vram": ("GPU memory", ("gpu_total_ram", "desc")),
+    "reliability": ("Reliability", ("reliability", "desc")),
+}
+_RELIABILITIES = [("", "Any"), ("0.9", "90% or better"), ("0.95", "95% or better"), ("0.99", "99% or better")]
+_GPU_COUNTS = [("", "Any"), *((str(n), f"{n}×") for n in (1, 2, 4, 8)), ("9+", "More")]
+
+
+def _number(label: str, **options: Any) -> forms.FloatField:
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "placeholder": "Any"})
+    return forms.FloatField(label=label, required=False, min_value=0, max_value=10**9, widget=widget, **options)
+
+
+class SearchForm(forms.Form):
+    """Every field may be left out; the address of the page holds those that are not."""
+
+    gpu = forms.ChoiceField(label="GPU model", required=False)
+    gpus = forms.ChoiceField(label="Number of GPUs", required=False, choices=_GPU_COUNTS)
+    price_max = DollarsField(label="Price at most", required=False)
+    disk = forms.IntegerField(label="Disk", required=False, min_value=1, max_value=1_000_000)
+    vram_min = _number("GPU memory at least")
+    dlperf_min = _number("DLPerf at least")
+    reliability_min = forms.ChoiceField(label="Reliability", required=False, choices=_RELIABILITIES)
+    country = forms.ChoiceField(label="Country", required=False)
+    verified = forms.BooleanField(label="Verified machines only", required=False)
+    unavailable = forms.BooleanField(label="Include unavailable offers", required=False)
+    sort = forms.ChoiceField(
+        label="Sort by", required=False, choices=[(key, text) for key, (text, _) in SORTS.items()]
+    )
+    limit = forms.IntegerField(required=False, min_value=1, max_value=MOST_SHOWN, widget=forms.HiddenInput)
+
+    def __init__(
+        self, data: Any, *, gpu_counts: Iterable[tuple[str, int]], country_counts: Iterable[tuple[str, int]]
+    ) -> None:
+        super().__init__(data)
+        self._choices("gpu", "Any GPU", gpu_counts)
+        self._choices("country", "Anywhere", country_counts)
+
+    def _choices(self, name: str, anything: str, counts: Iterable[tuple[str, int]]) -> None:
+        """Known values with how many offers there are; a bookmarked one that has none now stays choosable."""
+        known = list(counts)
+        asked = self.data.get(name, "")[:80]
+        if asked and asked not in dict(known):
+            known.append((asked, 0))
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101  # narrows the type; both are declared above
+        field.choices = [("", anything), *((value, f"{value} ({count})") for value, count in known)]
+
+    def limit_shown(self) -> int:
+        """How many offers the page shows."""
+        return self.cleaned_data["limit"] or PAGE_SIZE
+
+    def disk_gb(self) -> int:
+        """The disk that prices include."""
+        return self.cleaned_data["disk"] or DEFAULT_DISK_GB
+
+    def query(self) -> dict[str, Any]:
+        """The query object, as an API client would send it; one more offer than is shown tells that there are more."""
+        data = self.cleaned_data
+        query: dict[str, Any] = {
+            "order": [list(SORTS[data["sort"]][1])],
+            "limit": self.limit_shown() + 1,
+            "allocated_storage": self.disk_gb(),
+        }
+        query |= _choices_query(data) | _bounds_query(data)
+        if data["unavailable"]:
+            query["rentable"] = {"eq": "any"}
+        if data["verified"]:
+            query["verified"] = {"eq": True}
+        return query
+
+
+def _choices_query(data: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if data["gpu"]:
+        found["gpu_name"] = {"eq": data["gpu"]}
+    if data["country"]:
+        found["geolocation"] = {"eq": data["country"]}
+    if data["gpus"]:
+        found["num_gpus"] = {"gte": 9} if data["gpus"] == "9+" else {"eq": data["gpus"]}
+    return found
+
+
+def _bounds_query(data: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if data["price_max"] is not None:
+        found["dph_total"] = {"lte": data["price_max"] / 1_000_000}
+    if data["vram_min"] is not None:
+        found["gpu_ram"] = {"gte": data["vram_min"] * 1000}  # a "24 GB" card has a little less than 24 x 1024 MB
+    if data["dlperf_min"] is not None:
+        found["dlperf"] = {"gte": data["dlperf_min"]}
+    if data["reliability_min"]:
+        found["reliability"] = {"gte": data["reliability_min"]}
+    return found
