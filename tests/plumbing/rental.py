@@ -23,8 +23,8 @@ from marketplace.services.keys import api_key_create
 user = User.objects.create_user({email!r}, {password!r})
 EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
 if {dollars}:
-    credit_grant(user=user, amount_micros={dollars} * 1_000_000, actor=None, reason="test", idempotency_key="t:" + user.email,
-                 now=timezone.now())
+    credit_grant(user=user, amount_micros={dollars} * 1_000_000, actor=None, reason="test",
+                 idempotency_key="t:" + user.email, now=timezone.now())
 print(json.dumps(dict(id=user.pk, api_key=api_key_create(user=user, name="test", now=timezone.now())[1],
                       token=install_token_create(host=user, now=timezone.now())[1])))
 """
