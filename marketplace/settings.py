@@ -222,14 +222,28 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = Path(_read("STATIC_ROOT", env.str, str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_COMPRESSED = _read("STATIC_COMPRESSED", env.bool, not DEMO)
+"""Whether collectstatic also writes Brotli and gzip files: half a minute of work that pays on slow networks only."""
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("gz", "br", "png", "jpg", "webp", "woff", "woff2", "map")
+
+
+def _static_storage() -> str:
+    if DEBUG or TESTING:
+        return "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if STATIC_COMPRESSED:
+        return "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    return "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+
+
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG or TESTING
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": _static_storage()},
 }
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # HSTS for subdomains and preloading are for the domain's owner to promise, not for us
+    "security.W021",
+    "security.W008",  # the reverse proxy that ends TLS redirects plain HTTP
+]
 
 LOG_LEVEL = _read(
     "LOG_LEVEL",
@@ -253,3 +267,12 @@ PLATFORM_HOST_SHARE_BPS = _read(
     "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
 )
 """The host's part of every usage posting, in hundredths of a percent."""
+
+SUGGESTED_IMAGES = _read(
+    "SUGGESTED_IMAGES",
+    env.list,
+    [*(["spotyard/demo:1"] if DEMO else []), "pytorch/pytorch:latest", "nvidia/cuda:12.4.1-devel-ubuntu22.04", "ubuntu:22.04"],
+    check=bool,
+    wants="at least one image name, separated by commas",
+)
+"""Images that the rent dialog proposes; the first one is filled in. The demo's own image needs no registry."""

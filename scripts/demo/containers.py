@@ -32,9 +32,6 @@ def _docker(*arguments: str) -> str:
     return done.stdout
 
 
-def owners_of(agent_state: Path) -> list[str]:
-    """The owner labels of the agent whose state directory this is (none before it registered)."""
-    try:
-        return [(agent_state / "owner").read_text().strip()]
-    except OSError:
-        return []
+def owners_in(folder: Path) -> list[str]:
+    """The owner labels of all agents whose state directories lie in ``folder`` (an agent writes its own down)."""
+    return [path.read_text().strip() for path in folder.glob("**/owner")]

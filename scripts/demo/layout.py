@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.demo.containers import owners_in
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 AGENT_PORTS = "21000-21199"
 SIMULATED = "4x RTX 3090"
@@ -55,6 +57,10 @@ class Layout:
     def fleet_state(self) -> Path:
         """The same for the simulated machines that fill the market."""
         return self.data / "fleet"
+
+    def owners(self) -> list[str]:
+        """The labels that the demo's agents put on their containers."""
+        return [label for folder in (self.agent_state, self.fleet_state) for label in owners_in(folder)]
 
     @property
     def held_port(self) -> int:

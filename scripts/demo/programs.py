@@ -54,7 +54,8 @@ def held_environment(base: Mapping[str, str]) -> dict[str, str]:
 
 def worker() -> list[str]:
     """Celery's worker."""
-    options = ["--loglevel=INFO", "--concurrency=2", "--without-gossip", "--without-mingle"]
+    # Some tasks run every second; at INFO each would leave three lines.
+    options = ["--loglevel=WARNING", "--concurrency=2", "--without-gossip", "--without-mingle"]
     return [str(_BIN / "celery"), "--app=marketplace.celery", "worker", *options]
 
 
@@ -78,5 +79,5 @@ def fleet(layout: Layout) -> list[str]:
 
 
 def _gunicorn(application: str, port: int, *options: str) -> list[str]:
-    common = ["--graceful-timeout=3", "--no-control-socket", "--access-logfile=-"]
+    common = ["--graceful-timeout=3", "--no-control-socket"]
     return [str(_BIN / "gunicorn"), application, f"--bind=127.0.0.1:{port}", *common, *options]

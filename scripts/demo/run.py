@@ -81,7 +81,7 @@ class Demo:
                 self.layout,
                 database_url=database_url or self._start_postgres(),
                 redis_url=redis_url or self._start_valkey(),
-            ) | {"DEMO_IMAGE": IMAGE}
+            )
 
     def _start_postgres(self) -> str:
         server = postgres.PostgresServer(self.layout.data / "postgres", durable=True)
@@ -132,8 +132,8 @@ class Demo:
             self._wait_for(image)
             notes.append("from Debian packages, cached")
         with self._step("listings, first rentals"):
-            seed = programs.manage("demo_seed", "finish", "--dir", str(self.layout.data))
-            self._wait_for(self._job("seed-finish", seed))
+            options = ["--dir", str(self.layout.data), "--out", str(self.layout.ready), "--image", IMAGE]
+            self._wait_for(self._job("seed-finish", programs.manage("demo_seed", "finish", *options)))
 
     def _announce(self) -> None:
         ready = json.loads(self.layout.ready.read_text())
@@ -174,7 +174,7 @@ class Demo:
             job.stop(grace_seconds=2)
         self.supervisor.stop()
         if engine.answers():
-            containers.stop(containers.owners_of(self.layout.agent_state))
+            containers.stop(self.layout.owners())
         engine.release(ENGINE_HOLDER)
 
     def _add(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
@@ -249,13 +249,13 @@ def end_remains(layout: Layout) -> None:
     """End what a supervisor that was killed left: processes, containers, an engine that only it used."""
     end_left_overs(layout.data / "processes.json")
     if engine.answers():
-        containers.stop(containers.owners_of(layout.agent_state))
+        containers.stop(layout.owners())
     engine.release(ENGINE_HOLDER)
 
 
 def remove_data(layout: Layout) -> None:
     """Forget everything of the demo: its containers with their disks, its database, its files."""
-    owners = containers.owners_of(layout.agent_state)
+    owners = layout.owners()
     if owners:
         try:
             engine.ensure("reset", holder_pid=os.getpid())

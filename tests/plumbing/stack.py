@@ -147,9 +147,7 @@ class Stack:
         for process in reversed(self.processes.values()):
             process.stop(grace_seconds=5)
         self.processes.clear()
-        folder = self.directory / "agents"
-        owners = [owner for state in folder.glob("*/") for owner in containers.owners_of(state)]
-        containers.remove(owners)
+        containers.remove(containers.owners_in(self.directory / "agents"))
         self._on_server(f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
 
     def _prepare(self) -> None:
