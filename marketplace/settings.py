@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+import structlog
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -252,14 +253,41 @@ LOG_LEVEL = _read(
     check=lambda v: v in {"DEBUG", "INFO", "WARNING", "ERROR"},
     wants="a log level",
 )
+_LOG_STEPS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _LOG_STEPS,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, pad_level=False),
+            ],
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # One line for each request that went wrong; those that went well are the proxy's to log.
     "loggers": {"django_structlog": {"level": "WARNING"}},
 }
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_LOG_STEPS,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
 
 UNFOLD = {"SITE_TITLE": "Spotyard admin", "SITE_HEADER": "Spotyard"}
 
@@ -271,7 +299,12 @@ PLATFORM_HOST_SHARE_BPS = _read(
 SUGGESTED_IMAGES = _read(
     "SUGGESTED_IMAGES",
     env.list,
-    [*(["spotyard/demo:1"] if DEMO else []), "pytorch/pytorch:latest", "nvidia/cuda:12.4.1-devel-ubuntu22.04", "ubuntu:22.04"],
+    [
+        *(["spotyard/demo:1"] if DEMO else []),
+        "pytorch/pytorch:latest",
+        "nvidia/cuda:12.4.1-devel-ubuntu22.04",
+        "ubuntu:22.04",
+    ],
     check=bool,
     wants="at least one image name, separated by commas",
 )
