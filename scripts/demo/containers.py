@@ -1,4 +1,4 @@
-"""The demo's containers, found by the label that its agent puts on them."""
+"""The demo's containers, found by the label that its agents put on them."""
 
 import subprocess
 from pathlib import Path
@@ -6,12 +6,26 @@ from pathlib import Path
 OWNER_LABEL = "spotyard.owner"
 
 
-def stop(owners: list[str]) -> int:
-    """Stop the running containers of these owners, keeping their disks; how many there were."""
+def stop(owners: list[str], note: Path) -> None:
+    """Stop the running containers of these owners, keeping their disks, and note which.
+
+    An agent that comes back to a container that has ended takes it for a program that has ended. So ``resume``
+    starts those again before the agents look.
+    """
     found = [container for owner in owners for container in _list(owner, running=True)]
     if found:
+        note.write_text("\n".join(found))
         _docker("stop", "--time", "3", *found)
-    return len(found)
+
+
+def resume_command(note: Path) -> list[str] | None:
+    """The command that starts again what ``stop`` noted; None when there is nothing. The note is used up."""
+    try:
+        noted = note.read_text().split()
+    except OSError:
+        return None
+    note.unlink()
+    return ["docker", "start", *noted] if noted else None
 
 
 def remove(owners: list[str]) -> int:

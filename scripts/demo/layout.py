@@ -34,6 +34,11 @@ class Layout:
         return self.data / "announced"
 
     @property
+    def paused_containers(self) -> Path:
+        """Containers that ran when the demo ended."""
+        return self.data / "paused-containers"
+
+    @property
     def lock(self) -> Path:
         """Held by the demo that runs; says where."""
         return self.var / "demo.lock"

@@ -79,5 +79,5 @@ def fleet(layout: Layout) -> list[str]:
 
 
 def _gunicorn(application: str, port: int, *options: str) -> list[str]:
-    common = ["--graceful-timeout=3", "--no-control-socket"]
+    common = ["--preload", "--graceful-timeout=3", "--no-control-socket"]
     return [str(_BIN / "gunicorn"), application, f"--bind=127.0.0.1:{port}", *common, *options]

@@ -44,6 +44,7 @@ class Demo:
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.layout.data / "processes.json", self._warn)
         self.environment: dict[str, str] = {}
+        self._resuming: ManagedProcess | None = None
 
     def run(self) -> None:
         """Start everything, then keep it running until told to stop. Raises ServiceError and StopRequestedError."""
@@ -51,8 +52,8 @@ class Demo:
             self._clean_up()
             self._start_servers()
             self._start_engine()
+            self._resume_containers()
             image = self._job("image", [sys.executable, "-m", "scripts.image"])
-            self._prepare_site()
             self._start_site()
             self._finish(image)
             self._announce()
@@ -107,22 +108,28 @@ class Demo:
         with self._step("Docker engine") as notes:
             notes.append(engine.ensure(ENGINE_HOLDER, holder_pid=os.getpid()))
 
-    def _prepare_site(self) -> None:
-        with self._step("database schema, static files, accounts"):
-            static = self._job("collectstatic", programs.manage("collectstatic", "--noinput", "--verbosity=0"))
-            self._wait_for(self._job("migrate", programs.manage("migrate", "--noinput")))
-            seed = programs.manage("demo_seed", "prepare", "--dir", str(self.layout.data))
-            self._wait_for(self._job("seed-prepare", seed))
-            self._wait_for(static)
+    def _resume_containers(self) -> None:
+        command = containers.resume_command(self.layout.paused_containers)
+        if command is not None:
+            self._resuming = self._job("resume-containers", command)
 
     def _start_site(self) -> None:
-        with self._step("web, held requests, worker, beat"):
+        with self._step("database schema, static files"):
+            static = self._job("collectstatic", programs.manage("collectstatic", "--noinput", "--verbosity=0"))
+            self._wait_for(self._job("migrate", programs.manage("migrate", "--noinput")))
+            self._wait_for(static)
+        with self._step("web, held requests, worker, beat; accounts"):
+            # Accounts are made while the servers load: a demo is started often.
             self._add("web", programs.web(self.layout))
             self._add("held", programs.held(self.layout), programs.held_environment(self.environment))
+            seed = programs.manage("demo_seed", "prepare", "--dir", str(self.layout.data))
+            self._wait_for(self._job("seed-prepare", seed))
             self._add("worker", programs.worker())
             self._add("beat", programs.beat(self.layout))
             for address in (self.layout.url, self.layout.held_url):
                 self._wait_until_healthy(address)
+        while self._resuming is not None and self._resuming.is_running():
+            self._tick()
         with self._step(f"agents: {SIMULATED} on the real engine, and the simulated market"):
             self._add("agent", programs.agent(self.layout))
             self._add("fleet", programs.fleet(self.layout))
@@ -174,7 +181,7 @@ class Demo:
             job.stop(grace_seconds=2)
         self.supervisor.stop()
         if engine.answers():
-            containers.stop(self.layout.owners())
+            containers.stop(self.layout.owners(), self.layout.paused_containers)
         engine.release(ENGINE_HOLDER)
 
     def _add(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
@@ -249,7 +256,7 @@ def end_remains(layout: Layout) -> None:
     """End what a supervisor that was killed left: processes, containers, an engine that only it used."""
     end_left_overs(layout.data / "processes.json")
     if engine.answers():
-        containers.stop(layout.owners())
+        containers.stop(layout.owners(), layout.paused_containers)
     engine.release(ENGINE_HOLDER)
 
 
