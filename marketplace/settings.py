@@ -90,6 +90,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "marketplace.api.middleware.QueryKeyMiddleware",  # before anything that logs addresses
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -188,11 +189,23 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["marketplace.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["marketplace.api.wire.StrictJsonParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["marketplace.api.throttling.PerMinuteThrottle"],
+    "NUM_PROXIES": TRUSTED_PROXY_COUNT,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.api.errors.exception_handler",
 }
+API_REQUESTS_PER_MINUTE = _read(
+    "API_REQUESTS_PER_MINUTE", env.int, 1200, check=lambda v: v >= 1, wants="1 or more"
+)
+"""How many API requests an account may send in a minute."""
+API_ANONYMOUS_REQUESTS_PER_MINUTE = _read(
+    "API_ANONYMOUS_REQUESTS_PER_MINUTE", env.int, 600, check=lambda v: v >= 1, wants="1 or more"
+)
+"""How many an address may send without a key."""
+
 SPECTACULAR_SETTINGS = {
+    "PREPROCESSING_HOOKS": ["marketplace.api.schema.without_slash_twins"],
     "TITLE": "Spotyard API",
     "DESCRIPTION": "Search offers, rent GPUs, manage instances and machines.",
     "VERSION": "0",

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent.parent / "static/vendor/tabler-icons/sprite.svg"
-NAMES = """
+_NAMES = """
 activity adjustments-horizontal alert-circle alert-triangle arrow-down arrow-left arrow-right arrow-up bolt book
 building-store calendar chart-bar check chevron-down chevron-right circle-check circle-x clock cloud-download code copy
 cpu cpu-2 credit-card cube currency-dollar dashboard database device-desktop dots-vertical download external-link
@@ -18,7 +18,7 @@ eye file-invoice fingerprint folder gauge help heart-handshake history hourglass
 login logout mail map-pin menu-2 moon network pencil player-play player-stop plug-connected plus point receipt refresh
 rocket search server server-2 server-off settings shield-check shield-lock stack-2 sun tag temperature terminal-2 trash
 trending-up upload user user-plus wallet wifi world x
-""".split()
+"""
 
 
 def symbol(icons_dir: Path, name: str) -> str:
@@ -31,9 +31,10 @@ def symbol(icons_dir: Path, name: str) -> str:
 
 def main() -> None:
     icons_dir = Path(sys.argv[1])
-    symbols = "\n".join(symbol(icons_dir, name) for name in sorted(set(NAMES)))
+    names = sorted(set(_NAMES.split()))
+    symbols = "\n".join(symbol(icons_dir, name) for name in names)
     TARGET.write_text(f'<svg xmlns="http://www.w3.org/2000/svg">\n{symbols}\n</svg>\n')
-    print(f"{TARGET}: {len(set(NAMES))} icons")
+    print(f"{TARGET}: {len(names)} icons")
 
 
 if __name__ == "__main__":

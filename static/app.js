@@ -68,20 +68,20 @@
   // --- dialogs and toasts ----------------------------------------------------------------------------------------
   function openDialog() {
     const el = document.getElementById("dialog");
-    if (el && window.bootstrap) window.bootstrap.Modal.getOrCreateInstance(el).show();
+    if (el && window.tabler) window.tabler.Modal.getOrCreateInstance(el).show();
   }
 
   function closeDialog() {
     const el = document.getElementById("dialog");
-    if (el && window.bootstrap) window.bootstrap.Modal.getOrCreateInstance(el).hide();
+    if (el && window.tabler) window.tabler.Modal.getOrCreateInstance(el).hide();
   }
 
   function showToasts() {
-    if (!window.bootstrap) return;
+    if (!window.tabler) return;
     for (const el of document.querySelectorAll(".toast:not([data-shown])")) {
       el.dataset.shown = "1";
       el.addEventListener("hidden.bs.toast", () => el.remove());
-      window.bootstrap.Toast.getOrCreateInstance(el).show();
+      window.tabler.Toast.getOrCreateInstance(el).show();
     }
   }
 

@@ -21,7 +21,7 @@ class DollarsField(forms.CharField):
         return exact_dollars(value) if isinstance(value, int) else value
 
     def to_python(self, value: Any) -> Any:
-        text = super().to_python(value).removeprefix("$")
+        text = (super().to_python(value) or "").removeprefix("$")
         if text in self.empty_values:
             return None
         try:

@@ -19,7 +19,7 @@ USUAL_TERMS = {
 
 
 class PricesForm(forms.Form):
-    """The terms of a listing. Field names are those of ``ListingTerms``, so refusals of the service find their field."""
+    """The terms of a listing. Field names are those of ``ListingTerms``, so refusals find their field."""
 
     gpu_micros_per_hour = DollarsField(label="On-demand price")
     storage_micros_per_gb_month = DollarsField(label="Storage")

@@ -11,13 +11,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing import selectors as billing
+from billing.web.requests import AccountRequest
 from hosting import selectors
 from hosting.access import machine_for
 from hosting.errors import HostingError
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.listing import listing_end, listing_set
 from hosting.web.forms import InstallTokenForm, PricesForm
-from billing.web.requests import AccountRequest
 
 EVENTS_SHOWN = 50
 

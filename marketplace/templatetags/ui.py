@@ -90,7 +90,7 @@ def percent(fraction: float) -> str:
 def spell_seconds(seconds: float | None) -> str:
     """A length of time in its two largest units: "3 d 4 h", "12 min 5 s"."""
     if seconds is None:
-        return "–"
+        return "\N{EN DASH}"
     total = max(0, int(seconds))
     days, hours, minutes = total // 86_400, total // 3_600 % 24, total // 60 % 60
     if days:
@@ -124,7 +124,7 @@ def field(bound: BoundField, **options: Any) -> dict[str, Any]:
     widget = bound.field.widget
     errors = list(bound.errors)
     kind = _kind(widget)
-    attrs = {"class": _css_class(kind, bad=bool(errors))}
+    attrs: dict[str, str | bool] = {"class": _css_class(kind, bad=bool(errors))}
     if errors:
         attrs |= {"aria-invalid": "true", "aria-describedby": f"{bound.auto_id}-error"}
     return {

@@ -30,6 +30,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "site_name": SITE_NAME,
         "is_demo": settings.DEMO,
         "section": section_of(request.path),
+        "host_share_percent": settings.PLATFORM_HOST_SHARE_BPS // 100,
     }
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:

@@ -13,7 +13,6 @@ from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
 def help_page(request: HttpRequest) -> HttpResponse:
     """What the service does and how to use it; figures come from the code that keeps them."""
     context = {
-        "host_share_percent": settings.PLATFORM_HOST_SHARE_BPS // 100,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
         "hours_of_credit": HOURS_OF_CREDIT_NEEDED,

@@ -121,12 +121,16 @@ def _view(instance: Instance, totals: dict[str, int], now: datetime) -> Instance
         instance=instance,
         label="Offline" if offline else LABELS[instance.state],
         tone="bad" if offline else TONES[instance.state],
-        sentence=_offline_sentence(instance) if offline else instance.status_message or SENTENCES.get(instance.state, ""),
+        sentence=_offline_sentence(instance) if offline else _sentence(instance),
         progress_percent=None if progress is None else min(100, int(progress * 100)),
         cost_micros=totals.get(gpu_reference(instance), 0) + totals.get(storage_reference(instance), 0),
         micros_per_hour=storage_rate + (instance.gpu_micros_per_hour if running and not offline else 0),
         now=now,
     )
+
+
+def _sentence(instance: Instance) -> str:
+    return instance.status_message or SENTENCES.get(instance.state, "")
 
 
 def _offline_sentence(instance: Instance) -> str:

@@ -137,7 +137,7 @@ def label(request: UserRequest, instance_id: int) -> HttpResponse:
         except MarketError as refusal:
             form.add_error("label", refusal.message)
         else:
-            return _changed(request, found)
+            return _changed(request)
     status = 422 if form.errors else 200
     return render(request, "marketplace/label.html", {"instance": found, "form": form}, status=status)
 
@@ -150,10 +150,10 @@ def _act(request: UserRequest, instance_id: int, action: Action, done: str) -> H
     now: datetime = timezone.now()
     action(instance_id=found.pk, actor=request.user, now=now)
     messages.success(request, f"Instance {found.pk} {done}")
-    return _changed(request, found)
+    return _changed(request)
 
 
-def _changed(request: UserRequest, found: Instance) -> HttpResponse:
+def _changed(request: UserRequest) -> HttpResponse:
     """The page that asked refreshes what it shows; without scripts, the list is shown."""
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Trigger": '{"dialog-close": {}, "instances-changed": {}}'})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -22,7 +23,7 @@ from marketplace.models import Offer
 from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
 from marketplace.services.keys import ssh_key_add
 from marketplace.services.rent import instance_rent
-from marketplace.web.rent_form import SUGGESTED_DISK_GB, USUAL_IMAGES, RentForm
+from marketplace.web.rent_form import SUGGESTED_DISK_GB, RentForm
 from marketplace.web.requests import UserRequest
 
 LARGEST_NUMBER_CHARS = 9
@@ -56,7 +57,7 @@ def rent(request: UserRequest, offer_id: int) -> HttpResponse:
     """Show the dialog, or rent."""
     offer = offer_for_display(offer_id)
     if request.method != "POST":
-        initial = {"image": USUAL_IMAGES[0], "mode": "ssh", "disk_gb": _disk_gb(request, offer)}
+        initial = {"image": settings.SUGGESTED_IMAGES[0], "mode": "ssh", "disk_gb": _disk_gb(request, offer)}
         return _dialog(request, offer, RentForm(initial=initial))
     form = RentForm(request.POST)
     if form.is_valid() and _rented(request, offer, form):
@@ -92,7 +93,7 @@ def _dialog(request: UserRequest, offer: Offer, form: RentForm, *, status: int =
         "offer": offer,
         "form": form,
         "price": _price(request, offer, _number(disk_gb, MIN_DISK_GB), now),
-        "usual_images": USUAL_IMAGES,
+        "suggested_images": settings.SUGGESTED_IMAGES,
         "min_disk_gb": MIN_DISK_GB,
         "has_key": selectors.ssh_keys_of(request.user).exists(),
         "is_gone": offer.retired_at is not None or not offer.rentable or offer.end_at <= now,

@@ -10,7 +10,6 @@ from django.http import QueryDict
 
 from marketplace.domain.rent import RentRequest
 
-USUAL_IMAGES = ("pytorch/pytorch:latest", "nvidia/cuda:12.4.1-devel-ubuntu22.04", "ubuntu:22.04")
 SUGGESTED_DISK_GB = 10
 _PORT = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
 
@@ -20,7 +19,7 @@ class CommandField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         try:
-            return tuple(shlex.split(super().to_python(value)))
+            return tuple(shlex.split(super().to_python(value) or ""))
         except ValueError as error:
             raise ValidationError(f"This can't be split into words: {str(error).lower()}.") from error
 
@@ -29,7 +28,7 @@ class PortsField(forms.CharField):
     """ "8080, 5000/udp" in the browser, pairs of number and protocol in Python."""
 
     def to_python(self, value: Any) -> Any:
-        words = super().to_python(value).replace(",", " ").split()
+        words = (super().to_python(value) or "").replace(",", " ").split()
         return tuple(_port(word) for word in words)
 
 
@@ -81,7 +80,9 @@ class RentForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "python train.py --epochs 3", "autocomplete": "off"}),
     )
-    entrypoint = forms.CharField(label="Entrypoint", required=False, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    entrypoint = forms.CharField(
+        label="Entrypoint", required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
     env = EnvironmentField(label="Environment", required=False)
     ports = PortsField(
         label="Ports to open",

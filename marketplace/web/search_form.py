@@ -19,7 +19,7 @@ SORTS: dict[str, tuple[str, tuple[str, str]]] = {
     "reliability": ("Reliability", ("reliability", "desc")),
 }
 _RELIABILITIES = [("", "Any"), ("0.9", "90% or better"), ("0.95", "95% or better"), ("0.99", "99% or better")]
-_GPU_COUNTS = [("", "Any"), *((str(n), f"{n}×") for n in (1, 2, 4, 8)), ("9+", "More")]
+_GPU_COUNTS = [("", "Any"), *((str(n), f"{n}\N{MULTIPLICATION SIGN}") for n in (1, 2, 4, 8)), ("9+", "9+")]
 
 
 def _number(label: str, **options: Any) -> forms.FloatField:
@@ -40,9 +40,7 @@ class SearchForm(forms.Form):
     country = forms.ChoiceField(label="Country", required=False)
     verified = forms.BooleanField(label="Verified machines only", required=False)
     unavailable = forms.BooleanField(label="Include unavailable offers", required=False)
-    sort = forms.ChoiceField(
-        label="Sort by", required=False, choices=[(key, text) for key, (text, _) in SORTS.items()]
-    )
+    sort = forms.ChoiceField(label="Sort by", required=False, choices=[(key, text) for key, (text, _) in SORTS.items()])
     limit = forms.IntegerField(required=False, min_value=1, max_value=MOST_SHOWN, widget=forms.HiddenInput)
 
     def __init__(
