@@ -1,5 +1,6 @@
 """A marketplace for tests: a local HTTP server that speaks the agent's protocol and misbehaves on demand."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -167,6 +168,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self.market.on_register(decode(RegisterRequest, body))
         credential = self.headers.get("Authorization", "").removeprefix("Bearer ")
         return self.market.on_sync(credential, decode(SyncRequest, body))
+
+    def handle(self) -> None:
+        """Agents may go away in the middle of a request."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

@@ -1,0 +1,255 @@
+"""Stand-ins: an engine in memory, a pool that runs jobs when told to, and tasks to play with."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from agent.engine.types import (
+    ContainerFacts,
+    ContainerGoneError,
+    ContainerPlan,
+    EngineDownError,
+    EngineEvent,
+    EngineInfo,
+    ImageMissingError,
+    NameTakenError,
+    Owned,
+    PullWatch,
+)
+from agent.pool import Job, Pool
+from agent.protocol import ContainerSpec, DesiredTask, PortMapping
+from agent.tasks.memory import MemoryStore, TrafficStore
+from agent.tasks.plan import Identity
+from agent.tasks.reconciler import Reconciler
+from agent.tasks.steps import Checkpoint, Tools, no_checkpoint
+
+IDENTITY = Identity(7, "0123456789abcdef", simulated=True)
+
+
+class ProcessKilledError(BaseException):
+    """The agent ended here, as by SIGKILL."""
+
+
+def task(task_id: int = 1, **changes: object) -> DesiredTask:
+    """An ssh-mode task that should run; ``changes`` to the task or, for names it does not have, to its spec."""
+    spec = ContainerSpec(
+        image="image:1",
+        mode="ssh",
+        args=[],
+        entrypoint=None,
+        env={"GREETING": "hello"},
+        onstart="",
+        hostname=f"C.{task_id}",
+        cpu_cores=1.0,
+        ram_mb=256,
+        shm_mb=16,
+        disk_gb=5,
+        pids_limit=256,
+        ports=[PortMapping(container_port=22, host_port=23000 + task_id)],
+    )
+    desired = DesiredTask(
+        task_id=task_id,
+        label=f"C.{task_id}",
+        state="running",
+        run_generation=1,
+        gpu_uuids=["GPU-1"],
+        spec=spec,
+        authorized_keys=["ssh-ed25519 AAAA me"],
+        stop_grace_seconds=3,
+    )
+    return changed(desired, **changes)
+
+
+def changed(desired: DesiredTask, **changes: object) -> DesiredTask:
+    """A copy of the task with other fields, its own or its spec's."""
+    own = {name: value for name, value in changes.items() if name in DesiredTask.__struct_fields__}
+    of_spec = {name: value for name, value in changes.items() if name not in own}
+    spec = msgspec.structs.replace(desired.spec, **of_spec)
+    return msgspec.structs.replace(desired, spec=spec, **own)
+
+
+class ManualPool(Pool):
+    """Runs jobs in the caller's thread, when ``run`` is called."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "manual")
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+
+    def run(self) -> None:
+        while self.jobs:
+            self.jobs.pop(0)()
+
+
+@dataclass
+class FakeEngine:
+    """Keeps containers in a dictionary. ``interrupt`` is called before and after each change, and may raise."""
+
+    images: set[str] = field(default_factory=lambda: {"image:1"})
+    pullable: set[str] = field(default_factory=set)
+    containers: dict[str, ContainerFacts] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    plans: list[ContainerPlan] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    graces: list[int] = field(default_factory=list)
+    network: tuple[str, str] | None = None
+    start_error: Exception | None = None
+    down: bool = False
+    interrupt: Callable[[str], None] = lambda _name: None
+    _ticks: int = 0
+
+    def info(self) -> EngineInfo:
+        self._check()
+        return EngineInfo(version="1.0", cpus=4, ram_mb=8192, data_root="/", started_at=None)
+
+    def ensure_network(self, name: str, bridge: str) -> None:
+        self._check()
+        self.network = (name, bridge)
+
+    def owned(self) -> list[Owned]:
+        self._check()
+        return [
+            Owned(labels["spotyard.owner"], int(labels["spotyard.task"]), self.containers[name].status == "running")
+            for name, labels in self.labels.items()
+        ]
+
+    def find(self, name: str) -> ContainerFacts | None:
+        self._check()
+        return self.containers.get(name)
+
+    def create(self, plan: ContainerPlan) -> str:
+        self._check()
+        self.interrupt("before create")
+        if plan.name in self.containers:
+            raise NameTakenError(plan.name)
+        if plan.image not in self.images:
+            raise ImageMissingError(plan.image)
+        self.plans.append(plan)
+        self.containers[plan.name] = ContainerFacts(container_id=f"id-{plan.name}", status="created")
+        self.labels[plan.name] = plan.labels
+        self.interrupt("after create")
+        return f"id-{plan.name}"
+
+    def put_files(self, container_id: str, archive: bytes) -> None:
+        self._name(container_id)
+        self.interrupt("before put_files")
+        self.files.append(archive)
+
+    def start(self, container_id: str) -> None:
+        name = self._name(container_id)
+        self.interrupt("before start")
+        if self.start_error is not None:
+            raise self.start_error
+        if self.containers[name].status != "running":
+            self.starts.append(name)
+            self.change(name, status="running", started_at=self.now(), pid=1, address="10.0.0.2")
+        self.interrupt("after start")
+
+    def stop(self, container_id: str, grace_seconds: int) -> None:
+        name = self._name(container_id)
+        self.graces.append(grace_seconds)
+        self.interrupt("before stop")
+        if self.containers[name].status == "running":
+            self.end(name, exit_code=143)
+        self.interrupt("after stop")
+
+    def remove(self, container_id: str) -> None:
+        self._check()
+        self.interrupt("before remove")
+        name = container_id.removeprefix("id-")
+        if self.containers.pop(name, None):
+            self.removed.append(name)
+            del self.labels[name]
+        self.interrupt("after remove")
+
+    def pull(self, image: str, watch: PullWatch) -> None:
+        self._check()
+        watch.on_progress(0.5)
+        if image not in self.pullable:
+            raise AssertionError(f"{image} can't be pulled here")
+        self.images.add(image)
+
+    def disk_used_mb(self, container_id: str) -> int:
+        self._name(container_id)
+        return 0
+
+    def events(self) -> Iterator[EngineEvent]:
+        self._check()
+        return iter(())
+
+    def end(self, name: str, exit_code: int, **facts: object) -> None:
+        """The container's main process ends."""
+        self.change(name, status="exited", exit_code=exit_code, finished_at=self.now(), **facts)
+
+    def change(self, name: str, **facts: object) -> None:
+        """Set facts of a container."""
+        self.containers[name] = replace(self.containers[name], **facts)  # type: ignore[arg-type]  # mixed by design
+
+    def now(self) -> str:
+        """A timestamp later than all before."""
+        self._ticks += 1
+        return f"2026-01-01T{self._ticks // 3600:02}:{self._ticks // 60 % 60:02}:{self._ticks % 60:02}.123456789Z"
+
+    def _check(self) -> None:
+        if self.down:
+            raise EngineDownError("The container engine is not running.")
+
+    def _name(self, container_id: str) -> str:
+        self._check()
+        name = container_id.removeprefix("id-")
+        if name not in self.containers:
+            raise ContainerGoneError(container_id)
+        return name
+
+
+class Life:
+    """One life of an agent's reconciler on an engine and a state directory; make another to restart the agent."""
+
+    def __init__(self, engine: FakeEngine, directory: Path, checkpoint: Checkpoint = no_checkpoint) -> None:
+        self.engine = engine
+        self.pool = ManualPool()
+        self.changes: list[bool] = []
+        self.engine_errors: list[str] = []
+        self.answers = True
+        store = MemoryStore(directory)
+        self.reconciler = Reconciler(
+            tools=Tools(
+                engine=engine,
+                store=store,
+                traffic=TrafficStore(directory),
+                identity=IDENTITY,
+                disk_floor_gb=0.0,
+                checkpoint=checkpoint,
+                probe=lambda _address, _port: self.answers,
+            ),
+            pool=self.pool,
+            on_change=self.changes.append,
+            on_engine_down=self.engine_errors.append,
+        )
+        self.reconciler.remember(store.load_all())
+        if not engine.down:
+            self.tick()
+
+    def tick(self) -> None:
+        """What happens every few seconds."""
+        owned = [container for container in self.engine.owned() if container.owner == IDENTITY.owner]
+        self.reconciler.on_listing({container.task_id: container.running for container in owned})
+        self.pool.run()
+
+    def want(self, *tasks: DesiredTask) -> None:
+        """The server's complete wishes, carried out."""
+        self.reconciler.apply(tasks)
+        self.pool.run()
+
+    def seen(self, task_id: int = 1) -> tuple[str, int, str | None] | None:
+        """Phase, run and reason as the server would be told."""
+        for observed in self.reconciler.observed():
+            if observed.task_id == task_id:
+                return observed.phase, observed.run_generation, observed.reason
+        return None

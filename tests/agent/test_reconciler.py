@@ -1,0 +1,295 @@
+"""The reconciler on an engine in memory: every way through, and SIGKILL at every point of it."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.engine.types import TaskError
+from agent.protocol import DesiredState, DesiredTask
+from agent.tasks.memory import Verdict
+from tests.agent.fakes import IDENTITY, FakeEngine, Life, ProcessKilledError, changed, task
+
+NAME = "spotyard-7-1-01234567"
+
+
+def test_start_stop_start_remove(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    wish = task()
+    life.want(wish)
+    assert life.seen() == ("running", 1, None)
+    assert life.engine.starts == [NAME]
+    life.want(changed(wish, state="stopped"))
+    assert life.seen() == ("stopped", 1, None)
+    assert life.engine.graces == [3]
+    life.want(changed(wish, run_generation=2))
+    assert life.seen() == ("running", 2, None)
+    life.want(changed(wish, run_generation=2, state="removed"))
+    assert life.seen() == ("removed", 2, None)
+    assert life.engine.containers == {}
+    assert list(tmp_path.iterdir()) == []
+    life.want()
+    assert life.reconciler.observed() == []
+
+
+def test_what_the_container_is_given(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task(env={"A": "1", "VAST_CONTAINERLABEL": "mine"}, gpu_uuids=["GPU-9"]))
+    plan = life.engine.plans[0]
+    assert plan.environment == {"A": "1", "VAST_CONTAINERLABEL": "mine", "VAST_TCP_PORT_22": "23001"}
+    assert plan.labels == {"spotyard.machine": "7", "spotyard.owner": IDENTITY.owner, "spotyard.task": "1"}
+    assert (plan.hostname, plan.user, plan.gpu_uuids) == ("C.1", "0", [])
+
+
+def test_args_mode_keeps_the_image_entrypoint_unless_told(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task(1, mode="args", args=["a", "b c"]), task(2, mode="args", entrypoint="python -u", args=["x.py"]))
+    first, second = life.engine.plans
+    assert (first.entrypoint, first.command, first.user) == (None, ["a", "b c"], None)
+    assert (second.entrypoint, second.command) == (["python", "-u"], ["x.py"])
+    assert life.engine.files == []
+
+
+def test_missing_image_is_pulled(tmp_path: Path) -> None:
+    life = Life(FakeEngine(pullable={"other:2"}), tmp_path)
+    life.want(task(image="other:2"))
+    assert life.seen() == ("running", 1, None)
+
+
+def test_failed_start_is_tried_again_only_under_a_higher_generation(tmp_path: Path) -> None:
+    engine = FakeEngine(start_error=TaskError("port_taken", "Port 23001 is taken."))
+    life = Life(engine, tmp_path)
+    life.want(task())
+    assert life.seen() == ("failed", 1, "port_taken")
+    engine.start_error = None
+    life.tick()
+    assert Life(engine, tmp_path).seen() == ("failed", 1, "port_taken")
+    assert engine.starts == []
+    life.want(task(run_generation=2))
+    assert life.seen() == ("running", 2, None)
+    assert len(engine.containers) == 1
+
+
+def test_ended_run_is_left_ended(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    wish = task(mode="args")
+    life.want(wish)
+    life.engine.end(NAME, exit_code=3)
+    life.tick()
+    life.want(wish)
+    assert life.seen() == ("exited", 1, "exited")
+    assert life.engine.starts == [NAME]
+
+
+def test_container_deleted_by_someone_else_is_lost_not_made_anew(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task())
+    life.engine.remove(f"id-{NAME}")
+    life.tick()
+    assert life.seen() == ("failed", 1, "container_lost")
+    assert len(life.engine.plans) == 1
+
+
+def test_task_the_server_no_longer_names_is_left_alone_and_still_told_of(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task(mode="args"))
+    life.want()
+    assert life.seen() == ("running", 1, None)
+    life.engine.end(NAME, exit_code=0)
+    life.tick()
+    assert life.seen() == ("exited", 1, "exited")
+    assert life.engine.removed == []
+
+
+def test_restarted_agent_tells_the_truth_before_the_server_speaks(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    Life(engine, tmp_path).want(task(1), task(2), task(3, mode="args"))
+    Life(engine, tmp_path).want(changed(task(2), state="stopped"))
+    engine.end("spotyard-7-3-01234567", exit_code=9)
+    again = Life(engine, tmp_path)
+    assert [again.seen(number) for number in (1, 2, 3)] == [
+        ("running", 1, None),
+        ("stopped", 1, None),
+        ("exited", 1, "exited"),
+    ]
+    assert len(engine.starts) == 3
+
+
+def test_adopts_what_runs_even_without_its_memory(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    Life(engine, tmp_path / "old").want(task(run_generation=4))
+    life = Life(engine, tmp_path / "new")
+    life.want(task(run_generation=4))
+    assert life.seen() == ("running", 4, None)
+    assert len(engine.starts) == 1
+    life.want(task(run_generation=5))
+    assert life.seen() == ("running", 5, None)
+    assert len(engine.starts) == 2
+
+
+def test_foreign_containers_are_never_touched(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    Life(engine, tmp_path).want(task())
+    engine.labels[NAME]["spotyard.owner"] = "8-feedbeef"
+    life = Life(engine, tmp_path / "other")
+    life.want()
+    assert life.reconciler.observed() == []
+    assert engine.removed == []
+
+
+def test_changed_keys_are_rewritten_in_the_running_container(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task())
+    life.want(task(authorized_keys=["ssh-ed25519 BBBB other"]))
+    assert len(life.engine.files) == 2
+    assert b"BBBB other" in life.engine.files[1]
+    assert b"start.sh" not in life.engine.files[1]
+    assert life.seen() == ("running", 1, None)
+    assert len(life.engine.starts) == 1
+
+
+def test_keys_changed_while_stopped_are_there_at_the_next_start(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task())
+    life.want(task(state="stopped"))
+    life.want(task(run_generation=2, authorized_keys=["ssh-ed25519 BBBB other"]))
+    assert b"BBBB other" in life.engine.files[-1]
+    assert len(life.engine.files) == 2
+
+
+def test_task_over_its_disk_is_stopped_and_says_why(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task())
+    started_at = life.engine.containers[NAME].started_at
+    verdict = Verdict(run_generation=1, reason="disk_limit", message="Too much.")
+    life.reconciler.condemn(1, "2020-01-01T00:00:00Z", verdict)
+    life.pool.run()
+    assert life.seen() == ("running", 1, None)
+    life.reconciler.condemn(1, started_at, verdict)
+    life.pool.run()
+    assert life.seen() == ("exited", 1, "disk_limit")
+    life.want(task(run_generation=2))
+    assert life.seen() == ("running", 2, None)
+
+
+def test_engine_down_keeps_what_is_known_and_goes_on_by_itself(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    life = Life(engine, tmp_path)
+    life.want(task(1))
+    engine.down = True
+    life.want(task(1), task(2))
+    assert life.seen(1) == ("running", 1, None)
+    assert life.seen(2) == ("failed", 1, "engine_down")
+    assert life.engine_errors == ["The container engine is not running."]
+    engine.down = False
+    life.reconciler.on_engine_back()
+    life.pool.run()
+    assert life.seen(2) == ("running", 1, None)
+    assert len(engine.starts) == 2
+
+
+def test_waits_for_the_ssh_server(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.answers = False
+
+    def died(name: str) -> None:
+        if name == "after start":
+            life.reconciler.on_event(1)
+
+    life.engine.interrupt = died
+    life.reconciler.apply([task()])
+    # The event makes the worker look again instead of probing on; let its second look find the server.
+    probes: list[bool] = [False, True, True]
+    life.reconciler.slots()[0].signal.set()
+    object.__setattr__(life.reconciler._tools, "probe", lambda _address, _port: probes.pop(0))
+    life.pool.run()
+    assert life.seen() == ("running", 1, None)
+
+
+def test_changes_that_matter_are_told_at_once(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task())
+    # creating and starting can wait a moment, running can't
+    assert life.changes == [False, False, True]
+    life.tick()
+    assert life.changes == [False, False, True]
+
+
+WAYS: list[list[tuple[DesiredState, int]]] = [
+    [("running", 1)],
+    [("running", 1), ("stopped", 1)],
+    [("running", 1), ("running", 2)],
+    [("running", 1), ("stopped", 1), ("running", 2)],
+    [("running", 1), ("removed", 1)],
+    [("running", 1), ("stopped", 1), ("running", 2), ("running", 3), ("removed", 3)],
+]
+FINAL = {"running": "running", "stopped": "stopped", "removed": "removed"}
+
+
+class Killer:
+    """Kills the agent at the n-th point passed, by checkpoint or in the engine's calls."""
+
+    def __init__(self, points: set[int]) -> None:
+        self.points = points
+        self.passed = 0
+
+    def pass_point(self, *_: object) -> None:
+        self.passed += 1
+        if self.passed in self.points:
+            raise ProcessKilledError
+
+
+def walk(way: list[tuple[DesiredState, int]], points: set[int], mode: str, directory: Path) -> tuple[Life, Killer]:
+    """Carry out the wishes one after the other; each kill is followed by a new life with the same wish."""
+    killer, engine = Killer(points), FakeEngine()
+    engine.interrupt = killer.pass_point
+    life = Life(engine, directory, killer.pass_point)
+    for state, generation in way:
+        wish = task(state=state, run_generation=generation, mode=mode)
+        life = _until_done(life, wish, engine, directory, killer)
+    return life, killer
+
+
+def _until_done(life: Life, wish: DesiredTask, engine: FakeEngine, directory: Path, killer: Killer) -> Life:
+    while True:
+        try:
+            life.want(wish)
+            life.tick()
+        except ProcessKilledError:
+            life = Life(engine, directory, killer.pass_point)
+        else:
+            return life
+
+
+@pytest.mark.parametrize("mode", ["ssh", "args"])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(f"{state}{run}" for state, run in way))
+def test_killed_once_at_every_point(way: list[tuple[DesiredState, int]], mode: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        _, killer = walk(way, set(), mode, Path(scratch) / "none")
+        for point in range(1, killer.passed + 1):
+            life, _ = walk(way, {point}, mode, Path(scratch) / str(point))
+            check_end(life, way)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    way=st.sampled_from(WAYS),
+    mode=st.sampled_from(["ssh", "args"]),
+    points=st.sets(st.integers(min_value=1, max_value=40), max_size=6),
+)
+def test_killed_again_and_again(way: list[tuple[DesiredState, int]], mode: str, points: set[int]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        life, _ = walk(way, points, mode, Path(scratch))
+        check_end(life, way)
+
+
+def check_end(life: Life, way: list[tuple[DesiredState, int]]) -> None:
+    """The last wish is fulfilled, every run took place exactly once, and there was never a second container."""
+    state, generation = way[-1]
+    assert life.seen() == (FINAL[state], generation, None)
+    assert len(life.engine.starts) == len({run for wish, run in way if wish == "running"})
+    assert len(life.engine.plans) == 1
+    assert len(life.engine.containers) == (0 if state == "removed" else 1)
+    assert len(life.engine.removed) == (1 if state == "removed" else 0)
