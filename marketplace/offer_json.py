@@ -10,6 +10,7 @@ from typing import Any
 
 from marketplace.domain.offers import HOURS_PER_MONTH
 from marketplace.domain.query import Pricing
+from marketplace.models import Offer
 
 MICROS = 1_000_000.0
 GB_PER_TB = 1024.0
@@ -125,6 +126,11 @@ class Quote:
     def is_bid(self) -> bool:
         """Whether prices start from the lowest bid that would run now."""
         return self.pricing is Pricing.BID
+
+
+def row_of(offer: Offer) -> dict[str, Any]:
+    """The ``COLUMNS`` of an offer that was loaded as an object."""
+    return {name: getattr(offer, name) for name in COLUMNS}
 
 
 def offer_json(row: dict[str, Any], quote: Quote) -> dict[str, Any]:

@@ -1,3 +1,61 @@
-from django.urls import URLPattern
+"""Addresses of the public API, as the command-line client sends them; each works with and without its last slash."""
 
-urlpatterns: list[URLPattern] = []
+from typing import Any
+
+from django.urls import URLPattern, path, re_path, register_converter
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+
+from marketplace.api import account, instances, keys, machines, offers
+from marketplace.api.views import UnknownView
+
+
+class IdConverter:
+    """Numbers that fit the database's ids; any other is an unknown address."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(IdConverter, "id")
+
+
+def _both(route: str, view: Any) -> list[URLPattern]:
+    """The route as it is written, and with its last slash added or removed."""
+    twin = route.removesuffix("/") if route.endswith("/") else f"{route}/"
+    return [path(route, view.as_view()), path(twin, view.as_view())]
+
+
+urlpatterns = [
+    *_both("v0/bundles/", offers.Bundles),
+    *_both("v0/search/asks/", offers.SearchAsks),
+    *_both("v0/asks/<id:offer_id>/", offers.Ask),
+    *_both("v0/gpu_names/unique/", offers.GpuNames),
+    *_both("v0/gpu_types/", offers.GpuTypes),
+    *_both("v1/instances/", instances.InstancePages),
+    *_both("v0/instances/", instances.Instances),
+    *_both("v0/instances/filters/", instances.InstanceFilters),
+    *_both("v0/instances/reboot/<id:instance_id>/", instances.InstanceReboot),
+    *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
+    *_both("v0/ssh/", keys.SshKeys),
+    *_both("v0/ssh/<id:key_id>/", keys.SshKeyDetail),
+    *_both("v0/auth/apikeys/", keys.ApiKeys),
+    *_both("v0/auth/apikeys/<id:key_id>/", keys.ApiKeyDetail),
+    *_both("v0/users/current", account.CurrentUser),
+    *_both("v0/machines", machines.Machines),
+    *_both("v0/machines/create_asks/", machines.CreateAsks),
+    *_both("v0/machines/<id:machine_id>", machines.MachineDetail),
+    *_both("v0/machines/<id:machine_id>/asks/", machines.MachineAsks),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="api_schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerView.as_view(url_name="api_schema", permission_classes=[AllowAny]),
+        name="api_docs",
+    ),
+    re_path(r"^v[0-9]+/", UnknownView.as_view()),
+]

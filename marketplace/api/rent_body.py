@@ -1,0 +1,150 @@
+"""The body of "create instance", in the words of the command-line client, as the rental it asks for.
+
+What the marketplace does not do is refused by name, never ignored: nobody should pay for something else than was
+asked for.
+"""
+
+import math
+import re
+import shlex
+from typing import Any
+
+from marketplace.api.wire import Fields
+from marketplace.domain.query_fields import shown
+from marketplace.domain.rent import RentRequest
+from marketplace.errors import MarketError
+
+DEFAULT_DISK_GB = 10.0
+SSH_RUNTYPES = frozenset({"ssh", "ssh_proxy", "ssh_direct", "ssh_direc"})
+ARGS_RUNTYPES = frozenset({"args", "args_str"})
+
+_MEANINGLESS_HERE = frozenset({"client_id", "api_key", "force", "cancel_unavail", "id", "ids"})
+"""Who asks is in the header; there is no sanity check to force; what is not available is always an error."""
+_READ_NAMES = """
+    image env disk label onstart entrypoint runtype args args_str price target_state lang_utf8 python_utf8
+"""
+_UNAVAILABLE = {
+    "template_hash_id": "Templates are not available yet: give image, env and onstart instead.",
+    "template_id": "Templates are not available yet: give image, env and onstart instead.",
+    "image_login": "Private registries are not available yet: use an image that can be pulled without a login.",
+    "volume_info": "Volumes are not available yet: leave volume_info out.",
+    "use_jupyter_lab": "Jupyter is not available yet: use an ssh runtype and forward a port.",
+    "jupyter_dir": "Jupyter is not available yet: use an ssh runtype and forward a port.",
+    "user": "Containers run as the image's own user: leave user out.",
+    "extra": "Extra options of docker are not taken: leave extra out.",
+    "vm": "Virtual machines are not available.",
+}
+_KNOWN = _MEANINGLESS_HERE.union(_READ_NAMES.split(), _UNAVAILABLE)
+
+_LOCALE_ENV = {"lang_utf8": {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}, "python_utf8": {"PYTHONUTF8": "1"}}
+_PORT_OPTION = re.compile(r"-p\s+(?:(?P<host>[0-9]{1,6}):)?(?P<container>[0-9]{1,6})(?:/(?P<protocol>tcp|udp))?")
+_OPTIONS = {
+    "-h": "The host name of an instance is always C.<id>: leave -h out.",
+    "-v": "Volumes are not available yet: leave -v out.",
+    "-n": "Instances have a network of their own: leave -n out.",
+}
+
+
+def rent_request(body: object) -> RentRequest:
+    """The rental that the body asks for; further nonsense is refused by the service.
+
+    Raises MarketError: invalid_price for a bid, invalid_args with the field at fault.
+    """
+    fields = Fields(body)
+    fields.refuse_unknown(_KNOWN)
+    _refuse_unavailable(fields)
+    runtype, mode, args = _launch(fields)
+    env, ports = _environment(fields)
+    script = fields.text("onstart")
+    return RentRequest(
+        image=fields.text("image").strip(),
+        disk_gb=math.ceil(fields.number("disk", DEFAULT_DISK_GB) or 0),
+        mode=mode,
+        runtype=runtype,
+        args=args,
+        entrypoint=fields.text("entrypoint", script if mode == "args" else ""),
+        env=env,
+        ports=ports,
+        onstart=script if mode == "ssh" else "",
+        label=fields.text("label"),
+    )
+
+
+def _refuse_unavailable(fields: Fields) -> None:
+    if "price" in fields:
+        raise MarketError(
+            "invalid_price",
+            "Interruptible rentals (a bid in price) are not available yet. Leave price out to rent on demand.",
+            field="price",
+        )
+    for name, sentence in _UNAVAILABLE.items():
+        if fields.get(name) not in (None, False, "", {}, []):
+            raise MarketError("invalid_args", sentence, field=name)
+    if fields.text("target_state", "running") != "running":
+        raise MarketError("invalid_args", "A new instance always starts: leave target_state out.", field="target_state")
+
+
+def _launch(fields: Fields) -> tuple[str, str, tuple[str, ...]]:
+    """Runtype as asked, launch mode, and arguments. Without a runtype it is ssh, or args when there are arguments."""
+    args = _arguments(fields)
+    runtype = fields.text("runtype").strip() or ("ssh" if args is None else "args")
+    words = set(runtype.split())
+    if any("jupyter" in word for word in words):
+        raise MarketError("invalid_args", _UNAVAILABLE["use_jupyter_lab"], field="runtype")
+    if words <= SSH_RUNTYPES:
+        if args:
+            raise MarketError("invalid_args", "Arguments need the runtype args; in ssh use onstart.", field="args")
+        return runtype, "ssh", ()
+    if words <= ARGS_RUNTYPES:
+        return runtype, "args", args or ()
+    raise MarketError("invalid_args", f"{shown(runtype)} is not a runtype: use ssh or args.", field="runtype")
+
+
+def _arguments(fields: Fields) -> tuple[str, ...] | None:
+    if "args_str" not in fields:
+        return fields.texts("args")
+    try:
+        return tuple(shlex.split(fields.text("args_str")))
+    except ValueError as error:
+        raise MarketError("invalid_args", f"args_str can't be split into words: {error}.", field="args_str") from error
+
+
+def _environment(fields: Fields) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:
+    """Variables and published container ports; the client sends both in ``env``, ports under keys like "-p 80:80"."""
+    env: dict[str, str] = {}
+    ports: dict[tuple[int, str], None] = {}
+    for name, value in fields.object("env").items():
+        if name.startswith("-p"):
+            ports |= dict.fromkeys([_port(name)])
+        elif name.startswith("-"):
+            raise MarketError("invalid_args", _option_refusal(name), field="env")
+        else:
+            env[name] = _variable(name, value)
+    for flag, settings in _LOCALE_ENV.items():
+        if fields.flag(flag):
+            env = settings | env
+    return env, tuple(ports)
+
+
+def _port(option: str) -> tuple[int, str]:
+    """The container's port of a docker option; which public port it gets is ours to choose."""
+    match = _PORT_OPTION.fullmatch(option.strip())
+    if match is None:
+        raise MarketError("invalid_args", f"{shown(option)} is not a port like -p 8080:8080/tcp.", field="env")
+    port = int(match["container"])
+    if port > 65_535:
+        raise MarketError("invalid_args", f"{shown(option)}: identity ports are not available.", field="env")
+    return port, match["protocol"] or "tcp"
+
+
+def _option_refusal(option: str) -> str:
+    words = option.split()
+    return _OPTIONS.get(words[0] if words else "", f"{shown(option)} is not an option that env takes: use -p.")
+
+
+def _variable(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise MarketError("invalid_args", f"The value of {shown(name)} must be a text.", field="env")
