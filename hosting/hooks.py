@@ -7,6 +7,8 @@ offline is offers that vanish, at the same instant. The marketplace registers it
 from datetime import datetime
 from typing import Protocol
 
+from django.contrib.auth.base_user import AbstractBaseUser
+
 from hosting.models import Machine, Task
 
 
@@ -24,6 +26,11 @@ class MarketHooks(Protocol):
 
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """The agent speaks again."""
+
+    def machine_earnings_micros(
+        self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime
+    ) -> dict[int, int]:
+        """The host's part of what guests paid in the period, by machine id; machines without any are left out."""
 
 
 class _Registry:

@@ -7,8 +7,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from billing.selectors import earnings_by_reference
 from marketplace.models import ApiKey, Instance, Offer, SshKey, User
 from marketplace.services.keys import api_key_hash
+from marketplace.services.metering import instance_of_reference
 
 LAST_USED_RESOLUTION = timedelta(minutes=10)
 
@@ -50,3 +52,16 @@ def offer_counts_by(field: Literal["gpu_name", "country"]) -> list[tuple[str, in
     live = Offer.objects.filter(retired_at=None).exclude(**{field: ""})
     counted = live.values_list(field).annotate(rentable=Count("pk", filter=Q(rentable=True))).order_by(field)
     return list(counted)
+
+
+def earnings_by_machine(host: AbstractBaseUser, since: datetime, until: datetime, now: datetime) -> dict[int, int]:
+    """The host's part in micro-dollars of what was paid for each of its machines in the period, by machine id."""
+    by_instance: dict[int, int] = {}
+    for earned in earnings_by_reference(host, since, until, now, prefix="instance:"):
+        instance_id = instance_of_reference(earned.reference)
+        by_instance[instance_id] = by_instance.get(instance_id, 0) + earned.amount_micros
+    found: dict[int, int] = {}
+    machines = Instance.objects.filter(pk__in=by_instance).values_list("pk", "machine_id")
+    for instance_id, machine_id in machines:
+        found[machine_id] = found.get(machine_id, 0) + by_instance[instance_id]
+    return found

@@ -1,5 +1,7 @@
 """Pages of hosts: form in, service, page out. Refusals that belong to no field are answered by the middleware."""
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,14 +14,24 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from billing import selectors as billing
 from billing.web.requests import AccountRequest
-from hosting import selectors
+from hosting import hooks, selectors
 from hosting.access import machine_for
 from hosting.errors import HostingError
+from hosting.models import Machine
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.listing import listing_end, listing_set
 from hosting.web.forms import InstallTokenForm, PricesForm
 
 EVENTS_SHOWN = 50
+EARNINGS_PERIOD = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class MachineCard:
+    """A machine with what it earned its host lately, in micro-dollars."""
+
+    machine: Machine
+    earned_micros: int
 
 
 @login_required
@@ -39,8 +51,10 @@ def machine_cards(request: AccountRequest) -> HttpResponse:
 def _machines_context(request: AccountRequest) -> dict[str, Any]:
     now = timezone.now()
     own = list(selectors.machines_of(request.user))
+    earned = hooks.market().machine_earnings_micros(request.user, now - EARNINGS_PERIOD, now, now)
     return {
-        "machines": own,
+        "machines": [MachineCard(machine, earned.get(machine.pk, 0)) for machine in own],
+        "earnings_days": EARNINGS_PERIOD.days,
         "gpus_in_use": sum(machine.gpus_in_use for machine in own),
         "gpus_total": sum(machine.gpu_count for machine in own),
         "machines_online": sum(machine.online for machine in own),

@@ -16,6 +16,11 @@ def storage_reference(instance: Instance) -> str:
     return f"instance:{instance.pk}:storage"
 
 
+def instance_of_reference(reference: str) -> int:
+    """The id of the instance that a meter's name speaks of."""
+    return int(reference.split(":")[1])
+
+
 def meters_open(*, instance: Instance, now: datetime) -> None:
     """Start charging for the disk; the GPUs cost nothing before the container runs."""
     for reference, kind, rate, running in (

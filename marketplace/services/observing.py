@@ -2,11 +2,14 @@
 
 from datetime import datetime
 
+from django.contrib.auth.base_user import AbstractBaseUser
+
 from hosting.models import Machine, Task
 from hosting.services.tasks import task_stop
 from marketplace.domain import instance_states as states
 from marketplace.locks import share_machine
 from marketplace.models import Instance
+from marketplace.selectors import earnings_by_machine
 from marketplace.services.metering import gpu_time_ends, gpu_time_starts
 from marketplace.services.offers import offers_refresh
 from marketplace.services.placement import machine_place
@@ -50,6 +53,12 @@ class InstanceHooks:
         """See MarketHooks. What still runs is charged again from now on."""
         for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_starts(instance=instance, at=now)
+
+    def machine_earnings_micros(
+        self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime
+    ) -> dict[int, int]:
+        """See MarketHooks."""
+        return earnings_by_machine(host, since, until, now)
 
 
 def instance_observed(*, instance: Instance, now: datetime) -> None:
