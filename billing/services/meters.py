@@ -24,7 +24,7 @@ from billing.domain.errors import (
 )
 from billing.domain.split import check_share
 from billing.models import AccountKind, Meter, MeterKind, MeterSegment
-from billing.services.accounts import accounts_ensure
+from billing.services.accounts import accounts_ensure, accounts_lock
 from billing.services.depletion import zero_at_refresh
 from billing.services.settlement import accrued_post
 
@@ -195,9 +195,8 @@ def _new_meter(
 
 def _insert(meter: Meter) -> None:
     """Writes a new meter under the payer's lock; both accounts exist before anything can be charged."""
-    accounts_ensure(AccountKind.CLIENT_CREDIT, [meter.payer_id])
+    accounts_lock(payer_ids=[meter.payer_id])
     accounts_ensure(AccountKind.HOST_EARNINGS, [meter.payee_id])
-    locks.client_accounts([meter.payer_id])
     try:
         with transaction.atomic():
             meter.save(force_insert=True)
