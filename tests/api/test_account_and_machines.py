@@ -1,0 +1,115 @@
+"""The account, and a host's machines, over HTTP."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hosting.models import Listing
+from tests.api.calls import Api
+from tests.plumbing import market
+from tests.plumbing.market import T0, TestAgent
+
+
+def test_the_account(api: Api) -> None:
+    account = api.get("/users/current").json
+    assert (account["email"], account["credit"], account["balance"]) == ("client@example.com", 100.0, 100.0)
+    assert account["host_agreement_accepted"] is False
+    assert "api_key" not in account
+
+
+def test_machines(host_api: Api, stranger: Api, agent: TestAgent) -> None:
+    rented = stranger.put(f"/asks/{market.offer(agent, 2).pk}/", {"image": "ubuntu"})
+    assert rented.status == 200
+    (row,) = host_api.get("/machines", owner="me").json["machines"]
+    assert host_api.get(f"/machines/{agent.machine.pk}").json == [row]
+    assert (row["id"], row["num_gpus"], row["gpu_name"]) == (agent.machine.pk, 4, "RTX 3090")
+    assert row["gpu_occupancy"] == "D D x x"
+    assert (row["listed_gpu_cost"], row["listed_inet_up_cost"], row["listed"]) == (0.5, 0.01, True)
+    assert isinstance(row["hostname"], str)
+    assert (row["reliability2"], row["credit_discount_max"], row["num_reports"]) == (0.9, 0.0, 0)
+
+
+def test_other_peoples_machines_do_not_exist(stranger: Api, agent: TestAgent) -> None:
+    assert stranger.get("/machines").json["machines"] == []
+    pk = agent.machine.pk
+    for refused in (
+        stranger.get(f"/machines/{pk}"),
+        stranger.put("/machines/create_asks/", {"machine": pk, "price_gpu": 1}),
+        stranger.delete(f"/machines/{pk}/asks/"),
+    ):
+        assert (refused.status, refused.error) == (404, "no_such_machine")
+    assert Listing.objects.get().gpu_micros_per_hour == 500_000
+
+
+def test_unlisting_and_listing_again_keeps_the_other_terms(host_api: Api, anyone: Api, agent: TestAgent) -> None:
+    pk = agent.machine.pk
+    assert host_api.delete(f"/machines/{pk}/asks/").json["success"] is True
+    assert anyone.post("/bundles/").json["offers"] == []
+    assert host_api.get("/machines").json["machines"][0]["listed_gpu_cost"] is None
+    body = {"machine": pk, "price_gpu": 0.1, "price_disk": None, "min_chunk": 2, "price_min_bid": 0.05}
+    answer = host_api.put("/machines/create_asks/", body)
+    assert (answer.json["success"], answer.json["extended"]) == (True, 0)
+    offers = anyone.post("/bundles/", {"order": [["num_gpus", "asc"]]}).json["offers"]
+    assert [(offer["num_gpus"], offer["dph_base"], offer["min_bid"]) for offer in offers] == [
+        (2, 0.2, 0.1),
+        (4, 0.4, 0.2),
+    ]
+    assert Listing.objects.get().end_at == T0 + timedelta(days=90)
+
+
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ({"duration": "2 weeks"}, timedelta(days=14)),
+        ({"duration": "1 month"}, timedelta(days=30)),
+        ({"duration": 86400}, timedelta(days=1)),
+        ({"duration": "86400"}, timedelta(days=1)),
+        ({"end_date": (T0 + timedelta(days=5)).timestamp()}, timedelta(days=5)),
+        ({}, timedelta(days=90)),
+    ],
+)
+def test_end_dates(host_api: Api, agent: TestAgent, body: dict[str, Any], end: timedelta) -> None:
+    assert host_api.put("/machines/create_asks/", {"machine": agent.machine.pk, "price_gpu": 0.3} | body).status == 200
+    assert Listing.objects.get().end_at == T0 + end
+
+
+def test_a_first_listing_has_usual_terms_for_what_is_left_out(api: Api, client_user: market.User) -> None:
+    machine = market.register(client_user)
+    refused = api.put("/machines/create_asks/", {"machine": machine.pk})
+    assert refused.json["field"] == "price_gpu"
+    assert api.put("/machines/create_asks/", {"machine": machine.pk, "price_gpu": "0.123456"}).status == 200
+    listing = Listing.objects.get()
+    assert (listing.gpu_micros_per_hour, listing.storage_micros_per_gb_month, listing.min_gpus) == (123456, 100_000, 1)
+    assert listing.end_at == T0 + timedelta(days=90)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"machine": None}, "machine"),
+        ({"machine": "x"}, "machine"),
+        ({"price_gpu": "cheap"}, "price_gpu"),
+        ({"price_gpu": 1e30}, "price_gpu"),
+        ({"price_gpu": 0}, "gpu_micros_per_hour"),
+        ({"price_gpu": -1}, "gpu_micros_per_hour"),
+        ({"min_chunk": 1.5}, "min_chunk"),
+        ({"min_chunk": 9}, "min_gpus"),
+        ({"duration": "a while"}, "duration"),
+        ({"duration": 1e30}, "duration"),
+        ({"duration": 5, "end_date": 5}, "duration"),
+        ({"end_date": 1e30}, "end_date"),
+        ({"end_date": 5}, "end_at"),
+        ({"credit_discount_max": 0.4}, "credit_discount_max"),
+        ({"vol_size": 100}, "vol_size"),
+        ({"prize_gpu": 1}, "prize_gpu"),
+    ],
+)
+def test_senseless_terms_are_refused_by_field(
+    host_api: Api, agent: TestAgent, body: dict[str, Any], field: str
+) -> None:
+    before = Listing.objects.values().get()
+    refused = host_api.put("/machines/create_asks/", {"machine": agent.machine.pk} | body)
+    assert (refused.status, refused.json["field"]) == (400, field)
+    assert refused.error in ("invalid_args", "invalid_terms")
+    assert Listing.objects.values().get() == before
