@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hosting.models import Listing
+from marketplace.models import User
 from tests.api.calls import Api
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
@@ -74,7 +75,7 @@ def test_end_dates(host_api: Api, agent: TestAgent, body: dict[str, Any], end: t
     assert Listing.objects.get().end_at == T0 + end
 
 
-def test_a_first_listing_has_usual_terms_for_what_is_left_out(api: Api, client_user: market.User) -> None:
+def test_a_first_listing_has_usual_terms_for_what_is_left_out(api: Api, client_user: User) -> None:
     machine = market.register(client_user)
     refused = api.put("/machines/create_asks/", {"machine": machine.pk})
     assert refused.json["field"] == "price_gpu"

@@ -7,7 +7,7 @@ import pytest
 from marketplace.api.rent_body import rent_request
 from marketplace.domain.rent import RentRequest
 from marketplace.errors import MarketError
-from marketplace.models import Instance
+from marketplace.models import Instance, User
 from tests.api.calls import Api
 from tests.plumbing import market
 from tests.plumbing.market import TestAgent
@@ -124,7 +124,7 @@ def test_unknown_fields_that_say_nothing_pass() -> None:
     assert rent_request({"image": "x", "new_thing": None, "other": False}).image == "x"
 
 
-def test_renting_tells_what_was_agreed(api: Api, agent: TestAgent, client_user: market.User) -> None:
+def test_renting_tells_what_was_agreed(api: Api, agent: TestAgent, client_user: User) -> None:
     offer = market.offer(agent, 2)
     answer = api.put(f"/asks/{offer.pk}/", SENT_BY_THE_CLIENT)
     assert answer.status == 200

@@ -114,7 +114,8 @@ def test_a_body_that_is_no_json_is_refused(api: Api) -> None:
 
 
 def test_a_body_of_the_wrong_shape_is_refused(api: Api) -> None:
-    for body in ([], 7, "text", [{}]):
+    wrong: list[object] = [[], 7, "text", [{}]]
+    for body in wrong:
         assert api.post("/bundles/", body).error == "invalid_query"
         assert api.post("/ssh/", body).error == "invalid_args"
         assert api.put("/search/asks/", body).error == "invalid_args"
