@@ -103,7 +103,8 @@ def _ended(instance: Instance, now: datetime) -> None:
     task = instance.task
     gpu_time_ends(instance=instance, at=task.observed_since)
     Instance.objects.filter(pk=instance.pk).update(wants_running=False, running_since=None)
-    to = states.ERROR if task.observed_phase == "failed" else states.EXITED
+    never_ran = task.observed_phase == "failed" or task.reason == "command_not_found"
+    to = states.ERROR if never_ran else states.EXITED
     instance_transition(instance=instance, to=to, now=now, reason=task.reason, message=_end_message(task))
     task_stop(task=task, now=now)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from scripts.demo.containers import OWNER_LABEL, owners_in
 from scripts.services.processes import ManagedProcess
 from tests.plumbing.stack import Stack
 
@@ -146,15 +147,14 @@ class SshKeyPair:
         return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
 
 
-def containers_of(instance_id: int) -> list[str]:
-    """Names of the engine's containers, running or not, whose hostname is this instance's."""
-    listed = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, check=True).stdout.split()
-    if not listed:
-        return []
-    shown = subprocess.run(
-        ["docker", "inspect", "--format", "{{.Config.Hostname}} {{.Name}}", *listed],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.splitlines()
-    return [line.split()[1] for line in shown if line.split()[0] == f"C.{instance_id}"]
+def containers_of(stack: Stack, instance_id: int) -> list[str]:
+    """Names of the containers of this instance, running or not, made by the agents of this stack."""
+    filters = [f"label={OWNER_LABEL}={owner}" for owner in owners_in(stack.directory / "agents")]
+    names = []
+    for owner in filters:
+        shown = ["docker", "ps", "-a", "--filter", owner, "--format", "{{.ID}}"]
+        for container in subprocess.run(shown, capture_output=True, text=True, check=True).stdout.split():
+            look = ["docker", "inspect", "--format", "{{.Config.Hostname}} {{.Name}}", container]
+            hostname, _, name = subprocess.run(look, capture_output=True, text=True, check=False).stdout.partition(" ")
+            names += [name.strip()] if hostname == f"C.{instance_id}" else []
+    return names
