@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import docker.errors
 from docker.api.client import APIClient
+from docker.utils import kwargs_from_env
 
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
@@ -44,10 +45,12 @@ _STATUSES: dict[str, Status] = {
 
 
 class DockerEngine:
-    """Implements ``agent.engine.types.Engine``; safe to share between threads. Connects on first use."""
+    """Implements ``agent.engine.types.Engine``; safe to share between threads.
 
-    def __init__(self, base_url: str | None = None) -> None:
-        self._base_url = base_url
+    Connects on first use, to where DOCKER_HOST and its companions say, else to the local socket.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connected: APIClient | None = None
         self._info: EngineInfo | None = None
@@ -58,7 +61,7 @@ class DockerEngine:
         with self._lock:
             if self._connected is None:
                 self._connected = APIClient(
-                    base_url=self._base_url, timeout=_CALL_TIMEOUT_SECONDS, max_pool_size=_CONNECTIONS
+                    **kwargs_from_env(), timeout=_CALL_TIMEOUT_SECONDS, max_pool_size=_CONNECTIONS
                 )
             return self._connected
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from agent.protocol import (
 )
 
 TOKEN = "install-me"
+_LOOK_SECONDS = 0.05
 Fault = Literal["lose_request", "lose_reply", "server_error", "garbage"]
 
 
@@ -98,9 +100,12 @@ class Marketplace:
         return seen
 
     def await_that(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
-        """Wait for something to become true of what was received."""
+        """Wait for something to become true: of what was received, or of the world, which is looked at now and then."""
+        deadline = time.monotonic() + seconds
         with self.condition:
-            assert self.condition.wait_for(true, seconds), f"not within {seconds} s; last: {self.syncs[-1:]}"
+            while not true():
+                assert time.monotonic() < deadline, f"not within {seconds} s; last: {self.syncs[-1:]}"
+                self.condition.wait(_LOOK_SECONDS)
 
     def await_phase(self, task_id: int, phase: Phase, run_generation: int | None = None) -> ObservedTask:
         """Wait until the task is reported in this phase, of this run where given."""
@@ -148,7 +153,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        expected = int(self.headers["Content-Length"])
+        body = self.rfile.read(expected)
+        if len(body) < expected:  # the agent went away in the middle
+            self.close_connection = True
+            return
         fault = self.market.faults.popleft() if self.market.faults else None
         if fault == "lose_request":
             self.close_connection = True

@@ -1,0 +1,138 @@
+"""A host for tests with the real engine: an agent's process, its marketplace, an SSH key, and what the engine shows."""
+
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import docker
+from docker.models.containers import Container
+
+from agent.engine.types import OWNER_LABEL, TASK_LABEL
+from agent.protocol import DesiredTask, PortMapping
+from tests import images
+from tests.agent.fakes import changed, task
+from tests.agent.marketplace import TOKEN, Marketplace
+from tests.agent.program import end, start
+
+SSH_SECONDS = 20
+
+
+class Host:
+    """Use as a context; at its end agent and containers are gone."""
+
+    def __init__(self, directory: Path, engine: docker.DockerClient) -> None:
+        self.engine = engine
+        self.state = directory / "state"
+        self.key = directory / "key"
+        self.known_hosts = directory / "known_hosts"
+        self.market = Marketplace()
+        self.environment: dict[str, str] = {}
+        self.extra_options: list[str] = []
+        self.output = ""
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "Host":
+        self.market.__enter__()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.key], check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.market.__exit__()
+        for container in self._containers():
+            container.remove(force=True, v=True)
+
+    def start(self, *, kill_at: str = "never", firewall: bool = False) -> None:
+        """Begin the agent's process; it dies at ``kill_at``."""
+        options = ["--server", self.market.url, "--state-dir", str(self.state), "--simulate", "2x RTX 3090"]
+        options += ["--token", TOKEN, *self.extra_options]
+        if not firewall:
+            options.append("--no-firewall")
+        self._process = start(kill_at, *options, module="tests.agent.killable", environment=self.environment)
+
+    def end(self) -> None:
+        """End the agent in an orderly way."""
+        assert self._process is not None
+        code, output = end(self._process)
+        self._process = None
+        self.output += output
+        assert code == 0, output
+
+    def kill(self) -> None:
+        """End the agent as by kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self.await_death()
+
+    def await_death(self) -> None:
+        """Wait until the agent has ended, by whatever cause."""
+        assert self._process is not None
+        output, _ = self._process.communicate(timeout=60)
+        self.output += output
+        self._process = None
+
+    def task(self, task_id: int = 1, kind: images.Kind = "openssh", **changes: object) -> DesiredTask:
+        """A task with this host's key, an image of that kind and a free port; all unless changed."""
+        ports = [PortMapping(container_port=22, host_port=free_port())]
+        own: dict[str, object] = {
+            "image": images.build(kind, self.engine),
+            "authorized_keys": [self.public_key],
+            "ports": ports,
+            "stop_grace_seconds": 5,
+        }
+        return changed(task(task_id), **(own | changes))
+
+    def args_task(self, script: str, task_id: int = 1, **changes: object) -> DesiredTask:
+        """A task that runs a shell script as its own command."""
+        own: dict[str, object] = {"mode": "args", "args": ["sh", "-c", script], "ports": []}
+        return self.task(task_id, "nosshd", **(own | changes))
+
+    @property
+    def public_key(self) -> str:
+        return self.key.with_suffix(".pub").read_text().strip()
+
+    def ssh(self, wish: DesiredTask, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the task's container, over SSH as its client would."""
+        program = shutil.which("ssh")
+        assert program is not None
+        options = ["-i", str(self.key), "-o", "StrictHostKeyChecking=accept-new"]
+        options += ["-o", f"UserKnownHostsFile={self.known_hosts}"]
+        options += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-p", str(wish.spec.ports[0].host_port)]
+        return subprocess.run(
+            [program, *options, "root@127.0.0.1", command], capture_output=True, text=True, timeout=SSH_SECONDS
+        )
+
+    def containers(self, task_id: int = 1) -> list[Container]:
+        """All containers of the task, running or not."""
+        return [one for one in self._containers() if one.labels[TASK_LABEL] == str(task_id)]
+
+    def container(self, task_id: int = 1) -> Container:
+        """The one container of the task."""
+        (found,) = self.containers(task_id)
+        return found
+
+    def read(self, path: str, task_id: int = 1) -> str:
+        """A file of the running container."""
+        return self.execute("cat", path, task_id=task_id)
+
+    def execute(self, *command: str, task_id: int = 1) -> str:
+        """Output of a program run in the container beside its own; it has to succeed."""
+        code, output = self.container(task_id).exec_run(list(command))
+        assert isinstance(output, bytes)
+        assert code == 0, output
+        return output.decode()
+
+    def _containers(self) -> list[Container]:
+        owner_file = self.state / "owner"
+        if not owner_file.exists():
+            return []
+        label = f"{OWNER_LABEL}={owner_file.read_text().strip()}"
+        return list(self.engine.containers.list(all=True, filters={"label": label}))
+
+
+def free_port() -> int:
+    """A TCP port nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))  # noqa: S104 - as the engine will
+        return int(probe.getsockname()[1])
