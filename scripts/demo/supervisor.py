@@ -19,7 +19,6 @@ from scripts.services.processes import ManagedProcess
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_AFTER_SECONDS = 60.0
-GRACE_FOR_LEFT_OVERS_SECONDS = 6.0
 
 
 @dataclass
@@ -34,11 +33,11 @@ class Service:
     pause_seconds: float = FIRST_PAUSE_SECONDS
     retry_at: float | None = None
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         """Start it, or start it again."""
         self.prepare()
         self.process.start()
-        self.started_at = time.monotonic()
+        self.started_at = now
         self.retry_at = None
 
 
@@ -46,23 +45,24 @@ class Supervisor:
     """Starts services in the order they are added and stops them in the opposite one.
 
     ``register`` is the file that lists the running processes, for cleaning up after a supervisor that was killed.
-    ``say`` takes one line for the log.
+    ``say`` takes one line for the log; ``clock`` tells seconds.
     """
 
-    def __init__(self, register: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, register: Path, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._services: list[Service] = []
         self._register = register
         self._say = say
+        self._clock = clock
 
     def add(self, service: Service) -> None:
         """Start ``service`` and keep it running from now on."""
         self._services.append(service)
-        service.start()
+        service.start(self._clock())
         self._write_register()
 
     def tend(self) -> None:
         """Look once at every service; start again what ended and has waited long enough."""
-        now = time.monotonic()
+        now = self._clock()
         for service in self._services:
             if not service.process.is_running():
                 self._revive(service, now)
@@ -86,7 +86,7 @@ class Supervisor:
             service.pause_seconds = min(service.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         elif now >= service.retry_at:
             service.process.kill()
-            service.start()
+            service.start(now)
             self._write_register()
 
     def _write_register(self) -> None:
@@ -98,7 +98,7 @@ class Supervisor:
         self._register.write_text(json.dumps(rows))
 
 
-def end_left_overs(register: Path) -> int:
+def end_left_overs(register: Path, *, grace_seconds: float = 6.0) -> int:
     """End what an earlier, killed supervisor left; how many processes. Pids that came round again are spared.
 
     The kernel has told them to end already (see ManagedProcess), so most are on their way; the rest is forced.
@@ -108,7 +108,7 @@ def end_left_overs(register: Path) -> int:
     except (OSError, ValueError):
         return 0
     left = [process for pid, born in rows.items() if (process := _same_process(int(pid), born)) is not None]
-    _, alive = psutil.wait_procs(left, timeout=GRACE_FOR_LEFT_OVERS_SECONDS)
+    _, alive = psutil.wait_procs(left, timeout=grace_seconds)
     for process in alive:
         with contextlib.suppress(psutil.Error, ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -24,9 +24,9 @@ RUNS = ROOT / "var" / "test"
 _running: list[ManagedProcess] = []
 
 
-def start_postgres(directory: Path) -> tuple[PostgresServer, ManagedProcess]:
-    """A fresh PostgreSQL with its data in ``directory``, taking connections, without any database of ours."""
-    server = PostgresServer(directory / "postgres", durable=False)
+def start_postgres(directory: Path, *, durable: bool = False) -> tuple[PostgresServer, ManagedProcess]:
+    """A PostgreSQL with its data in ``directory``, taking connections, without any database of ours."""
+    server = PostgresServer(directory / "postgres", durable=durable)
     process = ManagedProcess("postgres", server.prepare(die_with_parent="INT"), directory / "postgres.log")
     process.start()
     assert process.popen is not None

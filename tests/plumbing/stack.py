@@ -159,6 +159,7 @@ class Stack:
             "DEMO": "0",
             "TESTING": "0",
             "EMAIL_URL": "consolemail://",
+            "STATIC_COMPRESSED": "0",
         }
         self.environment = environment | self._settings
         with ThreadPoolExecutor(2) as pool:
