@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from billing.models import AccountKind, Posting
+from billing.models import AccountKind, LedgerAccount, Posting
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,16 @@ def statement(
     """The newest ``limit`` movements on the user's credit, newest first; ``before_id`` continues below a
     posting.
     """
-    postings = Posting.objects.filter(account__kind=account_kind, account__owner_id=user.pk)
+    accounts = LedgerAccount.objects.filter(kind=account_kind, owner_id=user.pk, reference="")
+    # By the account's id, known beforehand: through a join PostgreSQL might walk all postings from the newest.
+    account_id = accounts.values_list("pk", flat=True).first()
+    postings = Posting.objects.filter(account_id=account_id)
     if before_id is not None:
         postings = postings.filter(pk__lt=before_id)
-    newest = postings.select_related("entry__meter").order_by("-pk")[:limit]
-    return [_row(posting) for posting in newest]
-
-
-def _row(posting: Posting) -> StatementRow:
-    entry = posting.entry
-    reference = entry.meter.reference if entry.meter is not None else ""
-    return StatementRow(posting.pk, entry.occurred_at, entry.kind, entry.memo, reference, posting.amount_micros)
+    rows = postings.order_by("-pk").values_list(
+        "pk", "occurred_at", "entry__kind", "entry__memo", "entry__meter__reference", "amount_micros"
+    )
+    return [
+        StatementRow(posting_id, occurred_at, kind, memo, reference or "", amount)
+        for posting_id, occurred_at, kind, memo, reference, amount in rows[:limit]
+    ]

@@ -20,5 +20,5 @@ def meter(reference: str) -> Meter:
     return Meter.objects.get(reference=reference)
 
 
-def account(kind: AccountKind, owner: User) -> LedgerAccount:
+def account(kind: AccountKind, owner: User | None) -> LedgerAccount:
     return LedgerAccount.objects.get(kind=kind, owner=owner)

@@ -41,12 +41,13 @@ def test_the_same_key_for_something_else_is_refused(
     client_user: User, host_user: User, staff: User, now: datetime
 ) -> None:
     grant(client_user, now)
-    for user, change in [
+    others: list[tuple[User, dict[str, object]]] = [
         (client_user, {"amount_micros": 1}),
         (client_user, {"reason": "other"}),
         (client_user, {"actor": staff}),
         (host_user, {}),
-    ]:
+    ]
+    for user, change in others:
         with pytest.raises(IdempotencyConflictError):
             grant(user, now, **change)
     assert Entry.objects.count() == 1

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import DataError, IntegrityError, connection, transaction
 
 from billing import services
-from billing.models import Entry, LedgerAccount, Posting
+from billing.models import AccountKind, Entry, LedgerAccount, Posting
 from billing.services.accounts import system_account_id
 from marketplace.models import User
 
@@ -20,7 +20,7 @@ ENTRY = (
 POSTING = "INSERT INTO billing_posting (entry_id, account_id, amount_micros, occurred_at) VALUES (%s, %s, %s, now())"
 
 
-def execute(sql: str, *parameters: object) -> int:
+def execute(sql: str, *parameters: int | str) -> int:
     """Runs a statement; what it returned, or 0."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -36,7 +36,7 @@ def grant(client_user: User, now: datetime) -> Entry:
 
 @pytest.fixture
 def account_ids() -> tuple[int, int]:
-    return system_account_id("adjustments"), system_account_id("refunds")
+    return system_account_id(AccountKind.ADJUSTMENTS), system_account_id(AccountKind.REFUNDS)
 
 
 @transaction.atomic

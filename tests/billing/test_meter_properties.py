@@ -38,7 +38,7 @@ actions = st.one_of(
 forwards = st.lists(st.tuples(steps, actions), max_size=14)
 anyhow = st.lists(st.tuples(st.integers(-2_000_000_000, 3_000_000_000), actions), max_size=14)
 database = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 
 

@@ -11,6 +11,7 @@ from billing import services
 from billing.models import Entry, Meter
 from billing.selectors import ledger_check
 from billing.services import settlement
+from billing.services.depletion import zero_at_refresh
 from marketplace.models import User
 from tests.billing.conftest import MakeUser
 from tests.billing.opening import open_gpu, open_traffic
@@ -31,7 +32,7 @@ def clients(make_user: MakeUser, host_user: User, now: datetime) -> list[User]:
 @pytest.mark.usefixtures("clients")
 def test_running_again_after_a_crash_completes_it(now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "PAYERS_PER_BATCH", 1)
-    refresh, calls = settlement.zero_at_refresh, 0
+    refresh, calls = zero_at_refresh, 0
 
     def crash_on_the_second(**arguments: Any) -> None:
         nonlocal calls
