@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import subprocess
+import threading
 
 from agent.logs import say
 
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 TABLE = "spotyard"
 _TIMEOUT_SECONDS = 20
+_LOOK_SECONDS = 60.0
 _PRIVATE_V4 = (
     "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, "
     "198.18.0.0/15, 224.0.0.0/4, 240.0.0.0/4"
@@ -57,6 +59,19 @@ def load(bridge: str) -> bool:
     return True
 
 
+def is_loaded() -> bool:
+    """Whether the table is there; it goes when somebody flushes all rules, as reloading nftables.service does."""
+    return _run(["nft", "list", "table", "inet", TABLE]) is None
+
+
+def keep_loaded(bridge: str, ending: threading.Event) -> None:
+    """Look now and then, until ``ending``, and load the rules again where they are gone."""
+    while _obstacle() is None and not ending.wait(_LOOK_SECONDS):
+        if not is_loaded():
+            say(_log, "firewall_was_gone", level=logging.WARNING)
+            load(bridge)
+
+
 def unload() -> None:
     """Take the rules out again."""
     _feed(f"table inet {TABLE}\ndelete table inet {TABLE}\n")
@@ -73,10 +88,13 @@ def _obstacle() -> str | None:
 
 
 def _feed(script: str) -> str | None:
+    return _run(["nft", "-f", "-"], script)
+
+
+def _run(command: list[str], script: str = "") -> str | None:
+    """What went wrong; None where nothing did."""
     try:
-        done = subprocess.run(
-            ["nft", "-f", "-"], input=script, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
-        )
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"nft could not be run: {error}"
     return f"nft refused the rules: {done.stderr.strip()}" if done.returncode else None

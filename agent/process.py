@@ -27,14 +27,17 @@ _MOST_THREADS = 64
 @contextmanager
 def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Shared]:
     """The engine watched, and the rules loaded, for as long as the block lasts. Containers outlive it."""
-    on_up = (lambda: _load_firewall()) if use_firewall else (lambda: None)
-    hub = EngineHub(DockerEngine(), on_up=on_up)
+    ending = threading.Event()
+    hub = EngineHub(DockerEngine(), on_up=_load_firewall if use_firewall else _nothing)
     usage = UsageSampler(hub.engine)
     hub.start()
     usage.start()
+    if use_firewall:
+        threading.Thread(target=firewall.keep_loaded, args=(BRIDGE, ending), name="firewall", daemon=True).start()
     try:
         yield Shared(hub=hub, pool=Pool(_MOST_THREADS, "tasks"), usage=usage, checkpoint=checkpoint)
     finally:
+        ending.set()
         usage.stop()
         hub.stop()
 
@@ -54,3 +57,7 @@ def end_event() -> threading.Event:
 
 def _load_firewall() -> None:
     firewall.load(BRIDGE)
+
+
+def _nothing() -> None:
+    """For an agent without a firewall."""
