@@ -14,6 +14,7 @@ import subprocess
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -125,8 +126,8 @@ class Stack:
 
     def wait_until_healthy(self) -> None:
         """Wait until both web processes answer; the logs are in the error when they don't."""
-        for address in (self.url, self.agent_url):
-            self.wait_for(lambda url=address: _answers(f"{url}/healthz/"), f"{address} to answer")
+        for name, address in (("web", self.url), ("held", self.agent_url)):
+            self.wait_for(partial(self._is_healthy, name, address), f"{address} to answer")
 
     def wait_for(
         self, condition: Callable[[], bool], what: str, *, timeout_seconds: float = START_TIMEOUT_SECONDS
@@ -149,6 +150,11 @@ class Stack:
         self.processes.clear()
         containers.remove(containers.owners_in(self.directory / "agents"))
         self._on_server(f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
+
+    def _is_healthy(self, name: str, address: str) -> bool:
+        process = self.processes[name]
+        assert process.is_running(), f"{name} ended with code {process.exit_code}:\n{tail(process.log, 40)}"
+        return _answers(f"{address}/healthz/")
 
     def _prepare(self) -> None:
         self.layout.data.mkdir(parents=True, exist_ok=True)
