@@ -20,18 +20,18 @@ class Pool:
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._waiting = 0
-        """Jobs submitted and not yet taken, less threads that wait for one: above zero means a thread is missing."""
+        self._excess = 0
+        """Unfinished jobs less threads: above zero, a thread is missing."""
 
     def submit(self, job: Job) -> None:
         """Run the job soon, on another thread."""
         self._jobs.put(job)
         with self._lock:
-            self._waiting += 1
-            if self._waiting <= 0 or self._threads >= self._most_threads:
+            self._excess += 1
+            if self._excess <= 0 or self._threads >= self._most_threads:
                 return
             self._threads += 1
-            self._waiting -= 1
+            self._excess -= 1
         threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def _serve(self) -> None:
@@ -47,7 +47,7 @@ class Pool:
             except Exception:
                 _log.exception("job_failed pool=%s", self._name)
             with self._lock:
-                self._waiting -= 1
+                self._excess -= 1
 
     def _retire(self) -> bool:
         """End this thread, unless a job came in the meantime."""
@@ -55,5 +55,5 @@ class Pool:
             if not self._jobs.empty():
                 return False
             self._threads -= 1
-            self._waiting += 1
+            self._excess += 1
             return True

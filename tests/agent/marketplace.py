@@ -99,7 +99,7 @@ class Marketplace:
                     seen.append((task.phase, task.run_generation))
         return seen
 
-    def await_that(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
+    def await_that(self, true: Callable[[], bool], seconds: float = 90.0) -> None:
         """Wait for something to become true: of what was received, or of the world, which is looked at now and then."""
         deadline = time.monotonic() + seconds
         with self.condition:
