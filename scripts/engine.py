@@ -26,6 +26,9 @@ from scripts.services.launching import ServiceError, tail, wait_until
 
 STATE = Path("/run/spotyard-engine")
 START_TIMEOUT_SECONDS = 60
+ENGINE_NAME = "dockerd"
+ENGINE_PID_FILE = Path("/run/docker.pid")
+SYSTEMD = Path("/run/systemd/system")
 KEEP = "keep"
 
 
@@ -76,20 +79,12 @@ _NOT_ROOT = (
 
 def _ensure_locked() -> str:
     if answers():
-        return (
-            "using the Docker engine that runs here"
-            if _ours() is None
-            else "using the Docker engine started before"
-        )
+        return "using the Docker engine that runs here" if _ours() is None else "using the Docker engine started before"
     if os.environ.get("DOCKER_HOST"):
-        raise ServiceError(
-            f"DOCKER_HOST={os.environ['DOCKER_HOST']} is set, but no Docker engine answers there"
-        )
+        raise ServiceError(f"DOCKER_HOST={os.environ['DOCKER_HOST']} is set, but no Docker engine answers there")
     if shutil.which("dockerd") is None:
-        raise ServiceError(
-            "No Docker engine is installed. On Debian or Ubuntu: scripts/bootstrap.sh --engine"
-        )
-    if Path("/run/systemd/system").exists() and _systemd_starts_it():
+        raise ServiceError("No Docker engine is installed. On Debian or Ubuntu: scripts/bootstrap.sh --engine")
+    if SYSTEMD.exists() and _systemd_starts_it():
         return "started Docker's systemd service (it stays)"
     if _engine_pid() is not None:
         # It exists and does not answer yet. A second one beside it would delete its network bridge.
@@ -146,8 +141,8 @@ def _ours() -> psutil.Process | None:
 
 def _engine_pid() -> int | None:
     try:
-        pid = int(Path("/run/docker.pid").read_text())
-        return pid if psutil.Process(pid).name() == "dockerd" else None
+        pid = int(ENGINE_PID_FILE.read_text())
+        return pid if psutil.Process(pid).name() == ENGINE_NAME else None
     except (OSError, ValueError, psutil.Error):
         return None
 

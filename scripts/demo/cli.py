@@ -45,7 +45,7 @@ def _outcome(action: str, *, stopped: bool) -> str:
 
 
 def _foreground(layout: Layout, began: float) -> int:
-    with _lock(layout) as lock:
+    with take_lock(layout) as lock:
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "url": layout.url}))
         lock.flush()
@@ -60,7 +60,7 @@ def _foreground(layout: Layout, began: float) -> int:
 
 def _detach(layout: Layout, began: float) -> int:
     """Run the demo in a session of its own, show its progress, return when it is ready."""
-    _lock(layout).close()
+    take_lock(layout).close()
     layout.announced.unlink(missing_ok=True)
     command = [sys.executable, "-m", "scripts.demo.cli", "start"]
     command += ["--port", str(layout.port), "--began", str(began)]
@@ -108,7 +108,7 @@ def stop(layout: Layout) -> bool:
     return True
 
 
-def _lock(layout: Layout) -> IO[str]:
+def take_lock(layout: Layout) -> IO[str]:
     """The lock that one running demo holds; ServiceError, saying where it runs, when another does."""
     handle = layout.lock.open("a+")
     try:

@@ -27,6 +27,7 @@ LOGS_KEPT = 3
 WEB_TIMEOUT_SECONDS = 60
 ENGINE_HOLDER = "demo"
 TICK_SECONDS = 0.05
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequestedError(Exception):
@@ -175,9 +176,15 @@ class Demo:
             self._tick()
 
     def _stop(self) -> None:
-        """End all that was started; instances' disks stay. The second Ctrl-C must not cut this short."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        """End all that was started; instances' disks stay. A second Ctrl-C does not cut this short."""
+        former = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+        try:
+            self._end_all()
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def _end_all(self) -> None:
         self.layout.ready.unlink(missing_ok=True)
         for job in self.jobs:
             job.stop(grace_seconds=2)
@@ -225,7 +232,7 @@ def raise_on_signals() -> None:
     def handler(_number: int, _frame: FrameType | None) -> None:
         raise StopRequestedError
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, handler)
 
 
