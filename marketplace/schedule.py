@@ -4,4 +4,5 @@ from typing import Any
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "marketplace-stop-exhausted": {"task": "marketplace.tasks.stop_exhausted_clients", "schedule": 1.0},
+    "marketplace-stop-expired": {"task": "marketplace.tasks.stop_expired_instances", "schedule": 3.0},
 }

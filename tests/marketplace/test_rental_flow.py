@@ -7,10 +7,12 @@ import pytest
 from agent.protocol import ObservedTask
 from billing.selectors import balance_micros, host_earnings_micros, ledger_check, meter_total_micros
 from hosting.models import GpuClaim, PortLease
+from hosting.services.listing import listing_set
 from hosting.services.offline import machine_mark_offline
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer
 from marketplace.services.credit import stop_exhausted
+from marketplace.services.expiry import stop_expired
 from marketplace.services.lifecycle import (
     instance_destroy,
     instance_label,
@@ -308,3 +310,21 @@ def test_label(agent, client):
     instance_label(instance_id=instance.pk, actor=client, label="training", now=after(1))
     instance.refresh_from_db()
     assert instance.label == "training"
+
+
+def test_the_lifetime_of_the_offer_ends_the_instance_and_later_listings_do_not_change_it(agent, client):
+    end = T0 + timedelta(days=90)
+    market.grant(client, 2000)
+    instance = rent(agent, client)
+    agent.obey(after(0))
+    listing_set(machine_id=agent.machine.pk, host=agent.machine.host, terms=market.terms(end_at=after(60)), now=T0)
+    assert stop_expired(now=after(3600)) == 0
+    assert stop_expired(now=end + timedelta(seconds=3)) == 1
+    instance.refresh_from_db()
+    assert (instance.state, instance.end_at) == ("stopping", end)
+    assert "lifetime is over" in instance.status_message
+    assert meter_total_micros(f"instance:{instance.pk}:gpu", end + timedelta(days=1)) == 500_000 * 24 * 90
+    agent.obey(end + timedelta(seconds=5))
+    with pytest.raises(MarketError) as refused:
+        instance_start(instance_id=instance.pk, actor=client, now=end + timedelta(seconds=9))
+    assert refused.value.code == "expired"
