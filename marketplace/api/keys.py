@@ -22,21 +22,9 @@ from marketplace.services.keys import (
     ssh_key_replace,
 )
 
+AREAS = ("instance", "user", "billing", "machine")
 EVERY_PERMISSION: dict[str, dict[str, Any]] = {
-    "api": {
-        name: {}
-        for name in (
-            "instance_read",
-            "instance_write",
-            "user_read",
-            "user_write",
-            "billing_read",
-            "billing_write",
-            "machine_read",
-            "machine_write",
-            "misc",
-        )
-    }
+    "api": {f"{area}_{access}": {} for area in AREAS for access in ("read", "write")} | {"misc": {}}
 }
 """What every key may do: keys are not limited to parts of the API."""
 
@@ -103,13 +91,24 @@ class ApiKeys(AccountView):
     @extend_schema(request=ANY_OBJECT, responses=ANY_OBJECT, summary="Create an API key; its text is shown once")
     def post(self, request: Request) -> HttpResponse:
         fields = Fields(request.data)
-        for name in ("permissions", "key_params"):
-            if fields.get(name):
-                raise MarketError(
-                    "invalid_args", f"Keys can't be limited yet: leave {name} out for a key to everything.", field=name
-                )
+        _refuse_limits(fields)
         key, raw = api_key_create(user=caller(request), name=fields.text("name", "API key"), now=timezone.now())
         return reply({"success": True, "key": raw, **_api_key(key)})
+
+
+def _refuse_limits(fields: Fields) -> None:
+    """A key that was meant to be limited must not be able to do everything."""
+    granted = fields.object("permissions").get("api", {})
+    everything = isinstance(granted, dict) and EVERY_PERMISSION["api"].items() <= granted.items()
+    if "permissions" in fields and not everything:
+        needed = ", ".join(EVERY_PERMISSION["api"])
+        raise MarketError(
+            "invalid_args",
+            f"Keys can't be limited yet: leave permissions out, or grant all of {needed} without conditions.",
+            field="permissions",
+        )
+    if fields.get("key_params"):
+        raise MarketError("invalid_args", "Keys can't be limited yet: leave key_params out.", field="key_params")
 
 
 class ApiKeyDetail(AccountView):

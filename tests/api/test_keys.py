@@ -4,6 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from marketplace.api.keys import EVERY_PERMISSION
 from marketplace.models import ApiKey, SshKey
 from tests.api.calls import Api
 
@@ -62,5 +63,11 @@ def test_an_api_key_is_shown_once_and_works_until_revoked(api: Api) -> None:
 def test_keys_that_would_be_limited_are_refused(api: Api) -> None:
     refused = api.post("/auth/apikeys/", {"name": "ci", "permissions": {"api": {"instance_read": {}}}})
     assert (refused.error, refused.json["field"]) == ("invalid_args", "permissions")
+    conditional = EVERY_PERMISSION["api"] | {"misc": {"eq": 1}}
+    for permissions in ({"api": conditional}, {"api": []}, {"api": {}}, {}, [], "all"):
+        refused = api.post("/auth/apikeys/", {"name": "ci", "permissions": permissions})
+        assert refused.json["field"] == "permissions", permissions
+    assert api.post("/auth/apikeys/", {"name": "ci", "key_params": "x"}).json["field"] == "key_params"
     assert api.post("/auth/apikeys/", {"name": "x" * 81}).json["field"] == "name"
     assert ApiKey.objects.count() == 1
+    assert api.post("/auth/apikeys/", {"name": "ci", "permissions": EVERY_PERMISSION}).status == 200

@@ -1,0 +1,268 @@
+"""The unmodified public command-line client, 1.9.1, against the whole product: people keep the tool they have."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, host_machine
+from tests.plumbing.stack import Stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.engine]
+
+WIDE = "250"
+PROGRESS_ERASED = "\x1b[K"
+EVERYTHING = {
+    name: {} for area in ("instance", "user", "billing", "machine") for name in (f"{area}_read", f"{area}_write")
+} | {"misc": {}}
+
+
+class VastAi:
+    """The client with one account's key and a home of its own."""
+
+    def __init__(self, program: Path, user: Account, home: Path) -> None:
+        self._program = program
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "VAST_URL": user.stack.url,
+            "VAST_API_KEY": user.api_key,
+            "VASTAI_NO_UPDATE_CHECK": "1",
+            "COLUMNS": WIDE,
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Both streams of a command; the client exits 0 on refusals too."""
+        return subprocess.run(
+            [str(self._program), *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def __call__(self, *arguments: str) -> str:
+        """The output of a command that must go well. On stderr it may show its progress."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done
+        assert done.stderr.strip() in ("", PROGRESS_ERASED), done
+        return done.stdout
+
+    def raw(self, *arguments: str) -> Any:
+        """The JSON output of a command that must go well."""
+        return json.loads(self(*arguments, "--raw"))
+
+
+@pytest.fixture(scope="module")
+def machine(stack: Stack) -> HostMachine:
+    return host_machine(stack, "vastai", "24400-24499")
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Account:
+    return account(stack, dollars=100)
+
+
+@pytest.fixture(scope="module")
+def vast(vastai: Path, client: Account, tmp_path_factory: pytest.TempPathFactory) -> VastAi:
+    return VastAi(vastai, client, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def key(vast: VastAi, tmp_path_factory: pytest.TempPathFactory) -> SshKeyPair:
+    """A key pair that the client has given to the account."""
+    pair = SshKeyPair.make(tmp_path_factory.mktemp("ssh"))
+    created = vast("create", "ssh-key", pair.public_line)
+    assert "'success': True" in created
+    return pair
+
+
+@pytest.fixture
+def search(vast: VastAi, machine: HostMachine) -> Callable[..., list[dict[str, Any]]]:
+    """Offers of the test's machine, which nobody has verified."""
+
+    def found(query: str = "", *options: str) -> list[dict[str, Any]]:
+        base = f"machine_id={machine.machine_id} verified=any"
+        rows: list[dict[str, Any]] = vast.raw("search", "offers", f"{base} {query}".strip(), *options)
+        return rows
+
+    return found
+
+
+def test_searching(vast: VastAi, machine: HostMachine, search: Callable[..., list[dict[str, Any]]]) -> None:
+    assert [row["num_gpus"] for row in search("", "-o", "num_gpus-")] == [2, 1]
+    assert [row["num_gpus"] for row in search("", "-o", "dph,num_gpus-")] == [1, 2]
+    matching = "num_gpus=1 gpu_name=RTX_3090 gpu_ram>=24 cuda_vers>=11.8 reliability>0.5 disk_space>=10 duration>1"
+    (row,) = search(matching, "--storage", "20", "--limit", "5")
+    assert row["dph_total"] == pytest.approx(0.4 + 0.1 * 20 / 720)
+    assert len(search("driver_version >= 470.0.0 gpu_name in [RTX_3090,RTX_4090]")) == 2
+    assert search("num_gpus=1 gpu_name!=RTX_3090") == []
+    assert len(search("num_gpus=1", "--new")) == 1
+    assert [row["is_bid"] for row in search("num_gpus=1", "--type", "bid")] == [True]
+    assert vast.raw("search", "offers", f"machine_id={machine.machine_id}") == []
+    table = vast("search", "offers", f"machine_id={machine.machine_id} verified=any num_gpus=1")
+    assert "RTX_3090" in table
+    assert str(row["id"]) in table
+    assert "1x" in table
+
+
+def test_a_search_that_makes_no_sense_says_why(vast: VastAi) -> None:
+    refused = vast.run("search", "offers", "gpu_nmae=RTX_3090")
+    assert "Failed with error 400" in refused.stderr
+    assert "Did you mean gpu_name" in refused.stderr
+
+
+def test_a_key_given_as_a_path_is_refused_with_the_fix(vast: VastAi, key: SshKeyPair) -> None:
+    path = str(key.private_file.with_suffix(".pub"))
+    refused = vast.run("create", "ssh-key", path)
+    assert "ssh-key created" not in refused.stdout
+    assert "Failed with error 400" in refused.stderr
+    (stored,) = vast.raw("show", "ssh-keys")
+    assert stored["public_key"] == key.public_line
+
+
+def test_account_and_api_keys(vast: VastAi, client: Account, tmp_path: Path) -> None:
+    user = vast.raw("show", "user")
+    assert (user["email"], user["id"]) == (client.email, client.id)
+    assert 0 < user["credit"] <= 100
+    assert client.email in vast("show", "user")
+    permissions = tmp_path / "permissions.json"
+    permissions.write_text(json.dumps({"api": EVERYTHING}))
+    made = vast("create", "api-key", "--name", "extra", "--permission_file", str(permissions))
+    key_id = re.search(r"'id': (\d+)", made)
+    assert key_id
+    assert "extra" in vast("show", "api-keys")
+    assert "revoked" in vast("delete", "api-key", key_id[1])
+    assert "extra" not in vast("show", "api-keys")
+
+
+def test_a_wrong_key_is_told_so(vastai: Path, client: Account, tmp_path: Path) -> None:
+    wrong = Account(client.stack, client.id, client.email, "", "syk_wrong", "")
+    refused = VastAi(vastai, wrong, tmp_path).run("show", "instances")
+    assert "Failed with error 401" in refused.stderr
+
+
+def test_a_rental_from_search_to_destroy(
+    vast: VastAi,
+    client: Account,
+    key: SshKeyPair,
+    search: Callable[..., list[dict[str, Any]]],
+    demo_image: str,
+    tmp_path: Path,
+) -> None:
+    (offer,) = search("num_gpus=1")
+    contract = create(vast, offer["id"], demo_image)
+    pk = str(contract)
+    assert create(vast, offer["id"], demo_image) == contract
+    client.wait_until(contract, "running")
+    check_shown(vast, pk, demo_image)
+
+    host, port = address(vast, pk)
+    login = key.ssh(host, port, "hostname; echo $VAST_CONTAINERLABEL; echo $MODE; cat /root/starts")
+    assert login.stdout.split() == [f"C.{pk}", f"C.{pk}", "fast", "started"], login
+    copied = scp(key, vast("scp-url", pk).strip(), tmp_path)
+    assert key.ssh(host, port, f"cat /root/{copied.name}").stdout == copied.read_text()
+
+    assert "label for" in vast("label", "instance", pk, "second")
+    assert vast.raw("show", "instance", pk)["label"] == "second"
+    assert f"stopping instance {pk}" in vast("stop", "instance", pk)
+    client.wait_until(contract, "stopped")
+    assert f"starting instance {pk}" in vast("start", "instance", pk)
+    client.wait_until(contract, "running")
+    assert address(vast, pk) == (host, port)
+    assert f"Rebooting instance {pk}" in vast("reboot", "instance", pk)
+    client.wait_until(contract, "running")
+    kept = key.ssh(host, port, f"wc -l < /root/starts; cat /root/{copied.name}")
+    assert kept.stdout.split() == ["3", copied.read_text().strip()]
+
+    assert f"destroying instance {pk}" in vast("destroy", "instance", pk, "-y")
+    client.wait_until(contract, "gone")
+    check_gone(vast, pk)
+
+
+def create(vast: VastAi, offer_id: int, image: str) -> int:
+    """Rent through the client; the contract's number."""
+    options = ["--image", image, "--disk", "10", "--ssh", "--direct", "--label", "first"]
+    container = ["--env", "-e MODE=fast -p 8080:8080", "--onstart-cmd", "echo started >> /root/starts"]
+    started = vast("create", "instance", str(offer_id), *options, *container)
+    told = re.search(r"Started\. .*'new_contract': (\d+)", started)
+    assert told, started
+    return int(told[1])
+
+
+def check_shown(vast: VastAi, pk: str, image: str) -> None:
+    """Every way in which the client shows instances."""
+    (row,) = vast.raw("show", "instances")
+    assert (row["id"], row["label"], row["actual_status"], row["num_gpus"]) == (int(pk), "first", "running", 1)
+    assert row["extra_env"]["MODE"] == "fast"
+    assert vast("show", "instances", "-q").split() == [pk]
+    assert "first" in vast("show", "instances")
+    assert "RTX 3090" in vast("show", "instances", "-v", "--status", "running", "--order-by", "start_date desc")
+    assert "No instances matched" in vast("show", "instances", "--status", "exited")
+    assert pk in vast("show", "instance", pk)
+    assert vast.raw("show", "instance", pk)["image_uuid"] == image
+
+
+def check_gone(vast: VastAi, pk: str) -> None:
+    """The client knows nothing of it any more."""
+    assert vast.raw("show", "instances") == []
+    assert "not found or no longer exists" in vast.run("show", "instance", pk).stderr
+    assert f"You have no instance {pk}" in vast.run("stop", "instance", pk).stderr
+
+
+def address(vast: VastAi, pk: str) -> tuple[str, int]:
+    """Where ``ssh-url`` says that the instance is."""
+    url = urlsplit(vast("ssh-url", pk).strip())
+    assert (url.scheme, url.username) == ("ssh", "root")
+    assert url.hostname
+    assert url.port
+    return url.hostname, url.port
+
+
+def scp(key: SshKeyPair, url: str, folder: Path) -> Path:
+    """Copy a file to the address that the client printed, with the real scp."""
+    file = folder / "greeting.txt"
+    file.write_text("hello\n")
+    options = ["-q", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"]
+    command = ["scp", *options, "-i", str(key.private_file), str(file), f"{url}//root/{file.name}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+    return file
+
+
+def test_what_can_not_be_rented_is_refused(
+    vast: VastAi, search: Callable[..., list[dict[str, Any]]], demo_image: str
+) -> None:
+    (offer,) = search("num_gpus=1")
+    pk = str(offer["id"])
+    for options, reason in (
+        (["--image", demo_image, "--bid_price", "0.1"], "Interruptible rentals"),
+        (["--image", demo_image, "--jupyter"], "Jupyter is not available"),
+        (["--image", "NOT/An Image"], "is not an image name"),
+        (["--image", demo_image, "--disk", "2"], "at least 8 GB"),
+        (["--template_hash", "abc"], "Templates are not available"),
+    ):
+        refused = vast.run("create", "instance", pk, *options)
+        assert "Started" not in refused.stdout, refused
+        assert reason in refused.stderr
+    assert "There is no offer" in vast.run("create", "instance", "999999999", "--image", demo_image).stderr
+    assert vast.raw("show", "instances") == []
+
+
+def test_a_host_sees_and_lists_its_machine(vastai: Path, machine: HostMachine, vast: VastAi, tmp_path: Path) -> None:
+    host = VastAi(vastai, machine.host, tmp_path)
+    pk = str(machine.machine_id)
+    assert "RTX_3090" in host("show", "machines")
+    assert host.raw("show", "machine", pk)[0]["listed_gpu_cost"] == 0.4
+    assert "delisted" in host("unlist", "machine", pk)
+    assert vast.raw("search", "offers", f"machine_id={pk} verified=any") == []
+    assert "offers created/updated" in host("list", "machine", pk, "-g", "0.4", "-s", "0.1", "-l", "2 weeks")
+    assert len(vast.raw("search", "offers", f"machine_id={pk} verified=any")) == 2
