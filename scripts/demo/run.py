@@ -15,7 +15,7 @@ from types import FrameType
 import requests
 
 from scripts import engine
-from scripts.demo import containers, programs, static_files
+from scripts.demo import agents, containers, programs, static_files
 from scripts.demo.layout import ROOT, SIMULATED, Layout
 from scripts.demo.supervisor import Service, Supervisor, end_left_overs
 from scripts.image import IMAGE
@@ -126,6 +126,7 @@ class Demo:
                 self._wait_until_healthy(address)
         if self._resuming is not None:
             self._wait_for(self._resuming, must_succeed=False)
+        agents.follow([self.layout.agent_state, self.layout.fleet_state], self.layout.held_url)
         self._add("agent", programs.agent(self.layout))
         self._add("fleet", programs.fleet(self.layout))
         self._add("worker", programs.worker())

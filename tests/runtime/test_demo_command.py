@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.demo import cli
+from scripts.demo import agents, cli
 from scripts.demo.layout import Layout
 from scripts.demo.run import Demo, rotate_logs
 from scripts.services.launching import ServiceError, free_port
@@ -61,3 +61,22 @@ def test_each_run_begins_empty_logs_and_keeps_three_old_ones(tmp_path: Path) -> 
         "web.log.2": "run 3",
         "web.log.3": "run 2",
     }
+
+
+def test_agents_follow_the_demo_to_another_port(tmp_path: Path) -> None:
+    state = {
+        "boot_id": "b",
+        "server": "http://127.0.0.1:8001",
+        "sync_url": "http://127.0.0.1:8001/sync",
+        "machine_id": 1,
+    }
+    moved, fresh = tmp_path / "agent" / "state.json", tmp_path / "fleet" / "one" / "state.json"
+    for path, content in ((moved, state), (fresh, {"boot_id": "c"})):
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+
+    agents.follow([tmp_path / "agent", tmp_path / "fleet"], "http://127.0.0.1:8501")
+
+    new = {"server": "http://127.0.0.1:8501", "sync_url": "http://127.0.0.1:8501/sync"}
+    assert json.loads(moved.read_text()) == state | new
+    assert json.loads(fresh.read_text()) == {"boot_id": "c"}
