@@ -89,18 +89,22 @@ def _selected(rows: list[Row], columns: object) -> list[Row]:
 class Instances(AccountView):
     """All instances at once, and the same change for several."""
 
-    @extend_schema(responses=INSTANCES, summary="List instances")
+    @extend_schema(responses=INSTANCES, operation_id="list_instances", summary="List instances")
     def get(self, request: Request) -> HttpResponse:
         rows = _rows(caller(request))
         return reply({"success": True, "instances": rows, "instances_found": len(rows)})
 
-    @extend_schema(request=ANY_OBJECT, responses=DONE, summary="Start or stop several instances")
+    @extend_schema(
+        request=ANY_OBJECT, responses=DONE, operation_id="change_instances", summary="Start or stop several instances"
+    )
     def put(self, request: Request) -> HttpResponse:
         fields = Fields(request.data)
         act = _state_change(fields)
         return _for_each(caller(request), _ids(fields, "ids"), act)
 
-    @extend_schema(request=ANY_OBJECT, responses=DONE, summary="Destroy several instances")
+    @extend_schema(
+        request=ANY_OBJECT, responses=DONE, operation_id="destroy_instances", summary="Destroy several instances"
+    )
     def delete(self, request: Request) -> HttpResponse:
         return _for_each(caller(request), _ids(Fields(request.data), "instance_ids"), instance_destroy)
 
@@ -141,14 +145,16 @@ class InstanceFilters(AccountView):
 class InstanceDetail(AccountView):
     """One instance."""
 
-    @extend_schema(responses=INSTANCE, summary="Show an instance")
+    @extend_schema(responses=INSTANCE, operation_id="show_instance", summary="Show an instance")
     def get(self, request: Request, instance_id: int) -> HttpResponse:
         """One object under the plural name, or null when the caller has no such instance: what the clients expect."""
         instance = instances_of(caller(request)).filter(pk=instance_id).first()
         row = None if instance is None else instance_json(instance, timezone.now())
         return reply({"success": True, "instances": row})
 
-    @extend_schema(request=ANY_OBJECT, responses=DONE, summary="Start, stop or label an instance")
+    @extend_schema(
+        request=ANY_OBJECT, responses=DONE, operation_id="change_instance", summary="Start, stop or label an instance"
+    )
     def put(self, request: Request, instance_id: int) -> HttpResponse:
         user, fields, now = caller(request), Fields(request.data), timezone.now()
         if "state" not in fields and fields.get("label") is None:
@@ -161,7 +167,9 @@ class InstanceDetail(AccountView):
                 _state_change(fields)(instance_id=instance_id, actor=user, now=now)
         return reply({"success": True})
 
-    @extend_schema(request=None, responses=DONE, summary="Destroy an instance and its disk")
+    @extend_schema(
+        request=None, responses=DONE, operation_id="destroy_instance", summary="Destroy an instance and its disk"
+    )
     def delete(self, request: Request, instance_id: int) -> HttpResponse:
         user = caller(request)
         instance_for(user, instance_id)

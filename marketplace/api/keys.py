@@ -84,7 +84,7 @@ def _api_key(key: ApiKey) -> dict[str, Any]:
 class ApiKeys(AccountView):
     """All API keys."""
 
-    @extend_schema(responses=ANY_OBJECT, summary="List API keys")
+    @extend_schema(responses=ANY_OBJECT, operation_id="list_api_keys", summary="List API keys")
     def get(self, request: Request) -> HttpResponse:
         return reply({"success": True, "apikeys": [_api_key(key) for key in api_keys_of(caller(request))]})
 
@@ -114,7 +114,7 @@ def _refuse_limits(fields: Fields) -> None:
 class ApiKeyDetail(AccountView):
     """One API key."""
 
-    @extend_schema(responses=ANY_OBJECT, summary="Show an API key, without its text")
+    @extend_schema(responses=ANY_OBJECT, operation_id="show_api_key", summary="Show an API key, without its text")
     def get(self, request: Request, key_id: int) -> HttpResponse:
         return reply({"success": True, **_api_key(api_key_for(caller(request), key_id))})
 

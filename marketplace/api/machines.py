@@ -29,7 +29,7 @@ def _rows(user: User, **only: int) -> list[dict[str, Any]]:
 class Machines(AccountView):
     """All machines."""
 
-    @extend_schema(responses=ANY_OBJECT, summary="List machines")
+    @extend_schema(responses=ANY_OBJECT, operation_id="list_machines", summary="List machines")
     def get(self, request: Request) -> HttpResponse:
         return reply({"success": True, "machines": _rows(caller(request))})
 
@@ -37,7 +37,7 @@ class Machines(AccountView):
 class MachineDetail(AccountView):
     """One machine."""
 
-    @extend_schema(responses=ANY_OBJECT, summary="Show a machine")
+    @extend_schema(responses=ANY_OBJECT, operation_id="show_machine", summary="Show a machine")
     def get(self, request: Request, machine_id: int) -> HttpResponse:
         """A list with the one machine, which is what the clients expect."""
         machine_for(caller(request), machine_id)

@@ -56,7 +56,9 @@ def _refuse_nonsense(request: RentRequest) -> None:
 
 
 def _earlier_rental(client: AbstractBaseUser, offer: Offer, request: RentRequest) -> Instance | None:
-    return Instance.objects.filter(offer=offer, client_id=client.pk, request_fingerprint=request.fingerprint()).first()
+    """What the same request rented before. One that was destroyed since is no answer to a request for an instance."""
+    same = Instance.objects.filter(offer=offer, client_id=client.pk, request_fingerprint=request.fingerprint())
+    return same.exclude(state__in=(states.DESTROYING, states.DESTROYED)).first()
 
 
 def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> None:

@@ -64,7 +64,8 @@ def test_keys_that_would_be_limited_are_refused(api: Api) -> None:
     refused = api.post("/auth/apikeys/", {"name": "ci", "permissions": {"api": {"instance_read": {}}}})
     assert (refused.error, refused.json["field"]) == ("invalid_args", "permissions")
     conditional = EVERY_PERMISSION["api"] | {"misc": {"eq": 1}}
-    for permissions in ({"api": conditional}, {"api": []}, {"api": {}}, {}, [], "all"):
+    limited: list[object] = [{"api": conditional}, {"api": []}, {"api": {}}, {}, [], "all"]
+    for permissions in limited:
         refused = api.post("/auth/apikeys/", {"name": "ci", "permissions": permissions})
         assert refused.json["field"] == "permissions", permissions
     assert api.post("/auth/apikeys/", {"name": "ci", "key_params": "x"}).json["field"] == "key_params"

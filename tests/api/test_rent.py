@@ -143,6 +143,14 @@ def test_a_retried_request_rents_once(api: Api, agent: TestAgent) -> None:
     assert Instance.objects.count() == 1
 
 
+def test_an_offer_is_not_rented_again_after_its_instance_was_destroyed(api: Api, agent: TestAgent) -> None:
+    path = f"/asks/{market.offer(agent).pk}/"
+    contract = api.put(path, SENT_BY_THE_CLIENT).json["new_contract"]
+    assert api.delete(f"/instances/{contract}/").status == 200
+    refused = api.put(path, SENT_BY_THE_CLIENT)
+    assert (refused.status, refused.error) == (410, "no_such_ask")
+
+
 def test_a_taken_offer_is_gone_and_an_unknown_one_not_found(api: Api, stranger: Api, agent: TestAgent) -> None:
     path = f"/asks/{market.offer(agent).pk}/"
     assert stranger.put(path, {"image": "ubuntu"}).status == 200

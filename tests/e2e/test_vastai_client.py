@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.engine]
 
 WIDE = "250"
 PROGRESS_ERASED = "\x1b[K"
-EVERYTHING = {
+EVERYTHING: dict[str, dict[str, Any]] = {
     name: {} for area in ("instance", "user", "billing", "machine") for name in (f"{area}_read", f"{area}_write")
 } | {"misc": {}}
 
@@ -63,7 +63,7 @@ class VastAi:
 
 @pytest.fixture(scope="module")
 def machine(stack: Stack) -> HostMachine:
-    return host_machine(stack, "vastai", "24400-24499")
+    return host_machine(stack, "vastai", "24000-24099")
 
 
 @pytest.fixture(scope="module")
