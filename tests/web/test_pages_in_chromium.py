@@ -1,0 +1,257 @@
+"""Every page in a real browser: scripts run under the strict policy, and the console has nothing to complain about."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from marketplace.models import Instance, User
+from marketplace.services.rent import instance_rent
+from tests.plumbing import market
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PUBLIC = ["/", "/help/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
+PRIVATE = [
+    "/",
+    "/?unavailable=on&sort=price",
+    "/instances/",
+    "/instances/{instance}/",
+    "/instances/{instance}/connect/",
+    "/instances/{instance}/destroy/",
+    "/offers/{offer}/rent/",
+    "/account/",
+    "/billing/",
+    "/help/",
+    "/host/machines/",
+    "/host/machines/{machine}/",
+    "/host/machines/{machine}/prices/",
+    "/host/setup/",
+    "/accounts/email/",
+    "/accounts/password/change/",
+    "/accounts/2fa/",
+    "/accounts/logout/",
+]
+
+Open = Callable[..., Page]
+
+
+class Market:
+    """A running and a loading instance of one account, which also hosts a machine."""
+
+    def __init__(self) -> None:
+        now = timezone.now()
+        self.user = market.user("ada@example.com")
+        market.grant(self.user, 100, now - timedelta(hours=3))
+        end_at = now + timedelta(days=30)
+        self.agent = market.listed_machine(market.user("host@example.com"), now=now, end_at=end_at)
+        self.own = market.listed_machine(self.user, now=now, end_at=end_at)
+        self.instance = self.rent(1)
+        self.agent.obey(timezone.now())
+
+    def rent(self, gpus: int) -> Instance:
+        offer = market.offer(self.agent, gpus)
+        return instance_rent(
+            client=self.user, offer_id=offer.pk, request=market.wish(label="sweep"), now=timezone.now()
+        )
+
+    def path(self, template: str) -> str:
+        return template.format(
+            instance=self.instance.pk, machine=self.own.machine.pk, offer=market.offer(self.agent, 2).pk
+        )
+
+
+@pytest.fixture(autouse=True)
+def _now() -> None:
+    """The browser's clock is real, so the server's is too."""
+
+
+@pytest.fixture
+def scene() -> Market:
+    return Market()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What browsers said in their consoles; empty in the end."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Browser, live_server: LiveServer, complaints: list[str]) -> Iterator[Open]:
+    contexts: list[BrowserContext] = []
+
+    def opened(path: str, user: User | None = None, *, width: int = 1280, dark: bool = False) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 850}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        if user is not None:
+            context.add_cookies([{"name": "sessionid", "value": _session(user), "url": live_server.url}])
+        page = context.new_page()
+        page.on("console", lambda message: _note(complaints, message))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(live_server.url + path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _session(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+def _note(complaints: list[str], message: ConsoleMessage) -> None:
+    if message.type in ("error", "warning"):
+        complaints.append(f"{message.type}: {message.text} ({message.location.get('url')})")
+
+
+def overflow_px(page: Page) -> int:
+    """How far the page is wider than the window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+def only_refusals(complaints: list[str]) -> None:
+    """Browsers log every answer from 400 on; those that the test provoked are no fault."""
+    assert [said for said in complaints if "422" not in said] == []
+    complaints.clear()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.usefixtures("scene")
+def test_public_pages_are_clean(open_page: Open, width: int) -> None:
+    for path in PUBLIC:
+        page = open_page(path, width=width)
+        expect(page.locator("h1").first).to_be_attached()
+        assert overflow_px(page) <= 0, path
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_private_pages_are_clean(open_page: Open, scene: Market, width: int) -> None:
+    for path in PRIVATE:
+        page = open_page(scene.path(path), scene.user, width=width)
+        expect(page.locator("h1").first).to_be_attached()
+        assert overflow_px(page) <= 0, path
+
+
+@pytest.mark.usefixtures("scene")
+def test_filters_change_the_offers_and_the_address(open_page: Open, complaints: list[str]) -> None:
+    page = open_page("/")
+    page.locator(".segments label", has_text="2\N{MULTIPLICATION SIGN}").click()
+    expect(page.locator("article.offer")).to_have_count(2)
+    page.fill("#id_price_max", "cheap")
+    expect(page.locator("#error-price_max")).to_contain_text("is not an amount in dollars")
+    page.fill("#id_price_max", "2")
+    expect(page.locator("#error-price_max")).to_be_empty()
+    expect(page.locator("article.offer")).to_have_count(2)
+    page.wait_for_url("**/?gpus=2&price_max=2")
+    page.reload()
+    expect(page.locator("article.offer")).to_have_count(2)
+    expect(page.locator("#id_price_max")).to_have_value("2")
+    only_refusals(complaints)
+
+
+def test_rent_from_the_search_page(open_page: Open, scene: Market) -> None:
+    page = open_page("/?gpus=2&sort=price", scene.user)
+    page.locator("article.offer .btn-primary").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Disk").fill("100")
+    expect(dialog.locator("#rent-price")).to_contain_text("100 GB disk")
+    dialog.locator("#id_image").fill("ubuntu:22.04")
+    dialog.get_by_text("Environment, ports, on-start script").click()
+    dialog.get_by_role("button", name="Add a variable").click()
+    dialog.get_by_label("Name of the variable").fill("MODE")
+    dialog.get_by_label("Value of the variable").fill("fast")
+    dialog.get_by_role("button", name="Rent", exact=True).click()
+    page.wait_for_url("**/instances/")
+    expect(page.locator(".toast")).to_contain_text("Rented.")
+    rented = Instance.objects.latest("pk")
+    assert (rented.disk_gb, rented.env) == (100, {"MODE": "fast"})
+    expect(page.locator(f"#instance-{rented.pk}")).to_contain_text("Loading")
+    scene.agent.obey(timezone.now())
+    expect(page.locator(f"#instance-{rented.pk}")).to_contain_text("Running")
+
+
+def test_a_bad_field_keeps_the_dialog_open(open_page: Open, scene: Market, complaints: list[str]) -> None:
+    page = open_page("/?gpus=2", scene.user)
+    page.locator("article.offer .btn-primary").click()
+    dialog = page.locator("#dialog")
+    dialog.locator("#id_image").fill("no image!")
+    dialog.get_by_role("button", name="Rent", exact=True).click()
+    expect(dialog.locator("#id_image-error")).to_contain_text("is not an image name")
+    assert Instance.objects.count() == 1
+    only_refusals(complaints)
+
+
+def test_connect_copies_the_command_with_one_click(open_page: Open, scene: Market) -> None:
+    page = open_page("/instances/", scene.user)
+    page.locator(f"#instance-{scene.instance.pk}").get_by_text("Connect").click()
+    page.get_by_role("button", name="Copy Log in").click()
+    expect(page.locator(".copy-button.is-copied")).to_have_count(1)
+    command = f"ssh -p {scene.instance.ssh_port} root@192.0.2.7 -L 8080:localhost:8080"
+    assert page.evaluate("navigator.clipboard.readText()") == command
+
+
+def test_stop_and_destroy_from_the_card(open_page: Open, scene: Market) -> None:
+    page = open_page("/instances/", scene.user)
+    card = page.locator(f"#instance-{scene.instance.pk}")
+    card.get_by_role("button", name="Stop").click()
+    expect(card).to_contain_text("Stopping")
+    scene.agent.obey(timezone.now())
+    expect(card).to_contain_text("Stopped")
+    card.get_by_role("button", name="More for instance").click()
+    card.get_by_text("Destroy…").click()
+    page.get_by_role("button", name="Destroy it").click()
+    expect(card).to_contain_text("Destroying")
+    scene.agent.obey(timezone.now())
+    expect(page.get_by_text("No instances yet")).to_be_visible()
+
+
+def test_set_prices_in_the_dialog(open_page: Open, scene: Market) -> None:
+    page = open_page("/host/machines/", scene.user)
+    page.locator(".machine-actions").get_by_text("Set prices").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("On-demand price").fill("0.33")
+    dialog.get_by_role("button", name="Change prices").click()
+    expect(page.locator(".terms")).to_contain_text("$0.33 per GPU-hour")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".toast")).to_contain_text("is listed at these prices")
+
+
+@pytest.mark.usefixtures("scene")
+def test_the_theme_is_remembered(open_page: Open) -> None:
+    page = open_page("/", dark=True)
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    page.reload()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+
+
+def test_the_balance_in_the_header_moves_by_itself(open_page: Open, scene: Market) -> None:
+    page = open_page("/help/", scene.user)
+    balance = page.locator(".balance-pill")
+    expect(balance).to_contain_text("$100.00")
+    market.grant(scene.user, 5, timezone.now())
+    expect(balance).to_contain_text("$105.00")
+
+
+def test_a_server_out_of_reach_is_said(open_page: Open, scene: Market, complaints: list[str]) -> None:
+    page = open_page("/instances/", scene.user)
+    page.context.set_offline(True)
+    expect(page.locator(".offline-note")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.locator(".offline-note")).to_be_hidden()
+    complaints.clear()
