@@ -195,9 +195,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.api.errors.exception_handler",
 }
-API_REQUESTS_PER_MINUTE = _read(
-    "API_REQUESTS_PER_MINUTE", env.int, 1200, check=lambda v: v >= 1, wants="1 or more"
-)
+API_REQUESTS_PER_MINUTE = _read("API_REQUESTS_PER_MINUTE", env.int, 1200, check=lambda v: v >= 1, wants="1 or more")
 """How many API requests an account may send in a minute."""
 API_ANONYMOUS_REQUESTS_PER_MINUTE = _read(
     "API_ANONYMOUS_REQUESTS_PER_MINUTE", env.int, 600, check=lambda v: v >= 1, wants="1 or more"

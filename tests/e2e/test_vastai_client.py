@@ -18,9 +18,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.engine]
 
 WIDE = "250"
 PROGRESS_ERASED = "\x1b[K"
-EVERYTHING: dict[str, dict[str, Any]] = {
-    name: {} for area in ("instance", "user", "billing", "machine") for name in (f"{area}_read", f"{area}_write")
-} | {"misc": {}}
+EVERYTHING: dict[str, dict[str, str]] = {
+    f"{area}_{access}": {} for area in ("instance", "user", "billing", "machine") for access in ("read", "write")
+}
+EVERYTHING["misc"] = {}
 
 
 class VastAi:
