@@ -35,7 +35,7 @@ class Reconciler:
         on_engine_down: Callable[[str], None],
     ) -> None:
         self._tools = tools
-        self._steps = Steps(tools, self.announce)
+        self._steps = Steps(tools, self.announce, lambda: on_change(False))
         self._pool = pool
         self._on_change = on_change
         self._on_engine_down = on_engine_down
@@ -43,6 +43,12 @@ class Reconciler:
         self._rested = threading.Condition(self._lock)
         self._slots: dict[int, Slot] = {}
         self._listed = False
+        self._retired = False
+
+    def retire(self) -> None:
+        """Begin nothing any more: somebody else takes over the tasks."""
+        with self._lock:
+            self._retired = True
 
     def remember(self, memories: dict[int, TaskMemory]) -> None:
         """Take up the tasks of the agent's earlier life; before anything else."""
@@ -135,7 +141,7 @@ class Reconciler:
     def _submit(self, task_id: int) -> None:
         with self._lock:
             slot = self._slots.get(task_id)
-            if slot is None or slot.busy:
+            if slot is None or slot.busy or self._retired:
                 return
             slot.busy = True
         self._pool.submit(lambda: self._serve(slot))
@@ -153,7 +159,7 @@ class Reconciler:
     def _next_round(self, slot: Slot) -> bool:
         """Whether there is something the worker has not considered; otherwise its work on the task ends."""
         with self._lock:
-            if not slot.dirty:
+            if not slot.dirty or self._retired:
                 slot.busy = False
                 self._rested.notify_all()
                 return False
@@ -224,8 +230,9 @@ class Reconciler:
         seen, desired = slot.observation, slot.desired
         if desired is None or desired.state != "running":
             return
-        if seen is None or seen.phase in ("pulling", "creating", "starting"):
-            message = "The host's container engine is not running; the instance starts when it is back."
+        may_run = slot.memory is not None and slot.memory.intended_generation >= desired.run_generation
+        if (seen is None and not may_run) or (seen and seen.phase in ("pulling", "creating", "starting")):
+            message = "The host's container engine is not running. Start the instance again later."
             self.announce(
                 slot,
                 Observation(

@@ -5,6 +5,7 @@ goes the long way through the database once.
 """
 
 import functools
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -61,15 +62,15 @@ def report_known(machine_id: int, session_id: str, seq: int, fingerprint: str) -
     known = client().hget(REPORT, str(machine_id))
     if known is None:
         return False
-    known_session, known_seq, known_fingerprint = known.decode().split(" ")  # type: ignore[union-attr]  # sync client
+    known_session, known_seq, known_fingerprint = json.loads(known)  # type: ignore[arg-type]  # sync client
     if known_session != session_id:
         return False
-    return seq < int(known_seq) or known_fingerprint == fingerprint
+    return seq < known_seq or known_fingerprint == fingerprint
 
 
 def report_handled(machine_id: int, session_id: str, seq: int, fingerprint: str) -> None:
     """Remember a report once its facts are in the database."""
-    client().hset(REPORT, str(machine_id), f"{session_id} {seq} {fingerprint}")
+    client().hset(REPORT, str(machine_id), json.dumps([session_id, seq, fingerprint]))
 
 
 def sweep_beat(now: datetime, keep_seconds: int) -> bool:

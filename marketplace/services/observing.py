@@ -88,7 +88,10 @@ def _observed_while_wanted(instance: Instance, now: datetime) -> None:
     elif phase in LOADING_MESSAGES and instance.state == states.LOADING:
         Instance.objects.filter(pk=instance.pk).update(status_message=LOADING_MESSAGES[phase])
     elif phase in ("exited", "failed", "stopped") and instance.state in (states.LOADING, states.RUNNING):
-        _ended(instance, now)
+        if phase == "exited" and instance.task.reason == "engine_down":
+            _interrupted(instance, now)
+        else:
+            _ended(instance, now)
 
 
 def _runs(instance: Instance, now: datetime) -> None:
@@ -96,6 +99,15 @@ def _runs(instance: Instance, now: datetime) -> None:
     gpu_time_starts(instance=instance, at=since)
     Instance.objects.filter(pk=instance.pk).update(running_since=since)
     instance_transition(instance=instance, to=states.RUNNING, now=now, reason="started")
+
+
+def _interrupted(instance: Instance, now: datetime) -> None:
+    """The run ended with the host's engine or the whole machine: no fault of the client's, so it begins anew."""
+    gpu_time_ends(instance=instance, at=instance.task.observed_since)
+    Instance.objects.filter(pk=instance.pk).update(waiting_since=now, running_since=None)
+    message = f"{instance.task.message} It starts again by itself."
+    instance_transition(instance=instance, to=states.SCHEDULING, now=now, reason="engine_down", message=message)
+    task_stop(task=instance.task, now=now)
 
 
 def _ended(instance: Instance, now: datetime) -> None:

@@ -328,3 +328,25 @@ def test_the_lifetime_of_the_offer_ends_the_instance_and_later_listings_do_not_c
     with pytest.raises(MarketError) as refused:
         instance_start(instance_id=instance.pk, actor=client, now=end + timedelta(seconds=9))
     assert refused.value.code == "expired"
+
+
+def test_a_reboot_of_the_host_starts_the_instance_anew_and_is_not_charged(agent, client):
+    instance = rent(agent, client)
+    agent.obey(after(0))
+    agent.report(after(3000), engine_error="Docker does not answer.")
+    ended = ObservedTask(
+        task_id=instance.task_id,
+        phase="exited",
+        run_generation=1,
+        age_seconds=1400,
+        reason="engine_down",
+        message="The host was restarted.",
+    )
+    agent.session_id = "after the reboot"
+    agent.report(after(5000), ended)
+    instance.refresh_from_db()
+    assert (instance.state, instance.wants_running) == ("loading", True)
+    agent.obey(after(5010))
+    instance.refresh_from_db()
+    assert instance.state == "running"
+    assert meter_total_micros(f"instance:{instance.pk}:gpu", after(5010)) == 500_000
