@@ -9,7 +9,7 @@ from pathlib import Path
 from agent import __version__
 from agent.backoff import Backoff
 from agent.engine.hub import EngineHub
-from agent.inventory.collect import Surroundings, collect
+from agent.inventory import collect as whole
 from agent.inventory.host import RealHost
 from agent.inventory.nvml import NvmlSource
 from agent.inventory.simulated import SimulatedMachine
@@ -17,10 +17,10 @@ from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, Inventory, RegisterRequest
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.state import AgentState, StateDir
-from agent.sync import SyncLoop
+from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.reconciler import Reconciler
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _INVENTORY_SECONDS = 600.0
 _ADOPTION_SECONDS = 10.0
+_RETIRING_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class HostAgent:
         self._refusal: RefusedError | None = None
         self._refused = threading.Event()
         self._sync: SyncLoop | None = None
+        self._reconciler: Reconciler | None = None
+        self._owner = ""
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
-            raise OptionError(
-                f"This machine is registered with {self._state.server}, not {options.server}; "
-                "use another --state-dir for another marketplace."
-            )
+            say(_log, "server_address_changed", level=logging.WARNING, before=self._state.server, now=options.server)
+            self._state = self._state.changed(server=options.server, sync_url=options.server + SYNC_PATH)
 
     def run_until_refused(self) -> None:
         """Raises ``RefusedError`` when the server says no for good, ``InventoryError`` where there is no usable GPU.
@@ -101,6 +102,7 @@ class HostAgent:
         if refusal.status != 401 or self._options.token is None or self._state.credential is None:
             raise refusal
         say(_log, "registers_again", why=refusal.error)
+        self._end_session()
         try:
             self._register()
         except RefusedError as again:
@@ -149,17 +151,32 @@ class HostAgent:
             return
         identity = Identity(state.machine_id, state.boot_id, self._gpus.simulated)
         self._directory.publish_owner(identity.owner)
-        reconciler, sync = self._connect(identity, state.credential, state.sync_url)
+        account = Account(
+            boot_id=state.boot_id,
+            credential=state.credential,
+            sync_url=state.sync_url,
+            home_url=self._options.server + SYNC_PATH,
+        )
+        reconciler, sync = self._connect(identity, account)
         self._shared.hub.subscribe(identity.owner, reconciler, sync.report)
         if not reconciler.wait_until_at_rest(_ADOPTION_SECONDS):
             say(_log, "adoption_slow", level=logging.WARNING)
         say(_log, "agent_runs", machine=state.machine_id, tasks=len(reconciler.slots()))
-        self._sync = sync
+        self._sync, self._reconciler, self._owner = sync, reconciler, identity.owner
         sync.start()
 
-    def _connect(self, identity: Identity, credential: str, sync_url: str) -> tuple[Reconciler, SyncLoop]:
+    def _end_session(self) -> None:
+        """Let go of the tasks, so that the next session can take them."""
+        if self._reconciler is None:
+            return
+        self._shared.hub.unsubscribe(self._owner)
+        self._shared.usage.unwatch(self._reconciler)
+        self._reconciler.retire()
+        self._reconciler.wait_until_at_rest(_RETIRING_SECONDS)
+
+    def _connect(self, identity: Identity, account: Account) -> tuple[Reconciler, SyncLoop]:
         """Tasks and sync tell each other; the one that exists first is told of the other here."""
-        store = MemoryStore(self._directory.tasks)
+        store = MemoryStore(self._directory.tasks(identity.machine_id))
         tools = self._tools(identity, store)
         told: list[SyncLoop] = []
 
@@ -172,18 +189,13 @@ class HostAgent:
         )
         reconciler.remember(store.load_all())
         self._shared.usage.watch(reconciler, tools.traffic)
-        sync = SyncLoop(
-            client=self._client,
-            pool=self._shared.pool,
-            machine=reconciler,
-            boot_id=identity.boot_id,
-            credential=credential,
-            sync_url=sync_url,
+        around = Surroundings(
             inventory=self._current_inventory,
             engine_error=lambda: self._shared.hub.error,
             on_sync_url=self._keep_sync_url,
             on_refused=self._on_refused,
         )
+        sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
         return reconciler, sync
 
@@ -191,7 +203,7 @@ class HostAgent:
         return Tools(
             engine=self._shared.hub.engine,
             store=store,
-            traffic=TrafficStore(self._directory.tasks),
+            traffic=TrafficStore(self._directory.tasks(identity.machine_id)),
             identity=identity,
             disk_floor_gb=self._options.disk_floor_gb,
             data_root=self._shared.hub.data_root,
@@ -212,7 +224,8 @@ class HostAgent:
 
     def _current_inventory(self) -> Inventory | None:
         """Looked at anew every ten minutes; what was last seen while the driver does not answer."""
-        if self._inventory is None or time.monotonic() - self._inventory_at > _INVENTORY_SECONDS:
+        due = time.monotonic() - self._inventory_at > _INVENTORY_SECONDS
+        if self._inventory is None or due or self._inventory.engine_version != self._engine_version:
             self._inventory_at = time.monotonic()
             try:
                 self._inventory = self._collect()
@@ -220,16 +233,20 @@ class HostAgent:
                 say(_log, "inventory_failed", level=logging.WARNING, why=error)
         return self._inventory
 
-    def _collect(self) -> Inventory:
+    @property
+    def _engine_version(self) -> str:
         info = self._shared.hub.info
-        around = Surroundings(
-            engine_version=info.version if info else "",
+        return info.version if info else ""
+
+    def _collect(self) -> Inventory:
+        around = whole.Surroundings(
+            engine_version=self._engine_version,
             port_first=self._options.port_first,
             port_last=self._options.port_last,
             public_address=self._options.public_address,
             geolocation=self._options.geolocation,
         )
-        return collect(self._gpus, self._host, around)
+        return whole.collect(self._gpus, self._host, around)
 
 
 def _sources(options: MachineOptions, state: AgentState, hub: EngineHub) -> tuple[GpuSource, HostSource]:

@@ -74,7 +74,6 @@ class StateDir:
         """Write down the label value of this agent's containers, for whoever tidies up from outside."""
         (self.path / "owner").write_text(f"{owner}\n")
 
-    @property
-    def tasks(self) -> Path:
-        """Directory of the tasks' memories."""
-        return self.path / "tasks"
+    def tasks(self, machine_id: int) -> Path:
+        """Directory of the memories of this machine's tasks: another registration's have other meanings."""
+        return self.path / "tasks" / str(machine_id)

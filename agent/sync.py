@@ -9,20 +9,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent import __version__
 from agent.backoff import Backoff
 from agent.logs import say
 from agent.pool import Pool
-from agent.protocol import (
-    PROTOCOL_VERSION,
-    DesiredTask,
-    Inventory,
-    ObservedTask,
-    SyncReply,
-    SyncRequest,
-)
+from agent.protocol import PROTOCOL_VERSION, DesiredTask, Inventory, ObservedTask, SyncReply, SyncRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
 _log = logging.getLogger(__name__)
@@ -30,6 +24,11 @@ _log = logging.getLogger(__name__)
 HOLD_SECONDS = 20.0
 _GATHER_SECONDS = 0.15
 """A passing phase waits this long for the one that follows it."""
+_PAUSE_SECONDS = 2.0
+"""Between held requests that a server answers at once though it has nothing new."""
+_MOST_REPORT_FAILURES = 5
+_HOME_EVERY = 4
+"""Of the failures in a row: the next try then goes to the address the host gave, in case the other is out of date."""
 _FINAL_STATUSES = (401, 403, 410, 426)
 
 
@@ -41,51 +40,148 @@ class Machine(Protocol):
     def apply(self, desired: Iterable[DesiredTask]) -> None: ...
 
 
-class SyncLoop:
-    """``inventory`` is asked before each request; ``on_sync_url`` gets the address the server wants from now on.
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What the machine is known by, and where: ``sync_url`` as the server last said, ``home_url`` as the host did."""
 
-    ``on_refused`` is called, once, when the server does not know this machine any more: the loop has then ended.
+    boot_id: str
+    credential: str
+    sync_url: str
+    home_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """``inventory`` and ``engine_error`` are asked before each request.
+
+    ``on_sync_url`` gets the address the server wants from now on. ``on_refused`` is called, once, when the server does
+    not know this machine any more: the loop has then ended.
     """
 
-    def __init__(
-        self,
-        *,
-        client: Callable[[], ServerClient],
-        pool: Pool,
-        machine: Machine,
-        boot_id: str,
-        credential: str,
-        sync_url: str,
-        inventory: Callable[[], Inventory | None],
-        engine_error: Callable[[], str | None],
-        on_sync_url: Callable[[str], None],
-        on_refused: Callable[[RefusedError], None],
-        hold_seconds: float = HOLD_SECONDS,
-        backoff: Callable[[], Backoff] = Backoff,
-    ) -> None:
-        self._held_client, self._report_client = client(), client()
-        self._pool = pool
+    inventory: Callable[[], Inventory | None]
+    engine_error: Callable[[], str | None]
+    on_sync_url: Callable[[str], None]
+    on_refused: Callable[[RefusedError], None]
+
+
+class Session:
+    """One life of the agent as the server sees it: numbers its requests and judges the replies."""
+
+    def __init__(self, account: Account, machine: Machine, around: Surroundings) -> None:
+        self._account = account
         self._machine = machine
-        self._boot_id = boot_id
-        self._credential = credential
-        self._sync_url = sync_url
-        self._inventory = inventory
-        self._engine_error = engine_error
-        self._on_sync_url = on_sync_url
-        self._on_refused = on_refused
-        self._hold_seconds = hold_seconds
-        self._held_backoff, self._report_backoff = backoff(), backoff()
+        self._around = around
+        self._sync_url = account.sync_url
         self._session_id = uuid.uuid4().hex
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._seq = 0
-        self._generation = -1
         self._applied_at_seq = 0
+        self._failures = 0
         self._inventory_told: Inventory | None = None
+        self.generation = -1
+        """Of the wishes last applied."""
+        self.ended = threading.Event()
+        """No more requests; their replies don't count any more."""
+
+    def exchange(self, client: ServerClient, hold_seconds: float) -> bool:
+        """One request and its reply; False when it has to be tried again later."""
+        current = self._around.inventory()
+        inventory = current if current != self._inventory_told else None
+        request = self.request(hold_seconds, inventory)
+        try:
+            reply = client.sync(self._url(), self._account.credential, request)
+        except ServerAwayError as error:
+            self._failed(error)
+            return False
+        except RefusedError as error:
+            self._refused(error)
+            return False
+        if self.ended.is_set():
+            return False
+        self._failures = 0
+        self._inventory_told = inventory or self._inventory_told
+        self.apply(request.seq, reply)
+        return True
+
+    def request(self, hold_seconds: float, inventory: Inventory | None) -> SyncRequest:
+        """Numbered and filled under one lock, so that a higher number never carries older facts."""
+        with self._lock:
+            self._seq += 1
+            return SyncRequest(
+                protocol=PROTOCOL_VERSION,
+                agent_version=__version__,
+                boot_id=self._account.boot_id,
+                session_id=self._session_id,
+                session_started_age_seconds=time.monotonic() - self._began,
+                seq=self._seq,
+                known_generation=self.generation,
+                hold_seconds=hold_seconds,
+                tasks=self._machine.observed(),
+                inventory=inventory,
+                engine_error=self._around.engine_error(),
+            )
+
+    def apply(self, seq: int, reply: SyncReply) -> None:
+        """Take the reply to request ``seq``, unless a newer one overtook it.
+
+        Two requests may be under way at once, so replies can arrive in either order: the higher generation counts. A
+        lower one counts only from a request sent after the last was applied: then the server itself has gone back.
+        """
+        with self._lock:
+            if reply.generation < self.generation and seq <= self._applied_at_seq:
+                return
+            if reply.generation != self.generation:
+                say(_log, "wishes", generation=reply.generation, tasks=len(reply.tasks))
+            self.generation = reply.generation
+            self._applied_at_seq = self._seq
+            moved = reply.sync_url != self._sync_url
+            self._sync_url = reply.sync_url
+            self._machine.apply(reply.tasks)
+        if moved:
+            self._around.on_sync_url(reply.sync_url)
+
+    def _url(self) -> str:
+        at_home = self._failures % _HOME_EVERY == _HOME_EVERY - 1
+        return self._account.home_url if at_home else self._sync_url
+
+    def _failed(self, error: ServerAwayError) -> None:
+        self._failures += 1
+        if not self.ended.is_set():
+            say(_log, "server_away", level=logging.WARNING, why=error)
+
+    def _refused(self, error: RefusedError) -> None:
+        say(_log, "sync_refused", level=logging.ERROR, error=error.error, msg=error.msg)
+        if error.status not in _FINAL_STATUSES:
+            return
+        with self._lock:
+            if self.ended.is_set():
+                return
+            self.ended.set()
+        self._around.on_refused(error)
+
+
+class SyncLoop:
+    """``start`` it once; ``report`` whenever something changed."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        client: Callable[[], ServerClient],
+        pool: Pool,
+        hold_seconds: float = HOLD_SECONDS,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        self._session = session
+        self._held_client, self._report_client = client(), client()
+        self._held_backoff, self._report_backoff = backoff(), backoff()
+        self._pool = pool
+        self._hold_seconds = hold_seconds
+        self._lock = threading.Lock()
         self._changed = threading.Event()
         self._urgent = threading.Event()
         self._reporting = False
-        self._ending = threading.Event()
 
     def start(self) -> None:
         """Go on in a daemon thread."""
@@ -93,7 +189,7 @@ class SyncLoop:
 
     def stop(self) -> None:
         """Send nothing more; the request being held is abandoned."""
-        self._ending.set()
+        self._session.ended.set()
         self._urgent.set()
 
     def report(self, urgent: bool = True) -> None:
@@ -102,106 +198,43 @@ class SyncLoop:
         if urgent:
             self._urgent.set()
         with self._lock:
-            if self._reporting or self._ending.is_set():
+            if self._reporting or self._session.ended.is_set():
                 return
             self._reporting = True
         self._pool.submit(self._report_changes)
 
     def _hold_for_ever(self) -> None:
+        # At first at once: what the agent sees now may be news that frees or bills something.
         hold_seconds = 0.0
-        while not self._ending.is_set():
-            # At first at once: what the agent sees now may be news that frees or bills something.
-            if self._exchange(self._held_client, hold_seconds):
-                self._held_backoff.reset()
-                hold_seconds = self._hold_seconds
-            else:
-                self._ending.wait(self._held_backoff.next_seconds())
+        while not self._session.ended.is_set():
+            began, known = time.monotonic(), self._session.generation
+            if not self._session.exchange(self._held_client, hold_seconds):
+                self._session.ended.wait(self._held_backoff.next_seconds())
+                continue
+            self._held_backoff.reset()
+            if self._session.generation == known and time.monotonic() - began < hold_seconds / 2:
+                self._session.ended.wait(_PAUSE_SECONDS)
+            hold_seconds = self._hold_seconds
 
     def _report_changes(self) -> None:
-        """Until the server knows all; then the thread is free again."""
+        """Until the server knows all; then the thread is free again.
+
+        After some failures it is left to the held request, which tells everything too once the server is back.
+        """
+        failures = 0
         while True:
             self._urgent.wait(_GATHER_SECONDS)
             self._urgent.clear()
             self._changed.clear()
-            if self._ending.is_set():
+            if self._session.ended.is_set():
                 return
-            if self._exchange(self._report_client, 0.0):
+            if self._session.exchange(self._report_client, 0.0):
                 self._report_backoff.reset()
             else:
+                failures += 1
                 self._changed.set()
-                self._ending.wait(self._report_backoff.next_seconds())
+                self._session.ended.wait(self._report_backoff.next_seconds())
             with self._lock:
-                if not self._changed.is_set():
+                if not self._changed.is_set() or failures >= _MOST_REPORT_FAILURES:
                     self._reporting = False
                     return
-
-    def _exchange(self, client: ServerClient, hold_seconds: float) -> bool:
-        """One request and its reply; False when it has to be tried again later."""
-        inventory = self._inventory_to_tell()
-        request = self._request(hold_seconds, inventory)
-        try:
-            reply = client.sync(self._sync_url, self._credential, request)
-        except ServerAwayError as error:
-            if not self._ending.is_set():
-                say(_log, "server_away", level=logging.WARNING, why=error)
-            return False
-        except RefusedError as error:
-            self._refused(error)
-            return False
-        if self._ending.is_set():
-            return False
-        if inventory is not None:
-            self._inventory_told = inventory
-        self._apply(request.seq, reply)
-        return True
-
-    def _inventory_to_tell(self) -> Inventory | None:
-        current = self._inventory()
-        return current if current != self._inventory_told else None
-
-    def _request(self, hold_seconds: float, inventory: Inventory | None) -> SyncRequest:
-        """Numbered and filled under one lock, so that a higher number never carries older facts."""
-        with self._lock:
-            self._seq += 1
-            return SyncRequest(
-                protocol=PROTOCOL_VERSION,
-                agent_version=__version__,
-                boot_id=self._boot_id,
-                session_id=self._session_id,
-                session_started_age_seconds=time.monotonic() - self._began,
-                seq=self._seq,
-                known_generation=self._generation,
-                hold_seconds=hold_seconds,
-                tasks=self._machine.observed(),
-                inventory=inventory,
-                engine_error=self._engine_error(),
-            )
-
-    def _apply(self, seq: int, reply: SyncReply) -> None:
-        """Take a reply, unless a newer one overtook it.
-
-        Two requests may be under way at once, so replies can arrive in either order: the higher generation counts. A
-        lower one counts only from a request sent after the last was applied: then the server itself has gone back.
-        """
-        with self._lock:
-            if reply.generation < self._generation and seq <= self._applied_at_seq:
-                return
-            if reply.generation != self._generation:
-                say(_log, "wishes", generation=reply.generation, tasks=len(reply.tasks))
-            self._generation = reply.generation
-            self._applied_at_seq = self._seq
-            moved = reply.sync_url != self._sync_url
-            self._sync_url = reply.sync_url
-            self._machine.apply(reply.tasks)
-        if moved:
-            self._on_sync_url(reply.sync_url)
-
-    def _refused(self, error: RefusedError) -> None:
-        say(_log, "sync_refused", level=logging.ERROR, error=error.error, msg=error.msg)
-        if error.status not in _FINAL_STATUSES:
-            return
-        with self._lock:
-            if self._ending.is_set():
-                return
-            self._ending.set()
-        self._on_refused(error)

@@ -33,6 +33,9 @@ class UsageSampler:
     def watch(self, reconciler: Reconciler, traffic: TrafficStore) -> None:
         self._watched.append((reconciler, traffic))
 
+    def unwatch(self, reconciler: Reconciler) -> None:
+        self._watched = [entry for entry in self._watched if entry[0] is not reconciler]
+
     def start(self) -> None:
         threading.Thread(target=self._run, name="usage", daemon=True).start()
 

@@ -43,6 +43,8 @@ def create_arguments(client: APIClient, plan: ContainerPlan, info: EngineInfo, *
         "name": plan.name,
         "hostname": plan.hostname,
         "user": plan.user,
+        "stop_signal": plan.stop_signal,
+        "stdin_open": plan.open_stdin,
         "entrypoint": plan.entrypoint,
         "command": plan.command or None,
         "environment": plan.environment,

@@ -79,6 +79,10 @@ class ContainerPlan:
     image: str
     hostname: str
     user: str | None
+    stop_signal: str | None
+    """None for the image's own."""
+    open_stdin: bool
+    """Keep standard input open though nothing will come, so that a bare shell as command does not end at once."""
     entrypoint: list[str] | None
     command: list[str]
     environment: dict[str, str]

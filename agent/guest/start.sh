@@ -136,10 +136,12 @@ fi
 
 mkdir -p /run/sshd /var/empty
 chmod 755 /run/sshd
+# The keys take longest, so the rest is done meanwhile.
+if [ -n "$openssh" ]; then make_host_keys openssh_key & else make_host_keys dropbear_key & fi
 write_environment
 keep_path
 unlock_root
-if [ -n "$openssh" ]; then make_host_keys openssh_key; else make_host_keys dropbear_key; fi
+wait "$!"
 [ -n "$ending" ] && exit 143
 run_onstart
 

@@ -46,6 +46,8 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         image=spec.image,
         hostname=spec.hostname,
         user="0" if ssh else None,
+        stop_signal="SIGTERM" if ssh else None,
+        open_stdin=not ssh,
         entrypoint=START_COMMAND if ssh else _entrypoint(spec),
         command=[] if ssh else spec.args,
         environment=_environment(task),

@@ -39,9 +39,11 @@ from agent.tasks.slot import Slot
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PROBE_SECONDS = 0.01
+_FIRST_PROBE_SECONDS = 0.005
 _SLOWEST_PROBE_SECONDS = 0.25
+_PROBE_GROWTH = 1.15
 _PROBING_SECONDS = 60.0
+_PROGRESS_SECONDS = 2.0
 
 Announce = Callable[[Slot, Observation], None]
 Checkpoint = Callable[[str, int], None]
@@ -67,13 +69,14 @@ class Tools:
 
 
 class Steps:
-    """``announce`` is told each phase a task enters on the way."""
+    """``announce`` is told each phase a task enters on the way; ``progressed`` is called now and then during a pull."""
 
-    def __init__(self, tools: Tools, announce: Announce) -> None:
+    def __init__(self, tools: Tools, announce: Announce, progressed: Callable[[], None]) -> None:
         self._tools = tools
         self._engine = tools.engine
         self._checkpoint = tools.checkpoint
         self._tell = announce
+        self._progressed = progressed
 
     def carry_out(self, slot: Slot, desired: DesiredTask, step: Step) -> None:
         """Do the step and leave in the slot what is known then. Raises what the engine raises."""
@@ -147,10 +150,14 @@ class Steps:
     def _pull(self, slot: Slot, desired: DesiredTask) -> None:
         self._announce(slot, "pulling", desired.run_generation)
         image = desired.spec.image
-        began = time.monotonic()
+        began = told = time.monotonic()
 
         def on_progress(share: float) -> None:
-            slot.progress = share
+            nonlocal told
+            news, slot.progress = share != slot.progress, share
+            if news and time.monotonic() - told > _PROGRESS_SECONDS:
+                told = time.monotonic()
+                self._progressed()
 
         say(_log, "pull_begins", task=slot.task_id, image=image)
         self._engine.pull(image, PullWatch(on_progress=on_progress, abandoned=lambda: slot.desired is not desired))
@@ -241,7 +248,7 @@ class Steps:
         while not self._tools.probe(address, port):
             if slot.signal.wait(pause) or time.monotonic() > deadline:
                 return
-            pause = min(pause * 1.3, _SLOWEST_PROBE_SECONDS)
+            pause = min(pause * _PROBE_GROWTH, _SLOWEST_PROBE_SECONDS)
         self._became_ready(slot, desired, container, step.run_generation)
 
     def _became_ready(self, slot: Slot, desired: DesiredTask, container: ContainerFacts, run: int) -> None:

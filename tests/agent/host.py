@@ -92,6 +92,11 @@ class Host:
     def public_key(self) -> str:
         return self.key.with_suffix(".pub").read_text().strip()
 
+    @property
+    def memories(self) -> Path:
+        """Where the agent remembers its tasks."""
+        return self.state / "tasks" / str(self.market.machine_id)
+
     def ssh(self, wish: DesiredTask, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the task's container, over SSH as its client would."""
         program = shutil.which("ssh")

@@ -40,6 +40,7 @@ class Marketplace:
     syncs: list[SyncRequest] = field(default_factory=list)
     refusal: tuple[int, ErrorReply] | None = None
     sync_path: str = SYNC_PATH
+    holds: bool = True
     faults: deque[Fault] = field(default_factory=deque)
     generation: int = 0
     tasks: dict[int, DesiredTask] = field(default_factory=dict)
@@ -141,7 +142,8 @@ class Marketplace:
             self.syncs.append(request)
             self.condition.notify_all()
             self.condition.wait_for(
-                lambda: self.closing or self.generation != request.known_generation, request.hold_seconds
+                lambda: self.closing or self.generation != request.known_generation,
+                request.hold_seconds if self.holds else 0.0,
             )
             tasks = list(self.tasks.values())
             return 200, SyncReply(generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path)

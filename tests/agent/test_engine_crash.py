@@ -68,4 +68,4 @@ def test_killed_during_a_removal(host: Host, point: str) -> None:
     host.start()
     host.market.await_phase(1, "removed")
     assert host.containers() == []
-    assert list((host.state / "tasks").iterdir()) == []
+    assert list(host.memories.iterdir()) == []

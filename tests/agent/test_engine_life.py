@@ -38,7 +38,7 @@ def test_ssh_instance_from_start_to_removal(host: Host) -> None:
     host.market.desire(changed(again, state="removed"))
     host.market.await_phase(5, "removed")
     assert host.containers(5) == []
-    assert list((host.state / "tasks").iterdir()) == []
+    assert list(host.memories.iterdir()) == []
     host.market.drop(5)
     host.market.await_that(lambda: host.market.observed(5) is None)
     host.end()
@@ -63,7 +63,7 @@ def test_keys_change_while_it_runs(host: Host) -> None:
     host.market.await_phase(1, "running")
     started_at = host.container().attrs["State"]["StartedAt"]
     host.market.desire(changed(wish, authorized_keys=[host.public_key]))
-    digest_file = host.state / "tasks" / "task-1.json"
+    digest_file = host.memories / "task-1.json"
     before = digest_file.read_text()
     # The key file changes without any change of phase, so there is nothing to be told: watch the agent's memory.
     host.market.await_that(lambda: digest_file.read_text() != before)

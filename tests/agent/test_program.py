@@ -207,3 +207,17 @@ def test_wrong_fleet_is_explained(machines: list[dict[str, object]], told: str, 
     assert code == 1
     assert told in output
     assert "Traceback" not in output
+
+
+def test_marketplace_that_moved_is_followed_with_the_same_credential(tmp_path: Path) -> None:
+    with Marketplace() as old:
+        options = ("--state-dir", tmp_path / "s", "--token", TOKEN, *SIMULATE)
+        with running("--server", old.url, *options, environment=NO_ENGINE) as process:
+            old.await_that(lambda: len(old.syncs) >= 1)
+            end(process)
+        credentials, boot_id = old.credentials, old.registrations[0].boot_id
+    with Marketplace(credentials=credentials) as new:
+        with running("--server", new.url, *options, environment=NO_ENGINE) as process:
+            new.await_that(lambda: len(new.syncs) >= 1)
+            end(process)
+        assert (new.syncs[0].boot_id, new.registrations) == (boot_id, [])

@@ -273,7 +273,7 @@ def test_killed_once_at_every_point(way: list[tuple[DesiredState, int]], mode: s
             check_end(life, way)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     way=st.sampled_from(WAYS),
     mode=st.sampled_from(["ssh", "args"]),

@@ -10,7 +10,7 @@ from agent.backoff import Backoff
 from agent.pool import Pool
 from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, DesiredTask, ErrorReply, Inventory, ObservedTask, SyncReply
 from agent.server import RefusedError, ServerAwayError, ServerClient
-from agent.sync import SyncLoop
+from agent.sync import Account, Session, Surroundings, SyncLoop
 from tests.agent.fakes import task
 from tests.agent.marketplace import Marketplace
 from tests.agent.test_inventory import inventory
@@ -54,22 +54,25 @@ def quick_backoff() -> Backoff:
     return Backoff(first_seconds=0.01, most_seconds=0.05)
 
 
+def session_of(machine: Machine, sync_url: str, home_url: str | None = None) -> Session:
+    return Session(
+        Account(boot_id="boot", credential="secret", sync_url=sync_url, home_url=home_url or sync_url),
+        machine,
+        Surroundings(
+            inventory=lambda: machine.inventory,
+            engine_error=lambda: machine.engine_error,
+            on_sync_url=machine.sync_urls.append,
+            on_refused=machine.refused,
+        ),
+    )
+
+
 @contextmanager
 def syncing(market: Marketplace, machine: Machine, hold_seconds: float = 10.0) -> Iterator[SyncLoop]:
     market.credentials.add("secret")
+    session = session_of(machine, market.url + SYNC_PATH)
     loop = SyncLoop(
-        client=ServerClient,
-        pool=Pool(4, "test"),
-        machine=machine,
-        boot_id="boot",
-        credential="secret",
-        sync_url=market.url + SYNC_PATH,
-        inventory=lambda: machine.inventory,
-        engine_error=lambda: machine.engine_error,
-        on_sync_url=machine.sync_urls.append,
-        on_refused=machine.refused,
-        hold_seconds=hold_seconds,
-        backoff=quick_backoff,
+        session, client=ServerClient, pool=Pool(4, "test"), hold_seconds=hold_seconds, backoff=quick_backoff
     )
     loop.start()
     yield loop
@@ -181,22 +184,11 @@ def test_server_that_comes_back_with_older_wishes_is_followed(market: Marketplac
 
 
 def test_overtaken_reply_is_dropped() -> None:
-    machine = Machine()
-    loop = SyncLoop(
-        client=ServerClient,
-        pool=Pool(1, "test"),
-        machine=machine,
-        boot_id="boot",
-        credential="secret",
-        sync_url="http://127.0.0.1:9/x",
-        inventory=lambda: None,
-        engine_error=lambda: None,
-        on_sync_url=machine.sync_urls.append,
-        on_refused=machine.refused,
-    )
-    held, quick = loop._request(20.0, None), loop._request(0.0, None)
-    loop._apply(quick.seq, SyncReply(generation=8, tasks=[task(1)], sync_url="http://127.0.0.1:9/x"))
-    loop._apply(held.seq, SyncReply(generation=7, tasks=[], sync_url="http://127.0.0.1:9/x"))
+    machine, url = Machine(), "http://127.0.0.1:9/x"
+    session = session_of(machine, url)
+    held, quick = session.request(20.0, None), session.request(0.0, None)
+    session.apply(quick.seq, SyncReply(generation=8, tasks=[task(1)], sync_url=url))
+    session.apply(held.seq, SyncReply(generation=7, tasks=[], sync_url=url))
     assert machine.applied == [[task(1)]]
     assert machine.sync_urls == []
 
@@ -207,6 +199,26 @@ def test_follows_the_server_to_another_address(market: Marketplace) -> None:
     with syncing(market, machine, hold_seconds=0.1):
         machine.await_that(lambda: machine.sync_urls)
     assert machine.sync_urls == [market.url + SYNC_PATH + "?shard=2"]
+
+
+def test_finds_home_when_the_servers_own_address_is_dead(market: Marketplace) -> None:
+    machine = Machine()
+    market.credentials.add("secret")
+    session = session_of(machine, "http://127.0.0.1:9/dead", market.url + SYNC_PATH)
+    tries = [session.exchange(ServerClient(), 0.0) for _ in range(5)]
+    assert tries == [False, False, False, True, True]
+    assert machine.sync_urls == [market.url + SYNC_PATH]
+
+
+def test_server_that_holds_nothing_is_not_asked_without_pause(market: Marketplace) -> None:
+    machine = Machine()
+    market.holds = False
+    with syncing(market, machine, hold_seconds=1000) as loop:
+        market.await_that(lambda: any(sync.hold_seconds for sync in market.syncs))
+        machine.now_in("running")
+        loop.report()
+        market.await_phase(1, "running")
+    assert sum(sync.hold_seconds > 0 for sync in market.syncs) == 1
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "credential_revoked"), (426, "unsupported_protocol")])
