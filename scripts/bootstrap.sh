@@ -55,6 +55,7 @@ engine_packages() {
     unless iptables iptables
     unless nft nftables
     unless mmdebstrap mmdebstrap
+    [ "$(id -u)" = 0 ] || unless newuidmap uidmap
     unless ssh openssh-client
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 }
