@@ -38,6 +38,11 @@ _RULES: list[tuple[str, FailureReason, str]] = [
         "The host's GPU driver or NVIDIA container runtime is not working, so the GPUs can't be attached.",
     ),
     (
+        r"docker-init",
+        "engine_error",
+        "The host's container engine is incomplete: it lacks docker-init (on Debian and Ubuntu, the package tini).",
+    ),
+    (
         r"exec format error",
         "command_not_found",
         "The image is built for another processor architecture than the host's.",

@@ -36,6 +36,7 @@ class EngineHub:
         self.error: str | None = "The container engine has not been reached yet."
         self._on_up = on_up
         self._subscribers: dict[str, tuple[Subscriber, Callable[[], None]]] = {}
+        self._maybe_restarted = False
         self._look_now = threading.Event()
         self._stopping = threading.Event()
 
@@ -82,13 +83,14 @@ class EngineHub:
     def _look(self) -> None:
         """Notice an engine that came back or went away; tell everyone what runs."""
         try:
-            if self.error is not None:
+            if self.error is not None or self._maybe_restarted:
                 self._come_up()
             self._dispatch_listing()
         except EngineDownError as error:
             self._set_error(str(error))
 
     def _come_up(self) -> None:
+        self._maybe_restarted = False
         self.info = self.engine.info()
         self.engine.ensure_network(NETWORK, BRIDGE)
         self._on_up()
@@ -112,7 +114,8 @@ class EngineHub:
                         entry[0].on_event(event.task_id)
             except EngineDownError as error:
                 self._set_error(str(error))
-            # The stream has ended, so events may have been missed: look at everything.
+            # Events may have been missed, and an engine that ends its stream may have been quick to start again.
+            self._maybe_restarted = True
             self._look_now.set()
             self._stopping.wait(_STREAM_RETRY_SECONDS)
 

@@ -57,6 +57,11 @@ from tests.agent.fakes import FakeEngine
             "command_not_found",
             "The image is built for another processor architecture than the host's.",
         ),
+        (
+            'exec: "docker-init": executable file not found in $PATH',
+            "engine_error",
+            "The host's container engine is incomplete: it lacks docker-init (on Debian and Ubuntu, the package tini).",
+        ),
         ("something  new\nhappened", "engine_error", "The container engine refused: something new happened"),
     ],
 )
@@ -274,9 +279,13 @@ def test_watch_notices_an_engine_that_goes_and_comes_back() -> None:
     seen.append(hub.error)
     assert (listener.backs, listener.listings, ups) == (1, [{}], [1])
     assert engine.network == ("spotyard", "spotyard0")
+    # An engine that was away for less than a look: only its stream of events ended.
+    hub._maybe_restarted = True
+    hub._look()
+    assert (listener.backs, hub.error) == (2, None)
     hub.report_down("It is gone.")
     hub.report_down("It is gone.")
     seen.append(hub.error)
     hub._look()
     assert [*seen, hub.error] == ["The container engine is not running.", None, "It is gone.", None]
-    assert (listener.backs, listener.errors) == (2, 4)
+    assert (listener.backs, listener.errors) == (3, 4)
