@@ -70,7 +70,7 @@ def _same(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, str) and isinstance(value, bool):
         return wanted.lower() == str(value).lower()
     if isinstance(wanted, str) and _is_number(value):
-        return number(wanted) == value
+        return bool(number(wanted) == value)
     alike = type(value) is type(wanted) or (_is_number(value) and _is_number(wanted))
     return alike and bool(value == wanted)
 
