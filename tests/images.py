@@ -49,9 +49,9 @@ def _tar(kind: Kind, scratch: Path) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         _add_busybox(archive, scratch, shell=kind != "noshell")
         if kind == "openssh":
-            _add_programs(archive, _openssh(scratch))
+            _add_programs(archive, *_openssh(scratch))
         elif kind == "dropbear":
-            _add_programs(archive, _dropbear(scratch))
+            _add_programs(archive, *_dropbear(scratch))
         for name, text in {"etc/passwd": PASSWD, "etc/group": GROUP, "etc/shadow": SHADOW}.items():
             _add_bytes(archive, name, text.encode(), 0o644)
         for directory, mode in {"tmp": 0o1777, "root": 0o700, "run/sshd": 0o755, "var/log": 0o755}.items():
@@ -70,19 +70,17 @@ def _add_busybox(archive: tarfile.TarFile, scratch: Path, *, shell: bool) -> Non
             archive.addfile(link)
 
 
-def _openssh(scratch: Path) -> list[tuple[str, Path]]:
+def _openssh(scratch: Path) -> tuple[Path, list[str]]:
     """The OpenSSH server and key generator, from this machine where installed, else from Debian's packages."""
-    if all(Path(program).exists() for program in OPENSSH_PROGRAMS):
-        root = Path("/")
-    else:
+    root = Path("/")
+    if not all(Path(program).exists() for program in OPENSSH_PROGRAMS):
         root = _unpack([*_library_closure("openssh-server"), "openssh-server", "openssh-client"], scratch)
-    present = [root / name.lstrip("/") for name in (*OPENSSH_PROGRAMS, *OPENSSH_HELPERS)]
-    return [(f"/{path.relative_to(root)}", path) for path in present if path.exists()]
+    names = (*OPENSSH_PROGRAMS, *OPENSSH_HELPERS)
+    return root, [name for name in names if (root / name.lstrip("/")).exists()]
 
 
-def _dropbear(scratch: Path) -> list[tuple[str, Path]]:
-    root = _unpack([*_library_closure("dropbear-bin"), "dropbear-bin"], scratch)
-    return [(name, root / name.lstrip("/")) for name in DROPBEAR_PROGRAMS]
+def _dropbear(scratch: Path) -> tuple[Path, list[str]]:
+    return _unpack([*_library_closure("dropbear-bin"), "dropbear-bin"], scratch), list(DROPBEAR_PROGRAMS)
 
 
 def _library_closure(package: str) -> list[str]:
@@ -108,21 +106,21 @@ def _unpack(packages: Iterable[str], scratch: Path) -> Path:
     return root
 
 
-def _add_programs(archive: tarfile.TarFile, programs: list[tuple[str, Path]]) -> None:
-    """Add programs at their places with the shared libraries they need."""
+def _add_programs(archive: tarfile.TarFile, root: Path, programs: list[str]) -> None:
+    """Add programs found below ``root`` at their places, with the shared libraries they need."""
     libraries: dict[str, Path] = {}
-    for name, path in programs:
-        _add_bytes(archive, name.lstrip("/"), path.read_bytes(), 0o755)
-        libraries |= dict(_libraries(path))
+    for name in programs:
+        program = root / name.lstrip("/")
+        _add_bytes(archive, name.lstrip("/"), program.read_bytes(), 0o755)
+        libraries |= dict(_libraries(program, root))
     for name, path in libraries.items():
         _add_bytes(archive, name.lstrip("/"), path.read_bytes(), 0o755)
 
 
-def _libraries(program: Path) -> Iterator[tuple[str, Path]]:
-    """Where the loader looks for each library, and the file to take it from."""
-    root = program.parents[-2] if program.is_relative_to("/usr") else program.parent.parent.parent
-    search = ":".join(str(path) for path in (*root.glob("lib/*-linux-gnu"), *root.glob("usr/lib/*-linux-gnu")))
-    environment = {"LD_LIBRARY_PATH": search} if search and not program.is_relative_to("/usr") else {}
+def _libraries(program: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    """Where a loader looks for each library the program needs, and the file to take it from."""
+    unpacked = [*root.glob("lib/*-linux-gnu"), *root.glob("usr/lib/*-linux-gnu")] if root != Path("/") else []
+    environment = {"LD_LIBRARY_PATH": ":".join(map(str, unpacked))} if unpacked else {}
     output = subprocess.run(["ldd", program], check=True, capture_output=True, text=True, env=environment).stdout
     if "not found" in output:
         raise RuntimeError(f"{program} needs libraries that are missing here:\n{output}")
