@@ -15,6 +15,9 @@ from hosting.models import Machine, Task
 class MarketHooks(Protocol):
     """Implemented by the marketplace. The machine's row is locked by the caller."""
 
+    def tasks_reported(self, task_ids: list[int]) -> None:
+        """A report on these tasks is about to be written: take the locks that their changes may need, in order."""
+
     def task_observed(self, task: Task, now: datetime) -> None:
         """A task's observed phase changed; ``task.observed_since`` says when."""
 

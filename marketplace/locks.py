@@ -4,6 +4,9 @@ Whatever changes an instance holds the lock of its machine, so the instance's ow
 machine's lock serialises everything that happens on one machine.
 """
 
+from django.db.models import QuerySet
+
+from billing.services import accounts_lock
 from hosting.locks import lock_machine
 from hosting.models import Machine
 from marketplace.errors import MarketError
@@ -19,6 +22,13 @@ def lock_instance(instance_id: int) -> Instance:
     instance = Instance.objects.select_related("task", "client").get(pk=instance_id)
     share_machine(instance, machine)
     return instance
+
+
+def lock_payers(instances: QuerySet[Instance]) -> None:
+    """Lock the ledger accounts of the instances' clients, by pk, before the meters of several of them change."""
+    payer_ids = set(instances.order_by().values_list("client_id", flat=True))
+    if payer_ids:
+        accounts_lock(payer_ids=payer_ids)
 
 
 def share_machine(instance: Instance, machine: Machine) -> None:

@@ -141,6 +141,7 @@ def _observe_all(machine: Machine, observed: list[ObservedTask], floor: datetime
     rows = list(Task.objects.filter(machine=machine, removed_at=None, pk__in=by_id).order_by("pk"))
     for task in rows:
         task.machine = machine
+    hooks.market().tasks_reported([task.pk for task in rows])
     changed = [task_observe(task=task, observed=by_id[task.pk], floor=floor, now=now) for task in rows]
     return any(changed)
 

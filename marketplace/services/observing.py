@@ -7,7 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from hosting.models import Machine, Task
 from hosting.services.tasks import task_stop
 from marketplace.domain import instance_states as states
-from marketplace.locks import share_machine
+from marketplace.locks import lock_payers, share_machine
 from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
 from marketplace.services.metering import gpu_time_ends, gpu_time_starts
@@ -31,6 +31,10 @@ def market_changed(*, machine: Machine, now: datetime) -> None:
 class InstanceHooks:
     """hosting.hooks.MarketHooks."""
 
+    def tasks_reported(self, task_ids: list[int]) -> None:
+        """See MarketHooks. Two machines of the same clients must not wait for each other's ledger accounts."""
+        lock_payers(Instance.objects.filter(task__in=task_ids))
+
     def task_observed(self, task: Task, now: datetime) -> None:
         """See MarketHooks."""
         instance = Instance.objects.select_related("client", "task").filter(task=task).first()
@@ -46,12 +50,16 @@ class InstanceHooks:
 
     def machine_went_offline(self, machine: Machine, last_seen_at: datetime) -> None:
         """See MarketHooks. Nobody pays for a machine that can't be reached."""
-        for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
+        running = Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk")
+        lock_payers(running)
+        for instance in running:
             gpu_time_ends(instance=instance, at=last_seen_at)
 
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """See MarketHooks. What still runs is charged again from now on."""
-        for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
+        running = Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk")
+        lock_payers(running)
+        for instance in running:
             gpu_time_starts(instance=instance, at=now)
 
     def machine_earnings_micros(
