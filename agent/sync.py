@@ -182,9 +182,11 @@ class SyncLoop:
         self._changed = threading.Event()
         self._urgent = threading.Event()
         self._reporting = False
+        self._started = False
 
     def start(self) -> None:
         """Go on in a daemon thread."""
+        self._started = True
         threading.Thread(target=self._hold_for_ever, name="sync", daemon=True).start()
 
     def stop(self) -> None:
@@ -193,7 +195,12 @@ class SyncLoop:
         self._urgent.set()
 
     def report(self, urgent: bool = True) -> None:
-        """Something of the machine changed: tell the server, at once or together with what follows shortly."""
+        """Something of the machine changed: tell the server, at once or together with what follows shortly.
+
+        Before ``start`` nothing is told: the picture may not be complete yet, and the first request carries it all.
+        """
+        if not self._started:
+            return
         self._changed.set()
         if urgent:
             self._urgent.set()

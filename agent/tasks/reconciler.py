@@ -49,6 +49,9 @@ class Reconciler:
         """Begin nothing any more: somebody else takes over the tasks."""
         with self._lock:
             self._retired = True
+            for slot in self._slots.values():
+                slot.desired = None
+                slot.signal.set()
 
     def remember(self, memories: dict[int, TaskMemory]) -> None:
         """Take up the tasks of the agent's earlier life; before anything else."""

@@ -54,6 +54,25 @@ def test_port_in_use_then_free(host: Host) -> None:
     assert len(host.containers()) == 1
 
 
+def test_port_in_use_at_a_restart(host: Host) -> None:
+    wish = host.task(onstart="echo run >>/root/runs\n")
+    host.start()
+    host.market.desire(wish)
+    host.market.await_phase(1, "running", 1)
+    host.market.desire(changed(wish, state="stopped"))
+    host.market.await_phase(1, "stopped")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("0.0.0.0", wish.spec.ports[0].host_port))  # noqa: S104 - as the engine will
+        other.listen()
+        host.market.desire(changed(wish, run_generation=2))
+        assert host.market.await_phase(1, "failed", 2).reason == "port_taken"
+    again = changed(wish, run_generation=3)
+    host.market.desire(again)
+    host.market.await_phase(1, "running", 3)
+    assert host.ssh(again, "cat /root/runs").stdout == "run\nrun\n"
+
+
 def test_image_without_ssh_server(host: Host) -> None:
     told = failure(host, host.task(kind="nosshd"))
     assert (told.reason, told.exit_code) == ("no_ssh_server", 117)
