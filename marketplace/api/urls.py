@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.urls import URLPattern, path, re_path, register_converter
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
 from marketplace.api import account, instances, keys, machines, offers
@@ -54,7 +54,7 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="api_schema"),
     path(
         "docs/",
-        SpectacularSwaggerView.as_view(url_name="api_schema", permission_classes=[AllowAny]),
+        SpectacularSwaggerSplitView.as_view(url_name="api_schema", permission_classes=[AllowAny]),
         name="api_docs",
     ),
     re_path(r"^v[0-9]+/", UnknownView.as_view()),
