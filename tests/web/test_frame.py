@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.template.loader import render_to_string
 from django.test import Client, override_settings
 
 from marketplace.models import User
@@ -111,6 +112,21 @@ def test_unknown_pages_have_a_page_of_their_own(client: Client) -> None:
     response = client.get("/nothing/here/")
     assert response.status_code == 404
     assert "Nothing here" in text(response)
+
+
+@pytest.mark.parametrize("code", ["400", "403", "500"])
+def test_error_pages_need_nothing_but_themselves(code: str) -> None:
+    assert code in render_to_string(f"{code}.html")
+
+
+def test_a_form_from_elsewhere_is_refused_in_words(renter: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(renter)
+    response = browser.post("/account/profile/", {"full_name": "Eve"})
+    assert response.status_code == 403
+    assert "Please send that form again" in text(response)
+    renter.refresh_from_db()
+    assert renter.full_name == ""
 
 
 def test_a_refusal_on_a_page_becomes_a_message_on_the_page_before(web: Client, renter: User, agent: TestAgent) -> None:
