@@ -5,11 +5,16 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import docker
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from scripts.image import ensure_image
 from tests.plumbing.stack import Stack
+
+# The same examples every time, and no judging by the clock: these machines are noisy.
+hypothesis.settings.register_profile("spotyard", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("spotyard")
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = "/usr/bin/chromium"

@@ -1,4 +1,8 @@
-"""The files an ssh-mode container is given before its first start, as one tar archive."""
+"""The files an ssh-mode container is given before its first start.
+
+They travel in its environment, which costs nothing, and are written by its own first process. What does not fit there,
+or comes later, is put in as a tar archive, which takes the engine about as long as a sixth of a start.
+"""
 
 import hashlib
 import io
@@ -6,22 +10,43 @@ import tarfile
 from importlib import resources
 
 DIRECTORY = ".spotyard"
-START_COMMAND = ["/bin/sh", f"/{DIRECTORY}/start.sh"]
+START_COMMAND = ["/bin/sh", "-c", 'eval "$SPOTYARD_BOOT"']
 NO_SERVER_EXIT_CODE = 117
 SERVER_FAILS_EXIT_CODE = 118
 """Both as in start.sh."""
+_LONGEST_VARIABLE = 100_000
+"""The kernel's limit is 128 KiB for one variable."""
 
 
 def _resource(name: str) -> bytes:
     return resources.files("agent.guest").joinpath(name).read_bytes()
 
 
+_BOOT_SCRIPT = _resource("boot.sh")
 _START_SCRIPT = _resource("start.sh")
 _SSHD_CONFIG = _resource("sshd_config")
 
 
+def boot_environment(onstart: str, authorized_keys: list[str]) -> dict[str, str]:
+    """Variables for START_COMMAND that carry the same files as ``first_files``; see ``carries_files``."""
+    files = {
+        "SPOTYARD_KEYS": _keys_text(authorized_keys).decode(),
+        "SPOTYARD_SSHD_CONFIG": _SSHD_CONFIG.decode(),
+        "SPOTYARD_ONSTART": _ending_in_newline(onstart) if onstart else "",
+        "SPOTYARD_START": _START_SCRIPT.decode(),
+    }
+    boot = {"SPOTYARD_BOOT": _BOOT_SCRIPT.decode()}
+    return boot | files if carries_files(onstart, authorized_keys) else boot
+
+
+def carries_files(onstart: str, authorized_keys: list[str]) -> bool:
+    """Whether everything fits into the environment; otherwise ``first_files`` have to be put in."""
+    longest = max(len(onstart.encode()), len(_keys_text(authorized_keys)))
+    return longest <= _LONGEST_VARIABLE and "\0" not in onstart
+
+
 def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
-    """Start script, SSH server settings, keys, and the client's on-start script where there is one.
+    """An archive of start script, SSH server settings, keys, and the client's on-start script where there is one.
 
     The last replaces one that the image may ship; after the first start it is the client's to edit.
     """

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from agent.engine.types import OWNER_LABEL, TASK_LABEL, ContainerPlan
-from agent.guest.files import START_COMMAND
+from agent.guest.files import START_COMMAND, boot_environment
 from agent.protocol import ContainerSpec, DesiredTask
 
 MACHINE_LABEL = "spotyard.machine"
@@ -91,4 +91,5 @@ def _environment(task: DesiredTask) -> dict[str, str]:
     ports = {
         f"VAST_{port.protocol.upper()}_PORT_{port.container_port}": str(port.host_port) for port in task.spec.ports
     }
-    return {"VAST_CONTAINERLABEL": task.label, **ports, **task.spec.env}
+    boot = boot_environment(task.spec.onstart, task.authorized_keys) if task.spec.mode == "ssh" else {}
+    return {"VAST_CONTAINERLABEL": task.label, **ports, **task.spec.env, **boot}

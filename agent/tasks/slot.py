@@ -22,6 +22,8 @@ class Slot:
     facts: ContainerFacts | None = None
     looked: bool = False
     """``facts`` is what the engine said, or follows from what was done since."""
+    carried_keys: str | None = None
+    """Digest of the keys that travel in the environment of a container just made; with them all its first files do."""
     dirty: bool = False
     """Something changed that the worker has not considered."""
     stale: bool = False

@@ -16,7 +16,7 @@ from agent.engine.types import (
     PullWatch,
     TaskError,
 )
-from agent.guest.files import first_files, keys_digest, keys_file
+from agent.guest.files import carries_files, first_files, keys_digest, keys_file
 from agent.guest.probe import ssh_answers
 from agent.logs import say
 from agent.protocol import DesiredTask, Phase
@@ -145,6 +145,7 @@ class Steps:
             return
         self._checkpoint("created", slot.task_id)
         slot.facts = ContainerFacts(container_id=container_id, status="created")
+        slot.carried_keys = _carried_keys(desired)
         say(_log, "container_created", task=slot.task_id, name=plan.name, image=plan.image)
 
     def _pull(self, slot: Slot, desired: DesiredTask) -> None:
@@ -188,8 +189,9 @@ class Steps:
         say(_log, "container_started", task=slot.task_id, run=desired.run_generation)
 
     def _put_files(self, slot: Slot, desired: DesiredTask, container: ContainerFacts) -> None:
-        """Before the first start all files, as an earlier try may have been cut off; later only keys that changed."""
-        if desired.spec.mode != "ssh":
+        """Before the first start all files, unless they are on board already; later only keys that changed."""
+        carried, slot.carried_keys = slot.carried_keys, None
+        if desired.spec.mode != "ssh" or carried == keys_digest(desired.authorized_keys):
             return
         if container.started_at == NEVER:
             archive = first_files(desired.spec.onstart, desired.authorized_keys)
@@ -284,6 +286,12 @@ def _present(slot: Slot) -> ContainerFacts:
     if slot.facts is None:
         raise AssertionError(f"task {slot.task_id}: this step is only decided for a container")
     return slot.facts
+
+
+def _carried_keys(desired: DesiredTask) -> str | None:
+    if carries_files(desired.spec.onstart, desired.authorized_keys):
+        return keys_digest(desired.authorized_keys)
+    return None
 
 
 def _memory(slot: Slot, desired: DesiredTask) -> TaskMemory:

@@ -62,7 +62,10 @@ def report_known(machine_id: int, session_id: str, seq: int, fingerprint: str) -
     known = client().hget(REPORT, str(machine_id))
     if known is None:
         return False
-    known_session, known_seq, known_fingerprint = json.loads(known)  # type: ignore[arg-type]  # sync client
+    try:
+        known_session, known_seq, known_fingerprint = json.loads(known)  # type: ignore[arg-type]  # sync client
+    except ValueError:
+        return False  # written by another version
     if known_session != session_id:
         return False
     return seq < known_seq or known_fingerprint == fingerprint

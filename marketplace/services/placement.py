@@ -1,40 +1,50 @@
-"""Gives free GPUs of a machine to the instances that wait for them."""
+"""Lets the auction decide who runs on a machine, and starts who won."""
 
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from hosting.models import Gpu, GpuClaim, Machine
-from hosting.selectors import free_gpus
+from hosting.models import Gpu, GpuClaim, Listing, Machine
+from hosting.selectors import usable_gpus
 from hosting.services.tasks import task_run
 from marketplace.domain import instance_states as states
-from marketplace.domain.placement import Waiting, place
+from marketplace.domain.auction import Claim, Kind, Outcome, Policy, clear
 from marketplace.locks import share_machine
 from marketplace.models import Instance
 from marketplace.services.transition import instance_transition
 
+_HOLDING = (states.LOADING, states.RUNNING)
+
 
 def machine_place(*, machine: Machine, now: datetime) -> int:
-    """Start every waiting instance of the locked machine that fits on its free GPUs; returns how many."""
+    """Start every waiting instance of the locked machine that the auction lets run; returns how many."""
     if not machine.online or machine.engine_error or machine.removed_at is not None:
         return 0
-    # An instance that was stopped and started again at once holds its GPUs until its container has really ended.
-    still_ending = GpuClaim.objects.filter(task=OuterRef("task"), released_at=None)
-    waiting = {
-        instance.pk: instance
-        for instance in Instance.objects.filter(~Exists(still_ending), machine=machine, state=states.SCHEDULING)
-        .select_related("task")
-        .order_by("pk")
-    }
+    waiting = {instance.pk: instance for instance in _contracts(machine).filter(state=states.SCHEDULING)}
     if not waiting:
         return 0
-    free = {gpu.pk: gpu for gpu in free_gpus(machine)}
-    placed = place(list(free), [_claim(instance) for instance in waiting.values()])
-    for instance_id, gpu_ids in placed.items():
-        instance = waiting[instance_id]
+    outcome = machine_outcome(machine)
+    gpus = {gpu.pk: gpu for gpu in usable_gpus(machine)}
+    started = [instance for pk, instance in waiting.items() if pk in outcome.runs]
+    for instance in started:
         share_machine(instance, machine)
-        instance_load(instance=instance, gpus=[free[pk] for pk in gpu_ids], now=now)
-    return len(placed)
+        won = sorted(outcome.runs[instance.pk], key=lambda pk: gpus[pk].index)
+        instance_load(instance=instance, gpus=[gpus[pk] for pk in won], now=now)
+    return len(started)
+
+
+def machine_outcome(machine: Machine) -> Outcome:
+    """What the auction says of the locked machine as it is now.
+
+    GPUs of containers that are still ending take no part: they come back when the agent has said that they are free.
+    """
+    held = _held_gpus(machine)
+    contracts = list(_contracts(machine))
+    holding = {instance.pk: held.pop(instance.task_id) for instance in contracts if instance.task_id in held}
+    ending = {gpu_id for gpu_ids in held.values() for gpu_id in gpu_ids}
+    gpu_ids = [gpu.pk for gpu in usable_gpus(machine) if gpu.pk not in ending]
+    claims = [_claim(instance, holding.get(instance.pk, frozenset())) for instance in contracts]
+    return clear(gpu_ids, claims, _policy(machine))
 
 
 def instance_load(*, instance: Instance, gpus: list[Gpu], now: datetime) -> None:
@@ -45,12 +55,39 @@ def instance_load(*, instance: Instance, gpus: list[Gpu], now: datetime) -> None
     instance_transition(instance=instance, to=states.LOADING, now=now, message="Waiting for the machine to start it.")
 
 
-def _claim(instance: Instance) -> Waiting:
-    earlier = GpuClaim.objects.filter(task=instance.task).order_by("-claimed_at", "-pk")[: instance.num_gpus]
-    preferred = earlier.values_list("gpu_id", flat=True)
-    return Waiting(
-        instance_id=instance.pk,
+def _contracts(machine: Machine) -> QuerySet[Instance]:
+    """Instances that run or should. One that was stopped and started again at once takes no part before its container
+    has really ended."""
+    ending = GpuClaim.objects.filter(task=OuterRef("task"), released_at=None)
+    wants_gpus = Q(state__in=_HOLDING) | (Q(state=states.SCHEDULING) & ~Exists(ending))
+    return Instance.objects.filter(wants_gpus, machine=machine).select_related("task").order_by("pk")
+
+
+def _held_gpus(machine: Machine) -> dict[int, frozenset[int]]:
+    """GPU ids by the task that holds them."""
+    held: dict[int, set[int]] = {}
+    live = GpuClaim.objects.filter(task__machine=machine, released_at=None)
+    for task_id, gpu_id in live.values_list("task_id", "gpu_id"):
+        held.setdefault(task_id, set()).add(gpu_id)
+    return {task_id: frozenset(gpu_ids) for task_id, gpu_ids in held.items()}
+
+
+def _claim(instance: Instance, holds: frozenset[int]) -> Claim:
+    return Claim(
+        claim_id=instance.pk,
+        kind=Kind.ON_DEMAND,
         num_gpus=instance.num_gpus,
-        since=instance.waiting_since or instance.created_at,
-        preferred=frozenset(preferred),
+        placed_at=instance.waiting_since or instance.created_at,
+        holds=holds,
+        prefers=frozenset() if holds else _gpus_before(instance),
     )
+
+
+def _gpus_before(instance: Instance) -> frozenset[int]:
+    earlier = GpuClaim.objects.filter(task=instance.task).order_by("-claimed_at", "-pk")[: instance.num_gpus]
+    return frozenset(earlier.values_list("gpu_id", flat=True))
+
+
+def _policy(machine: Machine) -> Policy:
+    floor = Listing.objects.filter(machine=machine).values_list("min_bid_micros_per_gpu_hour", flat=True).first()
+    return Policy(floor=floor or 0)

@@ -38,7 +38,8 @@ def test_what_the_container_is_given(tmp_path: Path) -> None:
     life = Life(FakeEngine(), tmp_path)
     life.want(task(env={"A": "1", "VAST_CONTAINERLABEL": "mine"}, gpu_uuids=["GPU-9"]))
     plan = life.engine.plans[0]
-    assert plan.environment == {"A": "1", "VAST_CONTAINERLABEL": "mine", "VAST_TCP_PORT_22": "23001"}
+    told = {name: value for name, value in plan.environment.items() if not name.startswith("SPOTYARD_")}
+    assert told == {"A": "1", "VAST_CONTAINERLABEL": "mine", "VAST_TCP_PORT_22": "23001"}
     assert plan.labels == {"spotyard.machine": "7", "spotyard.owner": IDENTITY.owner, "spotyard.task": "1"}
     assert (plan.hostname, plan.user, plan.gpu_uuids) == ("C.1", "0", [])
 
@@ -143,9 +144,9 @@ def test_changed_keys_are_rewritten_in_the_running_container(tmp_path: Path) -> 
     life = Life(FakeEngine(), tmp_path)
     life.want(task())
     life.want(task(authorized_keys=["ssh-ed25519 BBBB other"]))
-    assert len(life.engine.files) == 2
-    assert b"BBBB other" in life.engine.files[1]
-    assert b"start.sh" not in life.engine.files[1]
+    (archive,) = life.engine.files
+    assert b"BBBB other" in archive
+    assert b"start.sh" not in archive
     assert life.seen() == ("running", 1, None)
     assert len(life.engine.starts) == 1
 
@@ -155,8 +156,32 @@ def test_keys_changed_while_stopped_are_there_at_the_next_start(tmp_path: Path) 
     life.want(task())
     life.want(task(state="stopped"))
     life.want(task(run_generation=2, authorized_keys=["ssh-ed25519 BBBB other"]))
-    assert b"BBBB other" in life.engine.files[-1]
-    assert len(life.engine.files) == 2
+    (archive,) = life.engine.files
+    assert b"BBBB other" in archive
+
+
+def test_files_too_big_to_travel_in_the_environment_are_put_in(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(task(1), task(2, onstart="# " + "x" * 200_000))
+    assert [set(plan.environment) >= {"SPOTYARD_START", "SPOTYARD_KEYS"} for plan in life.engine.plans] == [True, False]
+    (archive,) = life.engine.files
+    assert b"root/onstart.sh" in archive
+    assert [life.seen(number) for number in (1, 2)] == [("running", 1, None)] * 2
+
+
+def test_files_are_put_in_where_the_start_follows_in_another_life(tmp_path: Path) -> None:
+    def kill(name: str, _task_id: int) -> None:
+        if name == "created":
+            raise ProcessKilledError
+
+    engine = FakeEngine()
+    with pytest.raises(ProcessKilledError):
+        Life(engine, tmp_path, kill).want(task())
+    assert engine.files == []
+    Life(engine, tmp_path).want(task(authorized_keys=["ssh-ed25519 BBBB other"]))
+    (archive,) = engine.files
+    assert b"BBBB other" in archive
+    assert b"start.sh" in archive
 
 
 def test_task_over_its_disk_is_stopped_and_says_why(tmp_path: Path) -> None:

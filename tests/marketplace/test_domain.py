@@ -1,7 +1,5 @@
 """The pure rules of the market."""
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +13,6 @@ from marketplace.domain.offers import (
     slice_sizes,
     storage_micros_per_hour,
 )
-from marketplace.domain.placement import Waiting, place
-from tests.plumbing.market import T0
 
 
 @pytest.mark.parametrize(
@@ -63,46 +59,6 @@ def test_versions_and_places_are_read_and_rubbish_is_nothing():
     assert driver_number("N/A") == 0
     assert (cuda_number("12.8"), cuda_number("12.8.1"), cuda_number("nan"), cuda_number("")) == (12.8, 12.8, 0, 0)
     assert (country_of("Oslo, NO"), country_of("se"), country_of("Earth"), country_of("")) == ("NO", "SE", "", "")
-
-
-WAITING = st.lists(
-    st.builds(
-        Waiting,
-        instance_id=st.integers(1, 1000),
-        num_gpus=st.integers(1, 8),
-        since=st.integers(0, 50).map(lambda s: T0 + timedelta(seconds=s)),
-        preferred=st.frozensets(st.integers(0, 15), max_size=4),
-    ),
-    unique_by=lambda w: w.instance_id,
-    max_size=8,
-)
-
-
-@given(st.lists(st.integers(0, 15), unique=True), WAITING)
-def test_no_gpu_is_given_twice_and_nobody_who_fits_is_left_out(free, waiting):
-    placed = place(free, waiting)
-    given_out = [gpu for gpus in placed.values() for gpu in gpus]
-    assert len(given_out) == len(set(given_out))
-    assert set(given_out) <= set(free)
-    for claim in waiting:
-        if claim.instance_id in placed:
-            assert len(placed[claim.instance_id]) == claim.num_gpus
-        else:
-            assert claim.num_gpus > len(free) - len(given_out)
-
-
-@given(st.lists(st.integers(0, 15), unique=True), WAITING)
-def test_whoever_asked_first_among_equals_is_served_first(free, waiting):
-    placed = place(free, waiting)
-    for left_out in (w for w in waiting if w.instance_id not in placed):
-        for later in (w for w in waiting if w.instance_id in placed and w.num_gpus >= left_out.num_gpus):
-            assert (later.since, later.instance_id) < (left_out.since, left_out.instance_id)
-
-
-def test_a_returning_instance_gets_its_old_gpus_where_free():
-    waiting = Waiting(instance_id=1, num_gpus=2, since=T0, preferred=frozenset({2, 3}))
-    assert place([0, 1, 2, 3], [waiting]) == {1: [2, 3]}
-    assert place([0, 1, 3], [waiting]) == {1: [0, 3]}
 
 
 def test_every_state_is_reachable_and_only_destroyed_is_final():
