@@ -255,11 +255,12 @@ class Steps:
 
     def _became_ready(self, slot: Slot, desired: DesiredTask, container: ContainerFacts, run: int) -> None:
         after = max(0.0, time.time() - instant(container.started_at))
-        self._announce(slot, "running", run)
+        # Saved first: what was told to run is not to be doubted again after a restart of the agent.
         self._save(
             slot,
             _memory(slot, desired).changed(created=True, ready_generation=run, ready_after_seconds=after),
         )
+        self._announce(slot, "running", run)
         say(_log, "ssh_ready", task=slot.task_id, run=run, seconds=after)
 
     def _announce(self, slot: Slot, phase: Phase, run_generation: int) -> None:
