@@ -31,6 +31,7 @@ CHROMIUM_OPTIONS = [
 PAGE_TIMEOUT_MILLISECONDS = 15_000
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the whole product share one installation, and those of the engine one set of ports: keep each kind on
     one worker of a parallel run."""
