@@ -72,10 +72,9 @@ class MachineAdmin(ReadOnlyAdmin):
         self._set_verification(request, queryset, "deverified")
 
     def _set_verification(self, request: HttpRequest, queryset: QuerySet[Machine], to: str) -> None:
+        actor = request.user if request.user.is_authenticated else None
         for pk in queryset.order_by("pk").values_list("pk", flat=True):
-            machine_set_verification(
-                machine_id=pk, verification=to, actor=request.user, reason="by staff", now=timezone.now()
-            )
+            machine_set_verification(machine_id=pk, verification=to, actor=actor, reason="by staff", now=timezone.now())
         messages.success(request, f"{to.capitalize()}: {len(queryset)}")
 
     @admin.action(description="Take off the market")

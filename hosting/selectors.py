@@ -1,6 +1,6 @@
 """Reads of this app."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.conf import settings
@@ -10,6 +10,18 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from hosting.domain.secrets import secret_hash
 from hosting.models import Gpu, GpuClaim, InstallToken, Machine, Task
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    from django_stubs_ext import WithAnnotations
+
+    class InUse(TypedDict):
+        """What ``machines_of`` counts."""
+
+        gpus_in_use: int
+
+    MachineInUse = WithAnnotations[Machine, InUse]
 
 
 def sync_url() -> str:
@@ -57,10 +69,11 @@ def usable_gpus(machine: Machine) -> QuerySet[Gpu]:
 
 def free_gpus(machine: Machine) -> list[Gpu]:
     """Usable GPUs that no task holds, by index."""
-    return list(usable_gpus(machine).exclude(claims__released_at=None, claims__isnull=False))
+    held = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
+    return list(usable_gpus(machine).filter(~Exists(held)))
 
 
-def machines_of(host: AbstractBaseUser) -> QuerySet[Machine]:
+def machines_of(host: AbstractBaseUser) -> "QuerySet[MachineInUse]":
     """The host's registered machines with listing and the count of GPUs in use, oldest first."""
     in_use = Count("gpus", filter=Q(gpus__claims__isnull=False, gpus__claims__released_at=None), distinct=True)
     return (

@@ -63,12 +63,12 @@ def report_known(machine_id: int, session_id: str, seq: int, fingerprint: str) -
     if known is None:
         return False
     try:
-        known_session, known_seq, known_fingerprint = json.loads(known)  # type: ignore[arg-type]  # sync client
+        known_session, known_seq, known_fingerprint = json.loads(known)
     except ValueError:
         return False  # written by another version
     if known_session != session_id:
         return False
-    return seq < known_seq or known_fingerprint == fingerprint
+    return bool(seq < known_seq or known_fingerprint == fingerprint)
 
 
 def report_handled(machine_id: int, session_id: str, seq: int, fingerprint: str) -> None:

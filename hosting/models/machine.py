@@ -61,9 +61,6 @@ class Machine(models.Model):
     registered_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True)
 
-    gpus_in_use: int
-    """Only on rows of ``selectors.machines_of``."""
-
     class Meta:
         constraints = [
             models.CheckConstraint(

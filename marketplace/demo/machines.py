@@ -68,4 +68,4 @@ def _price_micros(model: str, mood: float) -> int:
     """About a cent an hour for each point of DLPerf, a little more for the big ones; to a tenth of a cent."""
     facts = gpu_models()[model]
     score = gpu_score(model, fp32_tflops=facts.fp32_tflops, memory_bandwidth_gbps=facts.memory_bandwidth_gbps)
-    return round(0.008 * score.value**1.15 * mood * 1000) * 1000
+    return int(8 * score.value**1.15 * mood) * 1000

@@ -1,5 +1,6 @@
 """Fills the demo: before the agents start (accounts, tokens) and after they registered (prices, rentals)."""
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def finish(
     machine = _when(lambda: _named(DEMO_TOKEN_NAME), deadline, "the demo machine to register")
     _list_demo_machine(machine, timezone.now())
     for row in fleet():
-        _list_fleet_machine(_when(lambda row=row: _named(row.name), deadline, f"{row.name} to register"), row)
+        _list_fleet_machine(_when(functools.partial(_named, row.name), deadline, f"{row.name} to register"), row)
     say("machines listed")
     _when(lambda: _rentable(machine), deadline, "the demo machine to come online")
     _rent_some(image, timezone.now())

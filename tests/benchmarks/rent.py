@@ -16,10 +16,11 @@ from pathlib import Path
 
 import docker
 
+from scripts.demo.layout import ROOT
 from scripts.image import ensure_image
 from tests.plumbing.environment import start_postgres
 from tests.plumbing.rental import Account, HostMachine, account, host_machine
-from tests.plumbing.stack import ROOT, Stack
+from tests.plumbing.stack import Stack
 
 PORTS = "24500-24599"
 TARGET_RATIO, TARGET_EXTRA_SECONDS = 1.3, 0.2

@@ -2,6 +2,7 @@
 
 import socket
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg2
 import pytest
@@ -42,16 +43,25 @@ def gpu_segments(stack: Stack, instance_id: int) -> list[tuple[datetime, datetim
         return cursor.fetchall()
 
 
+def kill(stack: Stack, name: str) -> None:
+    """kill -9, and wait for the end."""
+    process = stack.processes[name].popen
+    assert process is not None
+    process.kill()
+    process.wait()
+
+
 def charged_micros(stack: Stack, instance_id: int) -> int:
     """What the ledger took from the client for the instance's GPUs."""
     with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT posted_micros FROM billing_meter WHERE reference = %s", [f"instance:{instance_id}:gpu"])
-        return int(cursor.fetchone()[0])
+        (micros,) = cursor.fetchone() or (0,)
+        return int(micros)
 
 
 def test_a_rental_lives_through_its_life_and_the_ledger_equals_seconds_times_rate(
     stack: Stack, machine: HostMachine, client: Account, key: SshKeyPair, demo_image: str
-):
+) -> None:
     onstart = "echo started >> /root/starts"
     contract = client.rent(machine.machine_id, image=demo_image, onstart=onstart, label="first", env={"MODE": "x y"})
     row = client.wait_until(contract, "running")
@@ -79,15 +89,12 @@ def test_a_rental_lives_through_its_life_and_the_ledger_equals_seconds_times_rat
 
 def test_the_agent_killed_while_a_container_runs_adopts_it(
     stack: Stack, machine: HostMachine, client: Account, key: SshKeyPair, demo_image: str
-):
+) -> None:
     contract = client.rent(machine.machine_id, image=demo_image)
     row = client.wait_until(contract, "running")
     before = containers_of(stack, contract)
     key.ssh(row["ssh_host"], int(row["ssh_port"]), "echo here > /tmp/mark")
-    process = stack.processes[f"agent-{machine.name}"]
-    assert process.popen is not None
-    process.popen.kill()
-    process.popen.wait()
+    kill(stack, f"agent-{machine.name}")
     stack.restart(f"agent-{machine.name}")
     client.call("PUT", f"/instances/{contract}/", {"label": "after"})
     assert key.ssh(row["ssh_host"], int(row["ssh_port"]), "cat /tmp/mark").stdout == "here\n"
@@ -99,12 +106,11 @@ def test_the_agent_killed_while_a_container_runs_adopts_it(
 
 def test_containers_and_bills_survive_the_absence_of_the_server(
     stack: Stack, machine: HostMachine, client: Account, key: SshKeyPair, demo_image: str
-):
+) -> None:
     contract = client.rent(machine.machine_id, image=demo_image)
     row = client.wait_until(contract, "running")
     for name in SERVER:
-        stack.processes[name].popen.kill()
-        stack.processes[name].popen.wait()
+        kill(stack, name)
     gone_at = datetime.now(UTC)
     # The container outlives the server, and a command run in it marks a moment within the outage.
     assert key.ssh(row["ssh_host"], int(row["ssh_port"]), "echo alive").stdout == "alive\n"
@@ -116,6 +122,7 @@ def test_containers_and_bills_survive_the_absence_of_the_server(
     client.call("PUT", f"/instances/{contract}/", {"state": "stopped"})
     client.wait_until(contract, "stopped")
     ((start, end),) = gpu_segments(stack, contract)
+    assert end is not None
     assert start < gone_at < back_at < end
     assert charged_micros(stack, contract) == int((end - start).total_seconds() * 1e6) * 400_000 // 3_600_000_000
     client.call("DELETE", f"/instances/{contract}/", {})
@@ -131,10 +138,17 @@ def test_containers_and_bills_survive_the_absence_of_the_server(
     ],
 )
 def test_what_can_not_go_on_says_why_and_costs_no_more_than_it_ran(
-    stack: Stack, machine: HostMachine, client: Account, demo_image: str, body, state, words, most_seconds_charged
-):
+    stack: Stack,
+    machine: HostMachine,
+    client: Account,
+    demo_image: str,
+    body: dict[str, Any],
+    state: str,
+    words: str,
+    most_seconds_charged: int,
+) -> None:
     contract = client.rent(machine.machine_id, **({"image": demo_image} | body))
-    found: dict = {}
+    found: dict[str, Any] = {}
 
     def settled() -> bool:
         found.update(client.instance(contract) or {})
@@ -147,13 +161,13 @@ def test_what_can_not_go_on_says_why_and_costs_no_more_than_it_ran(
     client.wait_until(contract, "gone")
 
 
-def test_a_port_taken_by_another_program_is_named(stack: Stack, client: Account, demo_image: str):
+def test_a_port_taken_by_another_program_is_named(stack: Stack, client: Account, demo_image: str) -> None:
     machine = host_machine(stack, "crowded", "24300-24300", simulate="1x RTX 3090")
     with socket.socket() as other:
         other.bind(("0.0.0.0", 24300))  # noqa: S104  # stands in the way of the container's port on all addresses
         other.listen()
         contract = client.rent(machine.machine_id, image=demo_image)
-        found: dict = {}
+        found: dict[str, Any] = {}
 
         def failed() -> bool:
             found.update(client.instance(contract) or {})

@@ -1,48 +1,46 @@
 """An agent joins: who may, who may not, and what happens when the message comes twice."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
-from agent.protocol import PROTOCOL_VERSION, RegisterRequest
+from agent.protocol import PROTOCOL_VERSION, GpuFacts, Inventory, RegisterRequest
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.selectors import machine_by_credential
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.registration import machine_register
+from marketplace.models import User
 from tests.plumbing import market
 from tests.plumbing.market import T0
 
 pytestmark = pytest.mark.django_db
 
 
-def request(token: str, **values) -> RegisterRequest:
-    defaults = {
-        "protocol": PROTOCOL_VERSION,
-        "agent_version": "0.1",
-        "token": token,
-        "boot_id": "boot-1",
-        "inventory": market.inventory(2),
-    }
-    return RegisterRequest(**(defaults | values))
+def request(token: str, **values: Any) -> RegisterRequest:
+    plain = RegisterRequest(
+        protocol=PROTOCOL_VERSION, agent_version="0.1", token=token, boot_id="boot-1", inventory=market.inventory(2)
+    )
+    return msgspec.structs.replace(plain, **values)
 
 
-def register(message: RegisterRequest, now=T0):
+def register(message: RegisterRequest, now: datetime = T0) -> tuple[Machine, str]:
     return machine_register(request=message, remote_address="198.51.100.1", now=now)
 
 
 @pytest.fixture
-def host():
+def host() -> User:
     return market.user()
 
 
 @pytest.fixture
-def token(host) -> str:
+def token(host: User) -> str:
     return install_token_create(host=host, now=T0)[1]
 
 
-def test_registration_stores_the_hardware_and_gives_a_credential(host, token):
+def test_registration_stores_the_hardware_and_gives_a_credential(host: User, token: str) -> None:
     machine, credential = register(request(token))
     assert (machine.host, machine.gpu_name, machine.gpu_count, machine.online) == (host, "RTX 3090", 2, False)
     assert machine.public_address == "192.0.2.7"
@@ -51,12 +49,12 @@ def test_registration_stores_the_hardware_and_gives_a_credential(host, token):
     assert Gpu.objects.filter(machine=machine, present=True).count() == 2
 
 
-def test_the_address_the_agent_dials_from_stands_in_for_an_unstated_one(token):
+def test_the_address_the_agent_dials_from_stands_in_for_an_unstated_one(token: str) -> None:
     machine, _ = register(request(token, inventory=market.inventory(1, public_address=None)))
     assert machine.public_address == "198.51.100.1"
 
 
-def test_a_repeated_registration_is_the_same_machine_with_a_new_credential(token):
+def test_a_repeated_registration_is_the_same_machine_with_a_new_credential(token: str) -> None:
     message = request(token)
     first, old = register(message)
     second, new = register(message, now=T0 + timedelta(days=30))
@@ -65,7 +63,7 @@ def test_a_repeated_registration_is_the_same_machine_with_a_new_credential(token
     assert machine_by_credential(new) == first
 
 
-def test_a_used_token_registers_no_second_machine(token):
+def test_a_used_token_registers_no_second_machine(token: str) -> None:
     register(request(token))
     with pytest.raises(HostingError) as refused:
         register(request(token, boot_id="boot-2", inventory=market.inventory(1)))
@@ -73,7 +71,7 @@ def test_a_used_token_registers_no_second_machine(token):
     assert Machine.objects.count() == 1
 
 
-def test_wrong_revoked_and_expired_tokens_are_refused(host, token):
+def test_wrong_revoked_and_expired_tokens_are_refused(host: User, token: str) -> None:
     with pytest.raises(HostingError) as wrong:
         register(request("syi_wrong"))
     assert (wrong.value.code, wrong.value.status) == ("bad_token", 401)
@@ -98,7 +96,9 @@ def test_wrong_revoked_and_expired_tokens_are_refused(host, token):
         ({"port_first": 9, "port_last": 8}, "bad_port_range", "9-8"),
     ],
 )
-def test_unfit_hardware_is_refused_with_the_reason_and_leaves_the_token_usable(token, facts, code, words):
+def test_unfit_hardware_is_refused_with_the_reason_and_leaves_the_token_usable(
+    token: str, facts: dict[str, Any], code: str, words: str
+) -> None:
     with pytest.raises(HostingError) as refused:
         register(request(token, inventory=msgspec.structs.replace(market.inventory(1), **facts)))
     assert (refused.value.code, refused.value.status) == (code, 422)
@@ -107,13 +107,13 @@ def test_unfit_hardware_is_refused_with_the_reason_and_leaves_the_token_usable(t
     assert register(request(token))[0].pk
 
 
-def test_another_protocol_is_refused_by_version(token):
+def test_another_protocol_is_refused_by_version(token: str) -> None:
     with pytest.raises(HostingError) as refused:
         register(request(token, protocol=99))
     assert (refused.value.code, refused.value.status) == ("unsupported_protocol", 426)
 
 
-def test_a_gpu_belongs_to_one_machine(host, token):
+def test_a_gpu_belongs_to_one_machine(host: User, token: str) -> None:
     gpus = [market.gpu()]
     register(request(token, inventory=_with(gpus)))
     _, other = install_token_create(host=host, now=T0)
@@ -122,5 +122,5 @@ def test_a_gpu_belongs_to_one_machine(host, token):
     assert refused.value.code == "gpu_already_registered"
 
 
-def _with(gpus):
+def _with(gpus: list[GpuFacts]) -> Inventory:
     return msgspec.structs.replace(market.inventory(1), gpus=gpus)

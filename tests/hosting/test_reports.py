@@ -1,50 +1,51 @@
 """What agents report: doubled, reordered, late, with wrong clocks, and from machines that went away."""
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agent.protocol import ObservedTask
+from agent.protocol import ObservedTask, Phase
 from hosting.errors import HostingError
 from hosting.gateways import presence
 from hosting.models import Machine, MachineEvent, TaskEvent
 from hosting.services.offline import machines_sweep_offline
-from marketplace.models import Offer
+from marketplace.models import Instance, Offer
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
-from tests.plumbing.market import T0
+from tests.plumbing.market import T0, TestAgent
 
 pytestmark = pytest.mark.django_db
 
 
-def after(seconds: float):
+def after(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
 @pytest.fixture
-def agent():
+def agent() -> TestAgent:
     return market.listed_machine()
 
 
 @pytest.fixture
-def instance(agent):
+def instance(agent: TestAgent) -> Instance:
     return instance_rent(client=market.user(dollars=10), offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
 
 
-def seen(instance, phase: str, run: int = 1, age: float = 0.0, **values) -> ObservedTask:
+def seen(instance: Instance, phase: Phase, run: int = 1, age: float = 0.0, **values: Any) -> ObservedTask:
     return ObservedTask(task_id=instance.task_id, phase=phase, run_generation=run, age_seconds=age, **values)
 
 
-def state(instance) -> str:
+def state(instance: Instance) -> str:
     instance.refresh_from_db()
-    return instance.state
+    return str(instance.state)
 
 
-def test_a_report_without_news_writes_nothing_to_the_database(agent, instance):
+def test_a_report_without_news_writes_nothing_to_the_database(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(1), seen(instance, "running"))
     with CaptureQueriesContext(connection) as queries:
         agent.report(after(2), seen(instance, "running", age=1.0))
@@ -52,7 +53,7 @@ def test_a_report_without_news_writes_nothing_to_the_database(agent, instance):
     assert presence.last_seen(agent.machine.pk) == after(2)
 
 
-def test_the_same_report_twice_changes_nothing(agent, instance):
+def test_the_same_report_twice_changes_nothing(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(1), seen(instance, "running"))
     events = TaskEvent.objects.count()
     agent.seq -= 1
@@ -61,7 +62,7 @@ def test_the_same_report_twice_changes_nothing(agent, instance):
     assert state(instance) == "running"
 
 
-def test_an_overtaken_report_is_dropped(agent, instance):
+def test_an_overtaken_report_is_dropped(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(1), seen(instance, "running"))
     agent.report(after(2), seen(instance, "exited", exit_code=0))
     agent.seq -= 2
@@ -69,7 +70,7 @@ def test_an_overtaken_report_is_dropped(agent, instance):
     assert state(instance) == "exited"
 
 
-def test_a_new_session_of_the_agent_supersedes_the_old_one(agent, instance):
+def test_a_new_session_of_the_agent_supersedes_the_old_one(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(1), seen(instance, "running"))
     old = (agent.session_id, agent.seq)
     agent.session_id, agent.seq = secrets.token_hex(8), 0
@@ -80,25 +81,25 @@ def test_a_new_session_of_the_agent_supersedes_the_old_one(agent, instance):
     assert state(instance) == "exited"
 
 
-def test_a_wrong_clock_can_shift_a_start_only_back_to_the_last_contact(agent, instance):
+def test_a_wrong_clock_can_shift_a_start_only_back_to_the_last_contact(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(8))
     agent.report(after(10), seen(instance, "running", age=5000))
     assert state(instance) == "running"
     assert instance.running_since == after(8)
 
 
-def test_a_start_in_the_future_counts_from_now(agent, instance):
+def test_a_start_in_the_future_counts_from_now(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(10), seen(instance, "running", age=-500))
     assert state(instance) == "running"
     assert instance.running_since == after(10)
 
 
-def test_news_of_an_earlier_run_is_ignored(agent, instance):
+def test_news_of_an_earlier_run_is_ignored(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(1), seen(instance, "exited", run=0))
     assert state(instance) == "loading"
 
 
-def test_changed_hardware_replaces_the_offers(agent):
+def test_changed_hardware_replaces_the_offers(agent: TestAgent) -> None:
     before = set(Offer.objects.filter(retired_at=None).values_list("pk", flat=True))
     gpus = [market.gpu(i) for i in range(2)]
     changed = msgspec.structs.replace(market.inventory(2), gpus=gpus, driver_version="560.1.2")
@@ -108,7 +109,7 @@ def test_changed_hardware_replaces_the_offers(agent):
     assert not before & set(live.values_list("pk", flat=True))
 
 
-def test_a_removed_machine_is_turned_away(agent):
+def test_a_removed_machine_is_turned_away(agent: TestAgent) -> None:
     Machine.objects.filter(pk=agent.machine.pk).update(removed_at=T0)
     with pytest.raises(HostingError) as refused:
         agent.report(after(1), engine_error="x")
@@ -119,7 +120,7 @@ def sweep(seconds: float) -> int:
     return machines_sweep_offline(now=after(seconds))
 
 
-def test_a_silent_machine_goes_offline_and_comes_back(agent):
+def test_a_silent_machine_goes_offline_and_comes_back(agent: TestAgent) -> None:
     sweep(0)
     sweep(10)
     agent.report(after(10))
@@ -129,14 +130,13 @@ def test_a_silent_machine_goes_offline_and_comes_back(agent):
     assert not agent.machine.online
     assert not Offer.objects.filter(retired_at=None, rentable=True).exists()
     agent.report(after(80))
-    agent.machine.refresh_from_db()
-    assert agent.machine.online
+    assert Machine.objects.filter(pk=agent.machine.pk, online=True).exists()
     assert Offer.objects.filter(retired_at=None, rentable=True).count() == 3
     kinds = MachineEvent.objects.filter(machine=agent.machine).order_by("pk").values_list("kind", flat=True)
     assert list(kinds) == ["registered", "online", "listed", "offline", "online"]
 
 
-def test_our_own_outage_counts_for_nobody(agent):
+def test_our_own_outage_counts_for_nobody(agent: TestAgent) -> None:
     agent.report(after(0))
     presence.client().delete(presence.SWEEP)
     assert sweep(600) == 0  # the first sweep after a gap: silence may be our fault
@@ -147,7 +147,7 @@ def test_our_own_outage_counts_for_nobody(agent):
 
 
 @pytest.mark.usefixtures("agent")
-def test_losing_redis_data_marks_nobody_offline():
+def test_losing_redis_data_marks_nobody_offline() -> None:
     sweep(0)
     presence.client().delete(presence.SEEN)
     assert sweep(5) == 0

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -59,7 +60,7 @@ def capacity_for_bids(market: Market) -> int:
 
 @settings(max_examples=1000)
 @given(markets())
-def test_no_gpu_is_given_twice_and_everyone_gets_what_it_asked(market: Market):
+def test_no_gpu_is_given_twice_and_everyone_gets_what_it_asked(market: Market) -> None:
     gpus, claims, policy = market
     outcome = clear(gpus, claims, policy)
     given_out = [gpu for held in outcome.runs.values() for gpu in held]
@@ -72,7 +73,7 @@ def test_no_gpu_is_given_twice_and_everyone_gets_what_it_asked(market: Market):
 
 @settings(max_examples=1000)
 @given(markets())
-def test_the_bids_that_run_are_worth_as_much_as_any_that_fit(market: Market):
+def test_the_bids_that_run_are_worth_as_much_as_any_that_fit(market: Market) -> None:
     gpus, claims, policy = market
     outcome, room = clear(gpus, claims, policy), capacity_for_bids(market)
     bids = [c for c in claims if c.kind is Kind.BID and c.price >= policy.floor * c.num_gpus]
@@ -88,7 +89,7 @@ def test_the_bids_that_run_are_worth_as_much_as_any_that_fit(market: Market):
 
 @settings(max_examples=500)
 @given(markets(), st.randoms())
-def test_the_order_of_the_claims_does_not_matter(market: Market, random):
+def test_the_order_of_the_claims_does_not_matter(market: Market, random: Random) -> None:
     gpus, claims, policy = market
     shuffled = list(claims)
     random.shuffle(shuffled)
@@ -97,7 +98,7 @@ def test_the_order_of_the_claims_does_not_matter(market: Market, random):
 
 @settings(max_examples=1000)
 @given(markets())
-def test_a_quote_wins_and_a_micro_dollar_less_does_not(market: Market):
+def test_a_quote_wins_and_a_micro_dollar_less_does_not(market: Market) -> None:
     gpus, claims, policy = market
     for size, quote in clear(gpus, claims, policy).quotes.items():
         if quote is None:
@@ -110,7 +111,7 @@ def test_a_quote_wins_and_a_micro_dollar_less_does_not(market: Market):
 
 @settings(max_examples=500)
 @given(markets(), st.integers(1, 20))
-def test_raising_a_winning_bid_never_makes_it_lose(market: Market, more: int):
+def test_raising_a_winning_bid_never_makes_it_lose(market: Market, more: int) -> None:
     gpus, claims, policy = market
     runs = clear(gpus, claims, policy).runs
     for claim in (c for c in claims if c.kind is Kind.BID and c.claim_id in runs):
@@ -120,7 +121,7 @@ def test_raising_a_winning_bid_never_makes_it_lose(market: Market, more: int):
 
 @settings(max_examples=500)
 @given(markets())
-def test_on_demand_contracts_that_run_are_never_displaced(market: Market):
+def test_on_demand_contracts_that_run_are_never_displaced(market: Market) -> None:
     gpus, claims, policy = market
     runs = clear(gpus, claims, policy).runs
     for claim in (c for c in claims if c.kind is Kind.ON_DEMAND and c.holds):
@@ -129,7 +130,7 @@ def test_on_demand_contracts_that_run_are_never_displaced(market: Market):
 
 @settings(max_examples=500)
 @given(markets())
-def test_waiting_on_demand_contracts_start_in_the_order_they_asked(market: Market):
+def test_waiting_on_demand_contracts_start_in_the_order_they_asked(market: Market) -> None:
     gpus, claims, policy = market
     runs = clear(gpus, claims, policy).runs
     waiting = [c for c in claims if c.kind is Kind.ON_DEMAND and not c.holds]
@@ -141,7 +142,7 @@ def test_waiting_on_demand_contracts_start_in_the_order_they_asked(market: Marke
 
 @settings(max_examples=500)
 @given(markets())
-def test_clearing_again_changes_nothing(market: Market):
+def test_clearing_again_changes_nothing(market: Market) -> None:
     gpus, claims, policy = market
     first = clear(gpus, claims, policy)
     after = [replace(c, holds=first.runs.get(c.claim_id, frozenset())) for c in claims]
@@ -149,7 +150,7 @@ def test_clearing_again_changes_nothing(market: Market):
     assert (again.runs, again.displaced) == (first.runs, frozenset())
 
 
-def test_the_higher_bid_runs_once_it_beats_the_margin():
+def test_the_higher_bid_runs_once_it_beats_the_margin() -> None:
     policy = Policy(increment_bps=500)
     running = bid(1, 1, 100_000, holds=[0])
     assert clear([0], [running], policy).quotes == {1: 105_001}
@@ -158,18 +159,18 @@ def test_the_higher_bid_runs_once_it_beats_the_margin():
     assert (outcome.runs, outcome.displaced) == ({2: frozenset({0})}, frozenset({1}))
 
 
-def test_bids_of_different_sizes_compete_by_what_they_pay_together():
+def test_bids_of_different_sizes_compete_by_what_they_pay_together() -> None:
     claims = [bid(1, 2, 100, at=1), bid(2, 1, 60, at=2), bid(3, 1, 45, at=3)]
     assert set(clear([0, 1], claims, Policy()).runs) == {2, 3}
     assert set(clear([0, 1], [*claims, bid(4, 2, 106, at=4)], Policy()).runs) == {4}
 
 
 @pytest.mark.parametrize(("floor", "runs"), [(50, {1}), (51, set())])
-def test_a_bid_below_the_floor_never_runs(floor, runs):
+def test_a_bid_below_the_floor_never_runs(floor: int, runs: set[int]) -> None:
     assert set(clear([0, 1], [bid(1, 2, 100)], Policy(floor=floor)).runs) == runs
 
 
-def test_a_returning_contract_gets_its_old_gpus_where_free():
+def test_a_returning_contract_gets_its_old_gpus_where_free() -> None:
     back = replace(on_demand(1, 2), prefers=frozenset({2, 3}))
     assert clear([0, 1, 2, 3], [back], Policy()).runs == {1: frozenset({2, 3})}
     assert clear([0, 1, 3], [back], Policy()).runs == {1: frozenset({0, 3})}

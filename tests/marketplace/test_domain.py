@@ -28,12 +28,12 @@ from marketplace.domain.offers import (
         (2, 4, []),
     ],
 )
-def test_slices_double_from_the_minimum_and_end_with_the_whole(gpus, minimum, sizes):
+def test_slices_double_from_the_minimum_and_end_with_the_whole(gpus: int, minimum: int, sizes: list[int]) -> None:
     assert slice_sizes(gpus, minimum) == sizes
 
 
 @given(st.integers(1, 64), st.integers(1, 64))
-def test_slices_are_rising_within_bounds_and_include_the_whole(gpus, minimum):
+def test_slices_are_rising_within_bounds_and_include_the_whole(gpus: int, minimum: int) -> None:
     sizes = slice_sizes(gpus, minimum)
     assert sizes == sorted(set(sizes))
     assert all(minimum <= size <= gpus for size in sizes)
@@ -41,19 +41,19 @@ def test_slices_are_rising_within_bounds_and_include_the_whole(gpus, minimum):
 
 
 @given(st.integers(0, 10**8), st.integers(1, 10**5))
-def test_the_storage_rate_is_within_half_a_micro_dollar(micros_per_gb_month, disk_gb):
+def test_the_storage_rate_is_within_half_a_micro_dollar(micros_per_gb_month: int, disk_gb: int) -> None:
     rate = storage_micros_per_hour(micros_per_gb_month, disk_gb)
     assert abs(rate * 720 - micros_per_gb_month * disk_gb) * 2 <= 720
 
 
 @given(st.integers(1, 10**5), st.integers(0, 10**5), st.integers(1, 16))
-def test_disk_shares_never_exceed_what_is_left(total, given_gb, gpus):
+def test_disk_shares_never_exceed_what_is_left(total: int, given_gb: int, gpus: int) -> None:
     for size in range(1, gpus + 1):
         share = disk_share_gb(total, given_gb, size, gpus)
         assert 0 <= share <= max(total - given_gb, 0)
 
 
-def test_versions_and_places_are_read_and_rubbish_is_nothing():
+def test_versions_and_places_are_read_and_rubbish_is_nothing() -> None:
     assert driver_number("550.54.15") == 550054015
     assert driver_number("535.86") == 535086000
     assert driver_number("N/A") == 0
@@ -61,7 +61,7 @@ def test_versions_and_places_are_read_and_rubbish_is_nothing():
     assert (country_of("Oslo, NO"), country_of("se"), country_of("Earth"), country_of("")) == ("NO", "SE", "", "")
 
 
-def test_every_state_is_reachable_and_only_destroyed_is_final():
+def test_every_state_is_reachable_and_only_destroyed_is_final() -> None:
     assert set(states.TRANSITIONS) == set(states.STATES)
     reached = {to for targets in states.TRANSITIONS.values() for to in targets} | {states.SCHEDULING}
     assert reached == set(states.STATES)

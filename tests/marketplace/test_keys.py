@@ -1,6 +1,7 @@
 """SSH keys as people paste them, and API keys."""
 
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0
 
+Generate = Callable[..., tuple[str, str]]
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0z0PUyMOkFWcwVVbFBKX0sbsXmlgGzY7JZTGCPwgT1 ann@laptop"
 SK_ED25519 = (
     "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIE29f4OiSdcBxtUVXDa6F5Q+DcTgfnbXEmyxu6QE"
@@ -33,7 +35,7 @@ SK_ED25519 = (
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory):
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Generate:
     """Public key lines that ssh-keygen makes, and its own fingerprints of them."""
     folder: Path = tmp_path_factory.mktemp("keys")
 
@@ -59,7 +61,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory):
         ("-t", "ecdsa", "-b", "521"),
     ],
 )
-def test_every_key_type_of_openssh_is_accepted(generated, options):
+def test_every_key_type_of_openssh_is_accepted(generated: Generate, options: tuple[str, ...]) -> None:
     line, fingerprint = generated(*options)
     user = market.user()
     key = ssh_key_add(user=user, text=f"  {line}\n\n", now=T0)
@@ -68,12 +70,12 @@ def test_every_key_type_of_openssh_is_accepted(generated, options):
 
 
 @pytest.mark.django_db
-def test_hardware_keys_are_accepted():
+def test_hardware_keys_are_accepted() -> None:
     key = ssh_key_add(user=market.user(), text=SK_ED25519, now=T0)
     assert key.key_type == "sk-ssh-ed25519@openssh.com"
 
 
-def test_a_key_wrapped_by_a_terminal_is_mended():
+def test_a_key_wrapped_by_a_terminal_is_mended() -> None:
     kind, body, comment = ED25519.split(" ")
     wrapped = f"{kind} {body[:30]}\n  {body[30:]} {comment}\r\n"
     assert split_key(wrapped).line() == ED25519
@@ -101,7 +103,7 @@ def test_a_key_wrapped_by_a_terminal_is_mended():
         ("ssh-ed25519 " + "A" * 20000, "too long"),
     ],
 )
-def test_a_wrong_paste_is_refused_with_the_reason(text, words):
+def test_a_wrong_paste_is_refused_with_the_reason(text: str, words: str) -> None:
     user = market.user()
     with pytest.raises(MarketError) as refused:
         ssh_key_add(user=user, text=text, now=T0)
@@ -111,7 +113,7 @@ def test_a_wrong_paste_is_refused_with_the_reason(text, words):
 
 
 @pytest.mark.django_db
-def test_a_short_rsa_key_is_refused(generated):
+def test_a_short_rsa_key_is_refused(generated: Generate) -> None:
     line, _ = generated("-t", "rsa", "-b", "1024")
     with pytest.raises(MarketError, match="1024 bits"):
         ssh_key_add(user=market.user(), text=line, now=T0)
@@ -126,19 +128,19 @@ def verdict(text: str) -> str:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_a_key_or_a_clear_refusal(text):
+def test_any_text_is_a_key_or_a_clear_refusal(text: str) -> None:
     assert len(verdict(text)) > 20
 
 
 @given(st.integers(1, len(ED25519.split(" ")[1]) - 1))
-def test_no_prefix_of_a_key_passes_for_it(length):
+def test_no_prefix_of_a_key_passes_for_it(length: int) -> None:
     kind, body, _ = ED25519.split(" ")
     with pytest.raises(BadKeyTextError):
         check_key(split_key(f"{kind} {body[:length]}"))
 
 
 @pytest.mark.django_db
-def test_keys_of_the_account_reach_its_running_instances():
+def test_keys_of_the_account_reach_its_running_instances() -> None:
     agent = market.listed_machine(gpus=1)
     client = market.user(dollars=10)
     first = ssh_key_add(user=client, text=ED25519, now=T0)
@@ -155,7 +157,7 @@ def test_keys_of_the_account_reach_its_running_instances():
 
 
 @pytest.mark.django_db
-def test_keys_of_others_can_be_neither_deleted_nor_replaced():
+def test_keys_of_others_can_be_neither_deleted_nor_replaced() -> None:
     key = ssh_key_add(user=market.user(), text=ED25519, now=T0)
     stranger = market.user()
     for work in (
@@ -169,7 +171,7 @@ def test_keys_of_others_can_be_neither_deleted_nor_replaced():
 
 
 @pytest.mark.django_db
-def test_a_bad_replacement_keeps_the_old_key():
+def test_a_bad_replacement_keeps_the_old_key() -> None:
     user = market.user()
     key = ssh_key_add(user=user, text=ED25519, now=T0)
     with pytest.raises(MarketError):
@@ -178,7 +180,7 @@ def test_a_bad_replacement_keeps_the_old_key():
 
 
 @pytest.mark.django_db
-def test_api_keys_open_the_account_until_revoked():
+def test_api_keys_open_the_account_until_revoked() -> None:
     user = market.user()
     key, raw = api_key_create(user=user, name="laptop", now=T0)
     assert raw not in ApiKey.objects.values_list("key_hash", flat=True)
@@ -196,7 +198,7 @@ def test_api_keys_open_the_account_until_revoked():
 
 
 @pytest.mark.django_db
-def test_keys_of_a_deactivated_account_open_nothing():
+def test_keys_of_a_deactivated_account_open_nothing() -> None:
     user = market.user()
     _, raw = api_key_create(user=user, name="laptop", now=T0)
     user.is_active = False
@@ -205,7 +207,7 @@ def test_keys_of_a_deactivated_account_open_nothing():
 
 
 @pytest.mark.django_db
-def test_api_keys_need_a_name():
+def test_api_keys_need_a_name() -> None:
     with pytest.raises(MarketError) as refused:
         api_key_create(user=market.user(), name="  ", now=T0)
     assert refused.value.field == "name"

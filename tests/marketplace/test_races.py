@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -38,15 +39,12 @@ def at_once(works: list[Callable[[], Any]]) -> list[Any]:
         return list(pool.map(run, works))
 
 
-def test_fifty_clients_rent_the_last_slice_and_one_gets_it():
+def test_fifty_clients_rent_the_last_slice_and_one_gets_it() -> None:
     agent = market.listed_machine(gpus=1)
     offer = market.offer(agent)
     clients = [market.user(dollars=10) for _ in range(50)]
     results = at_once(
-        [
-            lambda client=client: instance_rent(client=client, offer_id=offer.pk, request=market.wish(), now=T0)
-            for client in clients
-        ]
+        [partial(instance_rent, client=client, offer_id=offer.pk, request=market.wish(), now=T0) for client in clients]
     )
     won = [r for r in results if isinstance(r, Instance)]
     lost = [r for r in results if isinstance(r, MarketError)]
@@ -58,7 +56,7 @@ def test_fifty_clients_rent_the_last_slice_and_one_gets_it():
     assert ledger_check(T0) == []
 
 
-def test_a_request_retried_while_the_first_is_still_running_rents_once():
+def test_a_request_retried_while_the_first_is_still_running_rents_once() -> None:
     agent = market.listed_machine(gpus=1)
     offer = market.offer(agent)
     client = market.user(dollars=10)
@@ -68,7 +66,7 @@ def test_a_request_retried_while_the_first_is_still_running_rents_once():
     assert {r.pk for r in results} == {Instance.objects.get().pk}
 
 
-def test_stop_and_destroy_at_once_leave_one_end():
+def test_stop_and_destroy_at_once_leave_one_end() -> None:
     agent = market.listed_machine(gpus=1)
     client = market.user(dollars=10)
     instance = instance_rent(client=client, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)

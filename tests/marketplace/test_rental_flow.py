@@ -1,6 +1,7 @@
 """One rental from offer to receipt, through the services, with an agent that lives in the test."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from hosting.models import GpuClaim, PortLease
 from hosting.services.listing import listing_set
 from hosting.services.offline import machine_mark_offline
 from marketplace.errors import MarketError
-from marketplace.models import Instance, Offer
+from marketplace.models import Instance, Offer, User
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import stop_expired
 from marketplace.services.lifecycle import (
@@ -27,7 +28,7 @@ from tests.plumbing.market import DOLLAR, T0, TestAgent
 pytestmark = pytest.mark.django_db
 
 
-def after(seconds: float):
+def after(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
@@ -42,17 +43,17 @@ def agent() -> TestAgent:
 
 
 @pytest.fixture
-def client():
+def client() -> User:
     return market.user(dollars=100)
 
 
-def rent(agent: TestAgent, client, gpus: int = 1, at: float = 0, **values) -> Instance:
+def rent(agent: TestAgent, client: User, gpus: int = 1, at: float = 0, **values: Any) -> Instance:
     return instance_rent(
         client=client, offer_id=market.offer(agent, gpus).pk, request=market.wish(**values), now=after(at)
     )
 
 
-def test_listing_makes_offers_of_doubling_sizes(agent):
+def test_listing_makes_offers_of_doubling_sizes(agent: TestAgent) -> None:
     assert live_sizes(agent) == {1: True, 2: True, 4: True}
     offer = market.offer(agent, 2)
     assert (offer.gpu_micros_per_hour, offer.gpu_total_ram_mb, offer.disk_space_gb) == (1_000_000, 49152, 500)
@@ -66,7 +67,7 @@ def test_listing_makes_offers_of_doubling_sizes(agent):
     assert not offer.dlperf_is_estimate
 
 
-def test_renting_starts_a_container_and_bills_seconds_times_rate(agent, client):
+def test_renting_starts_a_container_and_bills_seconds_times_rate(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, gpus=2)
     assert instance.state == "loading"
     assert live_sizes(agent) == {1: True, 2: True, 4: False}
@@ -110,7 +111,7 @@ def test_renting_starts_a_container_and_bills_seconds_times_rate(agent, client):
     assert live_sizes(agent) == {1: True, 2: True, 4: True}
 
 
-def test_gpus_are_free_only_when_the_agent_says_that_nothing_runs(agent, client):
+def test_gpus_are_free_only_when_the_agent_says_that_nothing_runs(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, gpus=4)
     agent.obey(after(10))
     instance_stop(instance_id=instance.pk, actor=client, now=after(20))
@@ -120,7 +121,7 @@ def test_gpus_are_free_only_when_the_agent_says_that_nothing_runs(agent, client)
     assert not GpuClaim.objects.filter(released_at=None).exists()
 
 
-def test_stop_before_the_run_began_frees_gpus_only_on_the_agents_promise(agent, client):
+def test_stop_before_the_run_began_frees_gpus_only_on_the_agents_promise(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, gpus=4)
     (task,) = agent.report(after(1)).tasks
     instance_stop(instance_id=instance.pk, actor=client, now=after(2))
@@ -132,7 +133,7 @@ def test_stop_before_the_run_began_frees_gpus_only_on_the_agents_promise(agent, 
     assert meter_total_micros(f"instance:{instance.pk}:gpu", after(100)) == 0
 
 
-def test_an_offer_is_sold_once_and_replaced_under_a_new_id(agent, client):
+def test_an_offer_is_sold_once_and_replaced_under_a_new_id(agent: TestAgent, client: User) -> None:
     offer = market.offer(agent, 1)
     instance_rent(client=client, offer_id=offer.pk, request=market.wish(), now=T0)
     rival = market.user(dollars=10)
@@ -145,7 +146,7 @@ def test_an_offer_is_sold_once_and_replaced_under_a_new_id(agent, client):
     assert (unknown.value.code, unknown.value.status) == ("no_such_ask", 404)
 
 
-def test_a_retried_request_returns_the_same_instance(agent, client):
+def test_a_retried_request_returns_the_same_instance(agent: TestAgent, client: User) -> None:
     offer = market.offer(agent, 1)
     first = instance_rent(client=client, offer_id=offer.pk, request=market.wish(), now=T0)
     again = instance_rent(client=client, offer_id=offer.pk, request=market.wish(), now=after(30))
@@ -168,7 +169,9 @@ def test_a_retried_request_returns_the_same_instance(agent, client):
         ({"ports": ((70000, "tcp"),)}, "invalid_args", "ports"),
     ],
 )
-def test_nonsense_is_refused_by_field_and_leaves_nothing(agent, client, values, code, field):
+def test_nonsense_is_refused_by_field_and_leaves_nothing(
+    agent: TestAgent, client: User, values: dict[str, Any], code: str, field: str
+) -> None:
     with pytest.raises(MarketError) as refused:
         rent(agent, client, **values)
     assert (refused.value.code, refused.value.field) == (code, field)
@@ -176,7 +179,7 @@ def test_nonsense_is_refused_by_field_and_leaves_nothing(agent, client, values, 
     assert balance_micros(client, after(9999)) == 100 * DOLLAR
 
 
-def test_no_credit_and_own_machine_are_refused(agent):
+def test_no_credit_and_own_machine_are_refused(agent: TestAgent) -> None:
     with pytest.raises(MarketError) as poor:
         rent(agent, market.user())
     assert (poor.value.code, poor.value.status) == ("no_credit", 402)
@@ -187,7 +190,7 @@ def test_no_credit_and_own_machine_are_refused(agent):
     assert live_sizes(agent) == {1: True, 2: True, 4: True}
 
 
-def test_failure_to_start_shows_the_reason_and_costs_nothing(agent, client):
+def test_failure_to_start_shows_the_reason_and_costs_nothing(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, gpus=4)
     (task,) = agent.report(after(1)).tasks
     agent.report(
@@ -207,7 +210,7 @@ def test_failure_to_start_shows_the_reason_and_costs_nothing(agent, client):
     assert live_sizes(agent) == {1: True, 2: True, 4: True}
 
 
-def test_exit_of_the_command_ends_charging_at_the_moment_it_ended(agent, client):
+def test_exit_of_the_command_ends_charging_at_the_moment_it_ended(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, mode="args", args=("true",))
     agent.obey(after(10))
     agent.report(
@@ -225,7 +228,7 @@ def test_exit_of_the_command_ends_charging_at_the_moment_it_ended(agent, client)
     assert agent.report(after(61)).tasks[0].run_generation == 2
 
 
-def test_restart_waits_for_gpus_that_others_hold_and_starts_by_itself(agent, client):
+def test_restart_waits_for_gpus_that_others_hold_and_starts_by_itself(agent: TestAgent, client: User) -> None:
     first = rent(agent, client, gpus=4)
     agent.obey(after(10))
     instance_stop(instance_id=first.pk, actor=client, now=after(20))
@@ -244,7 +247,7 @@ def test_restart_waits_for_gpus_that_others_hold_and_starts_by_itself(agent, cli
     assert first.state == "running"
 
 
-def test_stop_and_start_at_once_runs_again_after_the_container_ended(agent, client):
+def test_stop_and_start_at_once_runs_again_after_the_container_ended(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, gpus=1)
     agent.obey(after(10))
     instance_stop(instance_id=instance.pk, actor=client, now=after(20))
@@ -256,7 +259,7 @@ def test_stop_and_start_at_once_runs_again_after_the_container_ended(agent, clie
     assert instance.state == "running"
 
 
-def test_reboot_keeps_the_gpus_and_is_not_charged_while_loading(agent, client):
+def test_reboot_keeps_the_gpus_and_is_not_charged_while_loading(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client)
     agent.obey(after(0))
     instance_reboot(instance_id=instance.pk, actor=client, now=after(3600))
@@ -267,7 +270,7 @@ def test_reboot_keeps_the_gpus_and_is_not_charged_while_loading(agent, client):
     assert meter_total_micros(f"instance:{instance.pk}:gpu", after(7300)) == 1_000_000
 
 
-def test_credit_used_up_stops_the_instance_and_charges_no_second_more(agent):
+def test_credit_used_up_stops_the_instance_and_charges_no_second_more(agent: TestAgent) -> None:
     client = market.user(dollars=1)
     instance = rent(agent, client, gpus=1)
     agent.obey(after(0))
@@ -287,7 +290,7 @@ def test_credit_used_up_stops_the_instance_and_charges_no_second_more(agent):
     assert refused.value.code == "no_credit"
 
 
-def test_an_offline_machine_is_not_charged_and_not_offered(agent, client):
+def test_an_offline_machine_is_not_charged_and_not_offered(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client)
     agent.obey(after(0))
     assert machine_mark_offline(machine_id=agent.machine.pk, last_seen_at=after(0), now=after(60))
@@ -298,21 +301,23 @@ def test_an_offline_machine_is_not_charged_and_not_offered(agent, client):
     assert live_sizes(agent) == {1: True, 2: True, 4: False}
 
 
-def test_engine_trouble_takes_the_offers_off_the_market(agent):
+def test_engine_trouble_takes_the_offers_off_the_market(agent: TestAgent) -> None:
     agent.report(after(5), engine_error="Docker does not answer.")
     assert live_sizes(agent) == {1: False, 2: False, 4: False}
     agent.report(after(9))
     assert live_sizes(agent) == {1: True, 2: True, 4: True}
 
 
-def test_label(agent, client):
+def test_label(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client)
     instance_label(instance_id=instance.pk, actor=client, label="training", now=after(1))
     instance.refresh_from_db()
     assert instance.label == "training"
 
 
-def test_the_lifetime_of_the_offer_ends_the_instance_and_later_listings_do_not_change_it(agent, client):
+def test_the_lifetime_of_the_offer_ends_the_instance_and_later_listings_do_not_change_it(
+    agent: TestAgent, client: User
+) -> None:
     end = T0 + timedelta(days=90)
     market.grant(client, 2000)
     instance = rent(agent, client)
@@ -330,7 +335,7 @@ def test_the_lifetime_of_the_offer_ends_the_instance_and_later_listings_do_not_c
     assert refused.value.code == "expired"
 
 
-def test_a_reboot_of_the_host_starts_the_instance_anew_and_is_not_charged(agent, client):
+def test_a_reboot_of_the_host_starts_the_instance_anew_and_is_not_charged(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client)
     agent.obey(after(0))
     agent.report(after(3000), engine_error="Docker does not answer.")

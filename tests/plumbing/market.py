@@ -5,6 +5,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from agent.protocol import PROTOCOL_VERSION, GpuFacts, Inventory, ObservedTask, RegisterRequest, SyncReply, SyncRequest
 from billing.services import credit_grant
 from hosting.domain.listing import ListingTerms
@@ -135,22 +137,18 @@ class TestAgent:
         """One sync: everything known, with ``observed`` on top."""
         self.phases |= {o.task_id: o for o in observed}
         self.seq += 1
-        request = SyncRequest(
-            **(  # type: ignore[arg-type]  # the dict mixes types by design
-                {
-                    "protocol": PROTOCOL_VERSION,
-                    "agent_version": "test",
-                    "boot_id": self.machine.boot_id,
-                    "session_id": self.session_id,
-                    "session_started_age_seconds": 0.0,
-                    "seq": self.seq,
-                    "known_generation": -1,
-                    "hold_seconds": 0.0,
-                    "tasks": list(self.phases.values()),
-                }
-                | values
-            )
+        plain = SyncRequest(
+            protocol=PROTOCOL_VERSION,
+            agent_version="test",
+            boot_id=self.machine.boot_id,
+            session_id=self.session_id,
+            session_started_age_seconds=0.0,
+            seq=self.seq,
+            known_generation=-1,
+            hold_seconds=0.0,
+            tasks=list(self.phases.values()),
         )
+        request = msgspec.structs.replace(plain, **values)
         report_receive(machine_id=self.machine.pk, request=request, remote_address="198.51.100.1", now=now)
         reply = desired_state(self.machine.pk)
         told = {task.task_id for task in reply.tasks}
