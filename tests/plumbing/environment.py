@@ -70,6 +70,9 @@ def pytest_unconfigure() -> None:
 def _start_servers() -> None:
     _remove_left_overs()
     directory = RUNS / str(os.getpid())
+    # Static files are served from their sources in tests, but the folder for collected ones must be there.
+    (directory / "static").mkdir(parents=True)
+    os.environ["STATIC_ROOT"] = str(directory / "static")
     if "DATABASE_URL" not in os.environ:
         postgres, process = start_postgres(directory)
         _running.append(process)
