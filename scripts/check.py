@@ -52,7 +52,14 @@ def checks() -> dict[str, list[str]]:
 
 def shell_check() -> list[str]:
     """shellcheck over our shell scripts; their syntax only where shellcheck is not installed."""
-    files = ["scripts/bootstrap.sh", "scripts/demo.sh", "scripts/devservices", ".ci/run", "agent/guest/start.sh"]
+    files = [
+        "scripts/bootstrap.sh",
+        "scripts/demo.sh",
+        "scripts/devservices",
+        ".ci/run",
+        "agent/guest/start.sh",
+        "agent/guest/boot.sh",
+    ]
     if shutil.which("shellcheck"):
         return ["shellcheck", *files]
     return ["bash", "-n", *files]
