@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Brings the container's files into place before its first start, from variables that it then drops; nothing later.
 here=/.spotyard
 if [ ! -e "$here/start.sh" ]; then
