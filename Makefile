@@ -5,7 +5,7 @@ PORT ?= 8000
 DETACH ?=
 ARGS ?=
 
-.PHONY: help demo demo-stop demo-reset test check format dev-services dev-services-stop
+.PHONY: help demo demo-stop demo-reset test check format dev-services dev-services-stop bench-rent screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
@@ -14,6 +14,8 @@ help:
 	@echo 'make test          every test (ARGS="tests/billing -k meter" for some)'
 	@echo 'make check         format, lint, types, import contracts, migrations, templates, shell scripts'
 	@echo 'make format        bring the code into the format that make check wants'
+	@echo 'make bench-rent    from the click to the running container, against a bare docker run (ARGS="--pairs 20")'
+	@echo 'make screenshot    docs/search.png, from the running demo'
 	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
 
 demo:
@@ -44,3 +46,11 @@ dev-services:
 
 dev-services-stop:
 	@exec scripts/devservices stop
+
+bench-rent:
+	@scripts/bootstrap.sh --engine --tests
+	@exec $(PYTHON) -m tests.benchmarks.rent $(ARGS)
+
+screenshot:
+	@scripts/bootstrap.sh --tests
+	@exec $(PYTHON) -m scripts.screenshot

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import docker
 
+from scripts import engine as engine_of_machine
 from scripts.demo.layout import ROOT
 from scripts.image import ensure_image
 from tests.plumbing.environment import start_postgres
@@ -88,10 +89,19 @@ def report(floor: list[float], ours: list[float]) -> str:
 
 
 def main() -> None:
-    """Take turns and print."""
+    """Have an engine, measure, and leave nothing running that was not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=20)
-    pairs = parser.parse_args().pairs
+    holder = f"bench-{os.getpid()}"
+    print(f"Docker engine: {engine_of_machine.ensure(holder, holder_pid=os.getpid())}")
+    try:
+        measure(parser.parse_args().pairs)
+    finally:
+        engine_of_machine.release(holder)
+
+
+def measure(pairs: int) -> None:
+    """Take turns and print."""
     image = ensure_image(ROOT / "var" / "cache")
     engine = docker.from_env()
     floor: list[float] = []
