@@ -29,6 +29,16 @@ class Layout:
         return self.var / "demo.json"
 
     @property
+    def prepared(self) -> Path:
+        """Written when schema and accounts are there (see scripts/demo/site.py)."""
+        return self.data / "prepared"
+
+    @property
+    def go(self) -> Path:
+        """Written when machines may be listed and rented: agents start, the image is in the engine."""
+        return self.data / "go"
+
+    @property
     def announced(self) -> Path:
         """Written after the address and logins were printed."""
         return self.data / "announced"

@@ -55,15 +55,15 @@ class Demo:
             self._start_engine()
             self._resume_containers()
             image = self._job("image", [sys.executable, "-m", "scripts.image"])
-            self._start_site()
-            self._finish(image)
+            site = self._start_site()
+            self._finish(image, site)
             self._announce()
             self._tend_until_stopped()
         finally:
             self._stop()
 
     def _clean_up(self) -> None:
-        for stale in (self.layout.ready, self.layout.announced):
+        for stale in (self.layout.ready, self.layout.announced, self.layout.prepared, self.layout.go):
             stale.unlink(missing_ok=True)
         end_left_overs(self.layout.data / "processes.json")
         rotate_logs(self.layout.logs)
@@ -114,14 +114,16 @@ class Demo:
         if command is not None:
             self._resuming = self._job("resume-containers", command)
 
-    def _start_site(self) -> None:
+    def _start_site(self) -> ManagedProcess:
+        """Database, web and agents; the job that goes on to list and rent machines once it is told to."""
         with self._step("database schema, accounts, static files, web"):
             # Loading Django is most of the work, on few cores: nothing is loaded twice, nothing waits needlessly.
-            schema = self._job("site", [*programs.python("scripts.demo.site"), str(self.layout.data)])
+            arguments = [str(self.layout.data), str(self.layout.ready), IMAGE]
+            site = self._job("site", [*programs.python("scripts.demo.site"), *arguments])
             self._collect_static()
             self._add("web", programs.web(self.layout))
             self._add("held", programs.held(self.layout), programs.held_environment(self.environment))
-            self._wait_for(schema)
+            self._wait_for(site, until=self.layout.prepared)
             for address in (self.layout.url, self.layout.held_url):
                 self._wait_until_healthy(address)
         if self._resuming is not None:
@@ -129,8 +131,7 @@ class Demo:
         agents.follow([self.layout.agent_state, self.layout.fleet_state], self.layout.held_url)
         self._add("agent", programs.agent(self.layout))
         self._add("fleet", programs.fleet(self.layout))
-        self._add("worker", programs.worker())
-        self._add("beat", programs.beat(self.layout))
+        return site
 
     def _collect_static(self) -> None:
         root = Path(self.environment["STATIC_ROOT"])
@@ -139,12 +140,15 @@ class Demo:
             self._wait_for(self._job("collectstatic", command))
             static_files.mark_current(root)
 
-    def _finish(self, image: ManagedProcess) -> None:
+    def _finish(self, image: ManagedProcess, site: ManagedProcess) -> None:
         with self._step(f"container image {IMAGE}, from Debian packages"):
             self._wait_for(image)
-        with self._step(f"worker, beat, agents ({SIMULATED} on the real engine; a simulated market), first rentals"):
-            options = ["--dir", str(self.layout.data), "--out", str(self.layout.ready), "--image", IMAGE]
-            self._wait_for(self._job("seed-finish", programs.manage("demo_seed", "finish", *options)))
+        with self._step(f"agents ({SIMULATED} on the real engine; a simulated market), first rentals"):
+            self.layout.go.touch()
+            self._wait_for(site)
+        # What they do can wait a moment; what comes before can not.
+        self._add("worker", programs.worker())
+        self._add("beat", programs.beat(self.layout))
 
     def _announce(self) -> None:
         ready = json.loads(self.layout.ready.read_text())
@@ -163,8 +167,11 @@ class Demo:
         time.sleep(TICK_SECONDS)
         self.supervisor.tend()
 
-    def _wait_for(self, job: ManagedProcess, *, must_succeed: bool = True) -> None:
+    def _wait_for(self, job: ManagedProcess, *, until: Path | None = None, must_succeed: bool = True) -> None:
+        """Wait until ``job`` has ended, or has written the file ``until``."""
         while job.is_running():
+            if until is not None and until.exists():
+                return
             self._tick()
         if must_succeed and job.exit_code != 0:
             raise ServiceError(f"{job.name} failed (code {job.exit_code}); {job.log} ends with:\n{tail(job.log)}")
