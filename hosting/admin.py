@@ -60,6 +60,7 @@ class MachineAdmin(ReadOnlyAdmin):
     )
     list_filter = ("online", "verification", "simulated", "gpu_name")
     search_fields = ("hostname", "host__email", "gpus__uuid", "=id")
+    exclude = ("credential_hash", "boot_id", "session_id", "session_seq", "session_started_at")
     inlines = (GpuInline, MachineEventInline)
     actions = ("verify", "deverify", "unlist")
 

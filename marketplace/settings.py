@@ -8,6 +8,7 @@ import environ
 import structlog
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from billing.schedule import BEAT_SCHEDULE as BILLING_SCHEDULE
 from hosting.schedule import BEAT_SCHEDULE as HOSTING_SCHEDULE
@@ -289,7 +290,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # One line for each request that went wrong; those that went well are the proxy's to log.
-    "loggers": {"django_structlog": {"level": "WARNING"}},
+    "loggers": {"django_structlog": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
 }
 structlog.configure(
     processors=[
@@ -301,7 +302,12 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 
-UNFOLD = {"SITE_TITLE": "Spotyard admin", "SITE_HEADER": "Spotyard"}
+UNFOLD = {
+    "SITE_TITLE": "Spotyard admin",
+    "SITE_HEADER": "Spotyard",
+    "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("img/logo.svg")}],
+}
 
 PLATFORM_HOST_SHARE_BPS = _read(
     "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
