@@ -20,6 +20,8 @@ MAX_LIMIT = 5000
 DEFAULT_STORAGE_GB = 5.0
 MAX_STORAGE_GB = 1_000_000.0
 MAX_ORDER_COLUMNS = 10
+MAX_CONDITIONS = 100
+"""Anyone may search, and each condition costs work before the database is even asked."""
 
 
 class Pricing(StrEnum):
@@ -80,6 +82,7 @@ def parse_query(body: object) -> OfferQuery:
     """The search that a query object asks for. Raises MarketError(invalid_query) naming what is wrong."""
     if not isinstance(body, dict):
         raise invalid('A query is a JSON object like {"num_gpus": {"gte": 2}}.')
+    _refuse_too_many(body)
     conditions = tuple(_conditions(body))
     if not any(canonical_name(key) == "rentable" for key in body):
         conditions = (RENTABLE, *conditions)
@@ -97,6 +100,14 @@ def canonical_name(key: object) -> str:
     if not isinstance(key, str) or key in _CONTROLS or key in _IGNORED:
         return str(key)
     return canonical_field(key)[0]
+
+
+def _refuse_too_many(body: dict[str, object]) -> None:
+    """Counts what was sent, not what comes of it: a wildcard is no condition, but reading it costs the same."""
+    sent = (tests for key, tests in body.items() if key not in _CONTROLS and key not in _IGNORED)
+    count = sum(len(tests) if isinstance(tests, dict) else 1 for tests in sent)
+    if count > MAX_CONDITIONS:
+        raise invalid(f"The query has {count} conditions; {MAX_CONDITIONS} is the most.")
 
 
 def _conditions(body: dict[str, object]) -> Iterator[Condition]:

@@ -9,7 +9,7 @@ from marketplace.domain.query_fields import FIELDS, Kind, invalid, shown
 
 Scalar = float | bool | str | tuple[int, ...]
 
-MOST_VALUES = 1000
+MAX_VALUES = 500
 WILDCARDS = frozenset({"any", "?", "*"})
 _NULLS = frozenset({"null", "none"})
 _FLAG_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -48,8 +48,8 @@ def coerce_many(field: str, value: object, *, factor: float = 1.0) -> tuple[Scal
     if isinstance(value, str):
         value = [part for part in value.strip().strip("[]").split(",") if part.strip()]
     values = value if isinstance(value, list) else [value]
-    if len(values) > MOST_VALUES:
-        raise invalid(f"{field}: a list of {len(values)} values is too long; {MOST_VALUES} is the most.", field)
+    if len(values) > MAX_VALUES:
+        raise invalid(f"{field}: a list of {len(values)} values is too long; {MAX_VALUES} is the most.", field)
     return tuple(coerce(field, item, factor=factor) for item in values)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from marketplace.domain.query import (
     BEST_FIRST,
     DEFAULT_LIMIT,
+    MAX_CONDITIONS,
     MAX_LIMIT,
     RENTABLE,
     Condition,
@@ -17,6 +18,7 @@ from marketplace.domain.query import (
     parse_query,
 )
 from marketplace.domain.query_fields import ALIASES, FIELDS, OPERATOR_NAMES, OPERATORS_OF, Kind
+from marketplace.domain.query_values import MAX_VALUES
 from marketplace.errors import MarketError
 
 
@@ -210,6 +212,40 @@ def test_refusals_name_what_is_wrong(body: object, named: str, field: str | None
     error = refusal(body)
     assert named in error.message
     assert error.field == field
+
+
+def many_tests(count: int) -> dict[str, object]:
+    """``count`` tests of one field: every spelling of an operator with other spaces around it is another JSON key."""
+    return {"eq" + " " * spaces: 1 for spaces in range(count)}
+
+
+def test_a_query_has_at_most_so_many_conditions() -> None:
+    assert len(conditions({"num_gpus": many_tests(MAX_CONDITIONS)})) == MAX_CONDITIONS
+    error = refusal({"num_gpus": many_tests(MAX_CONDITIONS + 1)})
+    assert f"{MAX_CONDITIONS + 1} conditions; {MAX_CONDITIONS} is the most" in error.message
+
+
+def test_conditions_are_counted_over_all_fields_and_before_any_is_read() -> None:
+    half = MAX_CONDITIONS // 2
+    wildcards = dict.fromkeys(many_tests(MAX_CONDITIONS + 1), "any")
+    for body in (
+        {"num_gpus": many_tests(half), "gpu_ram": many_tests(half), "id": 1},
+        {"no_such_field": many_tests(MAX_CONDITIONS + 1)},
+        {"num_gpus": wildcards},
+    ):
+        assert "conditions" in refusal(body).message
+
+
+def test_order_limit_and_what_is_ignored_are_no_conditions() -> None:
+    full = {"num_gpus": many_tests(MAX_CONDITIONS), "order": [["id"]], "limit": 1, "type": "bid", "client_id": "me"}
+    assert len(conditions(full)) == MAX_CONDITIONS
+
+
+@pytest.mark.parametrize("operator", ["in", "notin"])
+def test_a_list_has_at_most_so_many_values(operator: str) -> None:
+    assert conditions({"id": {operator: [1] * MAX_VALUES}})
+    assert "too long" in refusal({"id": {operator: [1] * (MAX_VALUES + 1)}}).message
+    assert "too long" in refusal({"id": {operator: "1," * (MAX_VALUES + 1)}}).message
 
 
 JSON_VALUES = st.recursive(
