@@ -5,7 +5,8 @@ from typing import Any
 from celery.schedules import crontab
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "billing-settle": {"task": "billing.tasks.settle_running_meters", "schedule": crontab(minute="0")},
+    # Up to the full hour, but some minutes later: by then machines that fell silent before it are known to be offline.
+    "billing-settle": {"task": "billing.tasks.settle_running_meters", "schedule": crontab(minute="5")},
     "billing-checkpoint": {"task": "billing.tasks.checkpoint_ledger", "schedule": crontab(minute="10")},
     "billing-check": {"task": "billing.tasks.check_ledger", "schedule": crontab(minute="20", hour="3")},
 }

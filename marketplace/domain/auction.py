@@ -156,7 +156,8 @@ def _assign(gpus: Sequence[int], winners: list[Claim]) -> dict[int, frozenset[in
     runs = {claim.claim_id: claim.holds for claim in winners if claim.holds}
     taken = {gpu for held in runs.values() for gpu in held}
     free = [gpu for gpu in gpus if gpu not in taken]
-    for claim in (c for c in winners if not c.holds):
+    starting = sorted((c for c in winners if not c.holds), key=lambda claim: not claim.prefers)
+    for claim in starting:
         by_preference = sorted(free, key=lambda gpu: gpu not in claim.prefers)
         runs[claim.claim_id] = frozenset(by_preference[: claim.num_gpus])
         free = [gpu for gpu in free if gpu not in runs[claim.claim_id]]

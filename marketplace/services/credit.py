@@ -7,26 +7,38 @@ from django.db import transaction
 
 from billing.domain.money import format_dollars
 from billing.selectors import balance_micros, exhausted_payers, zero_at
+from billing.services import accounts_lock
 from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
 from marketplace.models import Instance, User
-from marketplace.services.stopping import instance_stop_now
+from marketplace.services.stopping import instance_stop_now, swept
 
 HOURS_OF_CREDIT_NEEDED = 1
 
 
 def require_credit(*, client: AbstractBaseUser, micros_per_hour: int, now: datetime) -> None:
-    """Refuse when the client can't pay an hour at this rate. Raises MarketError(no_credit, 402)."""
+    """Refuse when the client can't pay an hour of this and of all it rents already. Raises MarketError(no_credit, 402).
+
+    Locks the client's ledger account, so that rentals on two machines at once can't count on the same credit.
+    """
+    accounts_lock(payer_ids=[client.pk])
     balance = balance_micros(client, now)
-    needed = micros_per_hour * HOURS_OF_CREDIT_NEEDED
+    needed = (micros_per_hour + committed_micros_per_hour(client)) * HOURS_OF_CREDIT_NEEDED
     if balance <= 0 or balance < needed:
         raise MarketError(
             "no_credit",
-            f"Your credit is {format_dollars(balance)}; this needs at least {format_dollars(needed)}, one hour of it. "
-            "Add credit first.",
+            f"Your credit is {format_dollars(balance)}; this needs at least {format_dollars(needed)}, an hour of it "
+            "and of what you rent already. Add credit first.",
             status=402,
         )
+
+
+def committed_micros_per_hour(client: AbstractBaseUser) -> int:
+    """What the client's instances cost an hour once all that should run do."""
+    live = Instance.objects.filter(client_id=client.pk).exclude(state__in=(states.DESTROYING, states.DESTROYED))
+    rates = live.values_list("wants_running", "gpu_micros_per_hour", "storage_micros_per_hour")
+    return sum(storage + (gpu if wants_running else 0) for wants_running, gpu, storage in rates)
 
 
 def stop_exhausted(*, now: datetime) -> int:
@@ -37,7 +49,10 @@ def stop_exhausted(*, now: datetime) -> int:
     active = Instance.objects.filter(client_id__in=exhausted_payers(now), state__in=states.CAN_STOP)
     rows = active.order_by("machine_id", "pk").values_list("pk", "client_id")
     ends = {client.pk: zero_at(client) or now for client in User.objects.filter(pk__in={row[1] for row in rows})}
-    return sum(_stop_for_credit(instance_id, ends[client_id], now) for instance_id, client_id in rows)
+    return sum(
+        swept(_stop_for_credit, instance_id=instance_id, spent_at=ends[client_id], now=now)
+        for instance_id, client_id in rows
+    )
 
 
 @transaction.atomic

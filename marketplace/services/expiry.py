@@ -8,7 +8,7 @@ from marketplace.domain import instance_states as states
 from marketplace.locks import lock_instance
 from marketplace.models import Instance
 from marketplace.services.observing import market_changed
-from marketplace.services.stopping import instance_stop_now
+from marketplace.services.stopping import instance_stop_now, swept
 
 MESSAGE = "Stopped because its lifetime is over. The disk is kept for now: copy out what you need."
 
@@ -19,7 +19,7 @@ def stop_expired(*, now: datetime) -> int:
     GPU time is charged until the lifetime's end, however late this sweep comes.
     """
     due = Instance.objects.filter(end_at__lte=now, state__in=states.CAN_STOP).order_by("machine_id", "pk")
-    return sum(_stop(instance_id, now) for instance_id in due.values_list("pk", flat=True))
+    return sum(swept(_stop, instance_id=pk, now=now) for pk in due.values_list("pk", flat=True))
 
 
 @transaction.atomic

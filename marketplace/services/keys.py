@@ -4,17 +4,18 @@ import base64
 import hashlib
 import secrets
 from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
-from hosting.locks import lock_machine
 from hosting.services.tasks import task_set_authorized_keys
 from marketplace.access import api_key_for, ssh_key_for
 from marketplace.domain import instance_states as states
 from marketplace.domain.ssh_key_text import BadKeyTextError, KeyParts, split_key
 from marketplace.errors import MarketError
 from marketplace.gateways.ssh_keys import check_key
+from marketplace.locks import lock_instance
 from marketplace.models import ApiKey, Instance, SshKey
 
 API_KEY_PREFIX = "syk_"
@@ -62,12 +63,27 @@ def ssh_key_delete(*, user: AbstractBaseUser, key_id: int) -> None:
 
 
 def instances_rekey(*, user: AbstractBaseUser) -> None:
-    """Tell the agents of the user's instances who may log in now."""
-    keys = authorized_keys(user)
-    live = Instance.objects.filter(client_id=user.pk).exclude(state__in=(states.DESTROYING, states.DESTROYED))
-    for instance in live.select_related("task").order_by("machine_id", "pk"):
-        instance.task.machine = lock_machine(instance.machine_id)
-        task_set_authorized_keys(task=instance.task, keys=keys)
+    """Tell the agents of the user's instances who may log in now; once more after the commit.
+
+    A rental or another change of keys that runs at the same time sees neither our change nor we its. Whoever commits
+    last looks again, so in the end every instance has the keys that the account has.
+    """
+    instances_keep_keys(user_id=user.pk)
+    transaction.on_commit(partial(instances_keep_keys, user_id=user.pk))
+
+
+def instances_keep_keys(*, user_id: int) -> None:
+    """Bring the authorized keys of all the account's live instances to the account's keys."""
+    live = Instance.objects.filter(client_id=user_id).exclude(state__in=(states.DESTROYING, states.DESTROYED))
+    for instance_id in live.order_by("machine_id", "pk").values_list("pk", flat=True):
+        instance_keep_keys(instance_id=instance_id)
+
+
+@transaction.atomic
+def instance_keep_keys(*, instance_id: int) -> None:
+    """Bring one instance's authorized keys to its account's, read under the machine's lock: the last one is right."""
+    instance = lock_instance(instance_id)
+    task_set_authorized_keys(task=instance.task, keys=authorized_keys(instance.client))
 
 
 def _checked(text: str) -> KeyParts:

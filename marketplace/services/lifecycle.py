@@ -22,7 +22,7 @@ from marketplace.services.transition import instance_event, instance_transition
 def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) -> Instance:
     """Ask for a new run: at once where its GPUs are free, else it waits (``scheduling``). Starting what runs is fine.
 
-    Raises MarketError: wrong_state (409), no_credit (402), expired (409).
+    Raises MarketError: wrong_state (409), no_credit (402), expired (409), disk_lost (409).
     """
     instance = lock_instance(instance_id)
     if instance.state in states.CAN_STOP:
@@ -30,8 +30,9 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
     _refuse_unless(instance, states.CAN_START, "started")
     if instance.end_at <= now:
         raise MarketError("expired", f"The lifetime of instance {instance.pk} is over.", status=409)
-    rate = instance.gpu_micros_per_hour + instance.storage_micros_per_hour
-    require_credit(client=instance.client, micros_per_hour=rate, now=now)
+    if instance.task.reason == "container_lost":
+        raise MarketError("disk_lost", f"The disk of instance {instance.pk} is lost; rent again.", status=409)
+    require_credit(client=instance.client, micros_per_hour=instance.gpu_micros_per_hour, now=now)
     Instance.objects.filter(pk=instance.pk).update(wants_running=True, waiting_since=now)
     instance_transition(
         instance=instance,
@@ -39,7 +40,7 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
         now=now,
         actor=actor,
         reason="start",
-        message="Waiting for free GPUs on its machine.",
+        message="Waiting for its GPUs, which others use now.",
     )
     market_changed(machine=instance.machine, now=now)
     instance.refresh_from_db(fields=["state", "status_message", "wants_running", "waiting_since"])

@@ -22,10 +22,10 @@ def instance_of_reference(reference: str) -> int:
 
 
 def meters_open(*, instance: Instance, now: datetime) -> None:
-    """Start charging for the disk; the GPUs cost nothing before the container runs."""
-    for reference, kind, rate, running in (
-        (gpu_reference(instance), "gpu", instance.gpu_micros_per_hour, False),
-        (storage_reference(instance), "storage", instance.storage_micros_per_hour, True),
+    """Meters for GPU time and disk. Neither runs before the container does: a start that fails costs nothing."""
+    for reference, kind, rate in (
+        (gpu_reference(instance), "gpu", instance.gpu_micros_per_hour),
+        (storage_reference(instance), "storage", instance.storage_micros_per_hour),
     ):
         meter_open(
             reference=reference,
@@ -34,13 +34,23 @@ def meters_open(*, instance: Instance, now: datetime) -> None:
             payee=instance.machine.host,
             rate_micros_per_hour=rate,
             now=now,
-            running=running,
+            running=False,
         )
 
 
 def gpu_time_starts(*, instance: Instance, at: datetime) -> None:
     """The container runs since ``at``."""
     meter_resume(reference=gpu_reference(instance), now=at)
+
+
+def storage_starts(*, instance: Instance, at: datetime) -> None:
+    """The container, and with it the disk, exists since ``at``; once is enough."""
+    meter_resume(reference=storage_reference(instance), now=at)
+
+
+def storage_ends(*, instance: Instance, at: datetime) -> None:
+    """The disk is lost: nobody pays for it any more."""
+    meter_pause(reference=storage_reference(instance), at=at)
 
 
 def gpu_time_ends(*, instance: Instance, at: datetime) -> None:

@@ -10,7 +10,7 @@ from marketplace.domain import instance_states as states
 from marketplace.locks import lock_payers, share_machine
 from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
-from marketplace.services.metering import gpu_time_ends, gpu_time_starts
+from marketplace.services.metering import gpu_time_ends, gpu_time_starts, storage_ends, storage_starts
 from marketplace.services.offers import offers_refresh
 from marketplace.services.placement import machine_place
 from marketplace.services.transition import instance_transition
@@ -74,7 +74,11 @@ def instance_observed(*, instance: Instance, now: datetime) -> None:
     task = instance.task
     if task.removed_at is not None:
         _removed(instance, now)
-    elif task.observed_run_generation != task.run_generation or instance.state == states.DESTROYING:
+    elif instance.state == states.DESTROYING:
+        return
+    elif task.reason == "container_lost":
+        _lost(instance, now)
+    elif task.observed_run_generation != task.run_generation:
         return  # news of an earlier run
     elif task.desired_state == Task.Desired.RUNNING:
         _observed_while_wanted(instance, now)
@@ -87,6 +91,19 @@ def _removed(instance: Instance, now: datetime) -> None:
         return
     Instance.objects.filter(pk=instance.pk).update(destroyed_at=now)
     instance_transition(instance=instance, to=states.DESTROYED, now=now)
+
+
+def _lost(instance: Instance, now: datetime) -> None:
+    """The container is gone though nobody asked for it, and the client's data with it."""
+    if instance.state == states.ERROR:
+        return
+    at = instance.task.observed_since
+    gpu_time_ends(instance=instance, at=at)
+    storage_ends(instance=instance, at=at)
+    Instance.objects.filter(pk=instance.pk).update(wants_running=False, waiting_since=None, running_since=None)
+    message = f"{instance.task.message} Destroy it and rent again."
+    instance_transition(instance=instance, to=states.ERROR, now=now, reason="container_lost", message=message)
+    task_stop(task=instance.task, now=now)
 
 
 def _observed_while_wanted(instance: Instance, now: datetime) -> None:
@@ -104,6 +121,7 @@ def _observed_while_wanted(instance: Instance, now: datetime) -> None:
 
 def _runs(instance: Instance, now: datetime) -> None:
     since = max(instance.task.observed_since, instance.state_since)
+    storage_starts(instance=instance, at=since)
     gpu_time_starts(instance=instance, at=since)
     Instance.objects.filter(pk=instance.pk).update(running_since=since)
     instance_transition(instance=instance, to=states.RUNNING, now=now, reason="started")

@@ -25,7 +25,9 @@ def machine_place(*, machine: Machine, now: datetime) -> int:
         return 0
     outcome = machine_outcome(machine)
     gpus = {gpu.pk: gpu for gpu in usable_gpus(machine)}
-    started = [instance for pk, instance in waiting.items() if pk in outcome.runs]
+    started = [
+        instance for pk, instance in waiting.items() if outcome.runs.get(pk) and _fits(instance, outcome.runs[pk])
+    ]
     for instance in started:
         share_machine(instance, machine)
         won = sorted(outcome.runs[instance.pk], key=lambda pk: gpus[pk].index)
@@ -81,6 +83,12 @@ def _claim(instance: Instance, holds: frozenset[int]) -> Claim:
         holds=holds,
         prefers=frozenset() if holds else _gpus_before(instance),
     )
+
+
+def _fits(instance: Instance, won: frozenset[int]) -> bool:
+    """A container keeps the GPUs it was created with: one that exists already can run on no others."""
+    before = _gpus_before(instance)
+    return not before or won == before
 
 
 def _gpus_before(instance: Instance) -> frozenset[int]:

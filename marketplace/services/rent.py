@@ -1,6 +1,7 @@
 """A client rents an offer."""
 
 from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
@@ -18,7 +19,7 @@ from marketplace.errors import MarketError
 from marketplace.locks import share_machine
 from marketplace.models import Instance, Offer
 from marketplace.services.credit import require_credit
-from marketplace.services.keys import authorized_keys
+from marketplace.services.keys import authorized_keys, instance_keep_keys
 from marketplace.services.metering import meters_open
 from marketplace.services.offers import offer_consume, offers_refresh
 from marketplace.services.placement import instance_load
@@ -119,6 +120,7 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
     instance_load(instance=instance, gpus=free_gpus(machine)[: offer.num_gpus], now=now)
     offer_consume(offer=offer, now=now)
     offers_refresh(machine=machine, now=now)
+    transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk))  # keys may have changed meanwhile
     return instance
 
 

@@ -1,7 +1,9 @@
 """Ends the running of an instance, whoever wants it."""
 
+from collections.abc import Callable
 from datetime import datetime
 
+import structlog
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from hosting.services.tasks import task_stop
@@ -9,6 +11,17 @@ from marketplace.domain import instance_states as states
 from marketplace.models import Instance
 from marketplace.services.metering import gpu_time_ends
 from marketplace.services.transition import instance_transition
+
+logger = structlog.get_logger(__name__)
+
+
+def swept(stop: Callable[..., bool], *, instance_id: int, **values: datetime) -> bool:
+    """Let a sweeper stop one instance; whatever goes wrong with it must not keep the sweeper from the others."""
+    try:
+        return stop(instance_id, **values)
+    except Exception:
+        logger.exception("sweep_failed", instance_id=instance_id)
+        return False
 
 
 def instance_stop_now(

@@ -12,6 +12,7 @@ from hosting.services.listing import listing_set
 from hosting.services.offline import machine_mark_offline
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer, User
+from marketplace.services import expiry
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import stop_expired
 from marketplace.services.lifecycle import (
@@ -94,7 +95,7 @@ def test_renting_starts_a_container_and_bills_seconds_times_rate(agent: TestAgen
     instance.refresh_from_db()
     assert instance.state == "stopped"
     assert meter_total_micros(f"instance:{instance.pk}:gpu", after(9999)) == 1_000_000
-    storage = meter_total_micros(f"instance:{instance.pk}:storage", after(3600))
+    storage = meter_total_micros(f"instance:{instance.pk}:storage", after(3610))
     assert storage == 1389  # 10 GB at ten cents a GB and month of 720 hours, rounded half up
     spent = 100 * DOLLAR - balance_micros(client, after(3610))
     assert spent == 1_000_000 + meter_total_micros(f"instance:{instance.pk}:storage", after(3610))
@@ -236,7 +237,7 @@ def test_restart_waits_for_gpus_that_others_hold_and_starts_by_itself(agent: Tes
     second = rent(agent, market.user(dollars=50), gpus=4, at=30)
     agent.obey(after(31))
     waiting = instance_start(instance_id=first.pk, actor=client, now=after(40))
-    assert (waiting.state, waiting.status_message) == ("scheduling", "Waiting for free GPUs on its machine.")
+    assert (waiting.state, waiting.status_message) == ("scheduling", "Waiting for its GPUs, which others use now.")
     assert meter_total_micros(f"instance:{first.pk}:gpu", after(50)) == 500_000 * 4 * 10 // 3600
     instance_destroy(instance_id=second.pk, actor=second.client, now=after(60))
     agent.obey(after(61))
@@ -355,3 +356,81 @@ def test_a_reboot_of_the_host_starts_the_instance_anew_and_is_not_charged(agent:
     instance.refresh_from_db()
     assert instance.state == "running"
     assert meter_total_micros(f"instance:{instance.pk}:gpu", after(5010)) == 500_000
+
+
+def test_a_container_returns_to_its_own_gpus_only(agent: TestAgent, client: User) -> None:
+    """A container keeps the devices it was created with: started on other claims it would share its old GPU."""
+    first = rent(agent, client, gpus=1)
+    before = agent.obey(after(1)).tasks[0].gpu_uuids
+    instance_stop(instance_id=first.pk, actor=client, now=after(2))
+    agent.obey(after(3))
+    second = rent(agent, market.user(dollars=50), gpus=1, at=4)
+    agent.obey(after(5))
+    assert instance_start(instance_id=first.pk, actor=client, now=after(6)).state == "scheduling"
+    instance_destroy(instance_id=second.pk, actor=second.client, now=after(7))
+    agent.obey(after(8))
+    (task,) = agent.obey(after(9)).tasks
+    assert (task.state, task.gpu_uuids) == ("running", before)
+
+
+def test_a_start_that_fails_costs_nothing_not_even_storage(agent: TestAgent, client: User) -> None:
+    instance = rent(agent, client)
+    failed = ObservedTask(
+        task_id=instance.task_id, phase="failed", run_generation=1, age_seconds=0, reason="image_missing", message="No."
+    )
+    agent.report(after(5), failed)
+    assert balance_micros(client, after(99_999)) == 100 * DOLLAR
+    instance_start(instance_id=instance.pk, actor=client, now=after(100_000))
+    agent.obey(after(100_001))
+    assert balance_micros(client, after(103_601)) == 100 * DOLLAR - 500_000 - 1389
+
+
+def test_a_container_deleted_on_the_host_is_an_error_and_costs_no_more(agent: TestAgent, client: User) -> None:
+    instance = rent(agent, client)
+    agent.obey(after(0))
+    instance_stop(instance_id=instance.pk, actor=client, now=after(3600))
+    agent.obey(after(3600))
+    lost = ObservedTask(
+        task_id=instance.task_id,
+        phase="failed",
+        run_generation=1,
+        age_seconds=0,
+        reason="container_lost",
+        message="The container was deleted on the host.",
+    )
+    agent.report(after(7200), lost)
+    instance.refresh_from_db()
+    assert instance.state == "error"
+    assert "deleted on the host" in instance.status_message
+    assert balance_micros(client, after(99_999)) == balance_micros(client, after(7200))
+    with pytest.raises(MarketError) as refused:
+        instance_start(instance_id=instance.pk, actor=client, now=after(9000))
+    assert refused.value.code == "disk_lost"
+    instance_destroy(instance_id=instance.pk, actor=client, now=after(9001))
+
+
+def test_an_hour_of_credit_opens_an_hour_of_rentals_and_no_more(agent: TestAgent) -> None:
+    client = market.user(dollars=1)
+    rent(agent, client, gpus=1)
+    with pytest.raises(MarketError) as refused:
+        rent(agent, client, gpus=1, label="second")
+    assert (refused.value.code, refused.value.status) == ("no_credit", 402)
+
+
+def test_one_instance_that_can_not_be_stopped_does_not_keep_a_sweep_from_the_others(
+    agent: TestAgent, client: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market.grant(client, 9000)
+    stuck, other = rent(agent, client, label="stuck"), rent(agent, client, label="other")
+    agent.obey(after(0))
+    real = expiry.lock_instance
+
+    def broken(instance_id: int) -> Instance:
+        if instance_id == stuck.pk:
+            raise RuntimeError("broken row")
+        return real(instance_id)
+
+    monkeypatch.setattr(expiry, "lock_instance", broken)
+    assert stop_expired(now=T0 + timedelta(days=91)) == 1
+    other.refresh_from_db()
+    assert other.state == "stopping"
