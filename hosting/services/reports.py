@@ -92,19 +92,29 @@ def report_apply(
     if not _supersedes(machine, request, now):
         return
     was_online, had_engine_error = machine.online, machine.engine_error
+    floor = _floor(machine, previous_contact, now)
     _store_contact(machine, request, now)
     changed = had_engine_error != machine.engine_error
     if changed:
         machine_event(machine, "engine", now=now, message=machine.engine_error or "the container engine works again")
     if request.inventory is not None:
         changed |= inventory_apply(machine=machine, inventory=request.inventory, remote_address=remote_address, now=now)
-    floor = previous_contact or machine.registered_at
     changed |= _observe_all(machine, request.tasks, floor, now)
     if not was_online:
         machine_event(machine, "online", now=now)
         hooks.market().machine_came_online(machine, now)
     if changed or not was_online:
         hooks.market().machine_changed(machine, now)
+
+
+def _floor(machine: Machine, previous_contact: datetime | None, now: datetime) -> datetime:
+    """The earliest moment that this report may date anything to.
+
+    A machine that was offline could be reached by nobody, so whatever began meanwhile counts from now.
+    """
+    if not machine.online:
+        return now
+    return previous_contact or machine.last_seen_at or now
 
 
 def _supersedes(machine: Machine, request: SyncRequest, now: datetime) -> bool:

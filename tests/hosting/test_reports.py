@@ -136,6 +136,24 @@ def test_a_silent_machine_goes_offline_and_comes_back(agent: TestAgent) -> None:
     assert list(kinds) == ["registered", "online", "listed", "offline", "online"]
 
 
+def test_a_run_that_began_out_of_reach_is_charged_from_the_return_only(agent: TestAgent, instance: Instance) -> None:
+    sweep(0)
+    assert [sweep(s) for s in range(10, 70, 10)][-1] == 1
+    agent.report(after(500), seen(instance, "running", age=400))
+    assert state(instance) == "running"
+    assert instance.running_since == after(500)
+
+
+def test_without_a_known_contact_a_start_counts_from_the_last_one_written_down(
+    agent: TestAgent, instance: Instance
+) -> None:
+    agent.report(after(50), engine_error="down")
+    presence.client().delete(presence.SEEN)
+    agent.report(after(60), seen(instance, "running", age=400))
+    assert state(instance) == "running"
+    assert instance.running_since == after(50)
+
+
 def test_our_own_outage_counts_for_nobody(agent: TestAgent) -> None:
     agent.report(after(0))
     presence.client().delete(presence.SWEEP)
