@@ -11,8 +11,8 @@ from hosting.models import GpuClaim, PortLease
 from hosting.services.listing import listing_set
 from hosting.services.offline import machine_mark_offline
 from marketplace.errors import MarketError
+from marketplace.locks import lock_instance
 from marketplace.models import Instance, Offer, User
-from marketplace.services import expiry
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import stop_expired
 from marketplace.services.lifecycle import (
@@ -423,14 +423,13 @@ def test_one_instance_that_can_not_be_stopped_does_not_keep_a_sweep_from_the_oth
     market.grant(client, 9000)
     stuck, other = rent(agent, client, label="stuck"), rent(agent, client, label="other")
     agent.obey(after(0))
-    real = expiry.lock_instance
 
     def broken(instance_id: int) -> Instance:
         if instance_id == stuck.pk:
             raise RuntimeError("broken row")
-        return real(instance_id)
+        return lock_instance(instance_id)
 
-    monkeypatch.setattr(expiry, "lock_instance", broken)
+    monkeypatch.setattr("marketplace.services.expiry.lock_instance", broken)
     assert stop_expired(now=T0 + timedelta(days=91)) == 1
     other.refresh_from_db()
     assert other.state == "stopping"
