@@ -6,10 +6,14 @@ between any two steps goes on where it was.
 
 from dataclasses import dataclass
 
+from agent.engine.timestamps import instant
 from agent.engine.types import NEVER, ContainerFacts
 from agent.guest.files import NO_SERVER_EXIT_CODE, SERVER_FAILS_EXIT_CODE
 from agent.protocol import DesiredState, FailureReason, Phase
-from agent.tasks.memory import NO_RUN, TaskMemory
+from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
+
+SSH_DEADLINE_SECONDS = 120.0
+"""From the start of a run to its SSH server's first answer; nothing is charged for that time, so it has to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,7 @@ class RewriteKeys(Step):
 
 @dataclass(frozen=True)
 class AwaitReady(Step):
-    """Wait until the SSH server answers."""
+    """Wait until the SSH server answers, and condemn the run if it does not in time."""
 
     run_generation: int
 
@@ -129,6 +133,20 @@ def last_run(wanted: Wanted, container: ContainerFacts, memory: TaskMemory | Non
     return memory.previous_generation
 
 
+def ssh_overdue(container: ContainerFacts, now: float) -> bool:
+    """Whether the run that goes on has had its time to answer over SSH; ``now`` in seconds since the epoch.
+
+    Counted from the engine's own record of the start, so neither a slow pull nor a restart of the agent matters.
+    """
+    return now - instant(container.started_at) > SSH_DEADLINE_SECONDS
+
+
+def no_answer(run: int) -> Verdict:
+    """The verdict over a run whose SSH server is overdue."""
+    message = f"The SSH server did not answer within {SSH_DEADLINE_SECONDS / 60:.0f} minutes."
+    return Verdict(run_generation=run, reason="no_ssh_server", message=message)
+
+
 def _decide_removed(wanted: Wanted, container: ContainerFacts | None, memory: TaskMemory | None) -> Step:
     if container is not None:
         return Remove()
@@ -156,10 +174,11 @@ def _decide_running(wanted: Wanted, container: ContainerFacts, memory: TaskMemor
         return Stop(run, for_good=False)
     if _condemned(run, memory):
         return Stop(run, for_good=True)
-    if wanted.ssh and memory is not None and memory.keys_digest != wanted.keys_digest:
-        return RewriteKeys()
+    # Readiness first: it has a deadline, which a guest that lets no keys be written must not put off.
     if wanted.ssh and (memory is None or memory.ready_generation != run):
         return AwaitReady(run)
+    if wanted.ssh and memory is not None and memory.keys_digest != wanted.keys_digest:
+        return RewriteKeys()
     return Rest(observe(wanted, container, memory))
 
 

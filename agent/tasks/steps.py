@@ -32,6 +32,8 @@ from agent.tasks.decide import (
     Start,
     Step,
     Stop,
+    no_answer,
+    ssh_overdue,
 )
 from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore, Verdict
 from agent.tasks.plan import Identity, container_plan, ssh_endpoint
@@ -42,7 +44,6 @@ _log = logging.getLogger(__name__)
 _FIRST_PROBE_SECONDS = 0.005
 _SLOWEST_PROBE_SECONDS = 0.25
 _PROBE_GROWTH = 1.15
-_PROBING_SECONDS = 60.0
 _PROGRESS_SECONDS = 2.0
 
 Announce = Callable[[Slot, Observation], None]
@@ -66,6 +67,8 @@ class Tools:
     data_root: Callable[[], str | None] = field(default=lambda: None)
     checkpoint: Checkpoint = no_checkpoint
     probe: Callable[[str, int], bool] = ssh_answers
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch, to compare with the engine's timestamps."""
 
 
 class Steps:
@@ -241,20 +244,30 @@ class Steps:
         say(_log, "keys_rewritten", task=slot.task_id, keys=len(desired.authorized_keys))
 
     def _await_ready(self, slot: Slot, desired: DesiredTask, step: AwaitReady) -> None:
-        """Returns when the server answers, something else happened to the task, or after a while."""
+        """Returns when the server answers, something else happened to the task, or the run's time to answer is over.
+
+        Asked before it is judged: it may have come up while the agent was away.
+        """
         container = _present(slot)
         self._announce(slot, "starting", step.run_generation)
         address, port = ssh_endpoint(desired, container.address)
-        deadline = time.monotonic() + _PROBING_SECONDS
         pause = _FIRST_PROBE_SECONDS
         while not self._tools.probe(address, port):
-            if slot.signal.wait(pause) or time.monotonic() > deadline:
+            if ssh_overdue(container, self._tools.clock()):
+                self._condemn_silent(slot, step.run_generation)
+                return
+            if slot.signal.wait(pause):
                 return
             pause = min(pause * _PROBE_GROWTH, _SLOWEST_PROBE_SECONDS)
         self._became_ready(slot, desired, container, step.run_generation)
 
+    def _condemn_silent(self, slot: Slot, run: int) -> None:
+        verdict = no_answer(run)
+        self.condemn(slot, verdict)
+        say(_log, "ssh_overdue", level=logging.WARNING, task=slot.task_id, run=run, message=verdict.message)
+
     def _became_ready(self, slot: Slot, desired: DesiredTask, container: ContainerFacts, run: int) -> None:
-        after = max(0.0, time.time() - instant(container.started_at))
+        after = max(0.0, self._tools.clock() - instant(container.started_at))
         # Saved first: what was told to run is not to be doubted again after a restart of the agent.
         self._save(
             slot,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.engine.timestamps import instant
 from agent.engine.types import (
     ContainerFacts,
     ContainerGoneError,
@@ -194,6 +195,11 @@ class FakeEngine:
     def now(self) -> str:
         """A timestamp later than all before."""
         self._ticks += 1
+        return self.last_time
+
+    @property
+    def last_time(self) -> str:
+        """The latest timestamp given."""
         return f"2026-01-01T{self._ticks // 3600:02}:{self._ticks // 60 % 60:02}:{self._ticks % 60:02}.123456789Z"
 
     def _check(self) -> None:
@@ -217,6 +223,7 @@ class Life:
         self.changes: list[bool] = []
         self.engine_errors: list[str] = []
         self.answers = True
+        self.late_seconds = 0.0
         store = MemoryStore(directory)
         self.reconciler = Reconciler(
             tools=Tools(
@@ -227,6 +234,7 @@ class Life:
                 disk_floor_gb=0.0,
                 checkpoint=checkpoint,
                 probe=lambda _address, _port: self.answers,
+                clock=lambda: instant(engine.last_time) + self.late_seconds,
             ),
             pool=self.pool,
             on_change=self.changes.append,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.engine.timestamps import instant
 from agent.engine.types import NEVER, ContainerFacts
 from agent.tasks.decide import (
     Adopt,
@@ -18,6 +19,7 @@ from agent.tasks.decide import (
     Stop,
     Wanted,
     decide,
+    ssh_overdue,
 )
 from agent.tasks.memory import TaskMemory, Verdict
 
@@ -77,6 +79,7 @@ TABLE: list[tuple[str, Wanted, ContainerFacts | None, TaskMemory | None, Step]] 
     ("asked anew after that", RUN_2, EXITED, TOO_BIG_1, Start(1)),
     ("ssh: answers not yet", SSH_1, RUNNING, INTENT_1, AwaitReady(1)),
     ("ssh: ready", SSH_1, RUNNING, READY_1, rest("running", since=NEW, since_offset_seconds=0.5)),
+    ("ssh: answers not yet, other keys", SSH_1, RUNNING, INTENT_1.changed(keys_digest="old"), AwaitReady(1)),
     ("ssh: other keys", SSH_1, RUNNING, READY_1.changed(keys_digest="old"), RewriteKeys()),
     ("to stop", STOPPED, RUNNING, INTENT_1, Stop(1, for_good=True)),
     ("stopped", STOPPED, EXITED, INTENT_1, rest("stopped", since=END)),
@@ -133,3 +136,8 @@ def test_an_instance_that_was_usable_has_exited_whatever_its_code() -> None:
     step = decide(SSH_1, container, READY_1)
     assert isinstance(step, Rest)
     assert (step.observation.phase, step.observation.reason) == ("exited", "no_ssh_server")
+
+
+@pytest.mark.parametrize(("after_seconds", "overdue"), [(-5.0, False), (0.0, False), (120.0, False), (120.1, True)])
+def test_an_ssh_server_has_two_minutes_from_the_start_of_its_run(after_seconds: float, overdue: bool) -> None:
+    assert ssh_overdue(RUNNING, instant(NEW) + after_seconds) is overdue

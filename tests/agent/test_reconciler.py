@@ -233,6 +233,58 @@ def test_waits_for_the_ssh_server(tmp_path: Path) -> None:
     assert life.seen() == ("running", 1, None)
 
 
+def test_run_whose_ssh_server_never_answers_is_ended_after_two_minutes(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.answers, life.late_seconds = False, 120.5
+    life.want(task())
+    assert life.seen() == ("failed", 1, "no_ssh_server")
+    (told,) = life.reconciler.observed()
+    assert told.message == "The SSH server did not answer within 2 minutes."
+    assert life.engine.containers[NAME].status == "exited"
+    life.tick()
+    assert Life(life.engine, tmp_path).seen() == ("failed", 1, "no_ssh_server")
+    assert life.engine.starts == [NAME]
+    life.answers, life.late_seconds = True, 0.0
+    life.want(task(run_generation=2))
+    assert life.seen() == ("running", 2, None)
+
+
+def killed_before_the_server_answered(engine: FakeEngine, directory: Path) -> None:
+    def kill(name: str, _task_id: int) -> None:
+        if name == "started":
+            raise ProcessKilledError
+
+    with pytest.raises(ProcessKilledError):
+        Life(engine, directory, kill).want(task())
+
+
+@pytest.mark.parametrize(("answers", "seen"), [(True, ("running", 1, None)), (False, ("failed", 1, "no_ssh_server"))])
+def test_deadline_of_the_ssh_server_outlives_the_agent(
+    answers: bool, seen: tuple[str, int, str | None], tmp_path: Path
+) -> None:
+    """It counts from the container's start; a server that came up while the agent was away is not ended."""
+    engine = FakeEngine()
+    killed_before_the_server_answered(engine, tmp_path)
+    life = Life(engine, tmp_path)
+    life.answers, life.late_seconds = answers, 3600.0
+    life.want(task())
+    assert life.seen() == seen
+
+
+def test_keys_that_cannot_be_written_do_not_put_off_the_deadline(tmp_path: Path) -> None:
+    def refuse(name: str) -> None:
+        if name == "before put_files":
+            raise TaskError("engine_error", "The container's root is not what it was.")
+
+    engine = FakeEngine()
+    killed_before_the_server_answered(engine, tmp_path)
+    engine.interrupt = refuse
+    life = Life(engine, tmp_path)
+    life.answers, life.late_seconds = False, 120.5
+    life.want(task(authorized_keys=["ssh-ed25519 BBBB other"]))
+    assert life.seen() == ("failed", 1, "no_ssh_server")
+
+
 def test_changes_that_matter_are_told_at_once(tmp_path: Path) -> None:
     life = Life(FakeEngine(), tmp_path)
     life.want(task())
