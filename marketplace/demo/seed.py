@@ -11,6 +11,7 @@ from typing import TypeVar
 from django.utils import timezone
 
 from hosting.domain.listing import ListingTerms
+from hosting.gateways import presence
 from hosting.models import InstallToken, Machine
 from hosting.services.install_tokens import install_token_create
 from hosting.services.listing import listing_set
@@ -25,7 +26,7 @@ from marketplace.services.rent import instance_rent
 LISTED_FOR = timedelta(days=180)
 DEMO_TOKEN_NAME = "demo machine"  # noqa: S105  # a name, not a token
 RENTALS = 9
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.1
 
 T = TypeVar("T")
 
@@ -105,7 +106,8 @@ def _named(name: str) -> Machine | None:
 
 def _rentable(machine: Machine) -> Offer | None:
     """Any live offer of the machine: on a second run the GPUs may be rented out, which is fine too."""
-    if not Machine.objects.filter(pk=machine.pk, online=True).exists():
+    # The row may say "online" since the last run; presence begins empty with each run's Valkey.
+    if presence.last_seen(machine.pk) is None or not Machine.objects.filter(pk=machine.pk, online=True).exists():
         return None
     return Offer.objects.filter(machine=machine, retired_at=None).first()
 
