@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from agent.protocol import GpuFacts, Inventory
+from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.services.events import machine_event
@@ -41,11 +42,11 @@ def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, obje
     for name in _COPIED:
         value = getattr(inventory, name)
         limit = getattr(Machine._meta.get_field(name), "max_length", None)
-        values[name] = value[:limit] if isinstance(value, str) and limit else value
-    values["gpu_name"] = inventory.gpus[0].model[:80]
+        values[name] = clean(value, limit) if isinstance(value, str) else value
+    values["gpu_name"] = clean(inventory.gpus[0].model, 80)
     values["gpu_count"] = len(inventory.gpus)
     values["public_address"] = (inventory.public_address or remote_address)[:255]
-    values["geolocation"] = (inventory.geolocation or "")[:120]
+    values["geolocation"] = clean(inventory.geolocation or "", 120)
     return values
 
 
@@ -77,6 +78,7 @@ def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:
 
 def _gpu_apply(machine: Machine, row: Gpu | None, facts: GpuFacts) -> bool:
     values = {name: getattr(facts, name) for name in facts.__struct_fields__} | {"present": True}
+    values |= {"model": clean(facts.model, 80), "pci_bus_id": clean(facts.pci_bus_id, 40)}
     if row is not None and all(getattr(row, name) == value for name, value in values.items()):
         return False
     try:

@@ -12,6 +12,8 @@ from hosting.models import Machine
 from hosting.services.events import machine_event
 
 SWEEP_MEMORY_SECONDS = 20
+SAME_MOMENT = timedelta(seconds=1)
+"""Redis and PostgreSQL round instants differently."""
 
 
 def machines_sweep_offline(*, now: datetime) -> int:
@@ -39,6 +41,8 @@ def machine_mark_offline(*, machine_id: int, last_seen_at: datetime, now: dateti
     latest = presence.last_seen(machine_id)
     if not machine.online or (latest is not None and latest > last_seen_at):
         return False
+    if machine.last_seen_at is not None and machine.last_seen_at > last_seen_at + SAME_MOMENT:
+        return False  # a report was just written whose heartbeat is on its way
     machine.online = False
     machine.save(update_fields=["online"])
     machine_event(machine, "offline", now=now, message=f"last heard at {last_seen_at:%Y-%m-%d %H:%M:%S} UTC")

@@ -8,6 +8,7 @@ from django.db import transaction
 from agent.protocol import PROTOCOL_VERSION, RegisterRequest
 from hosting.domain import hardware
 from hosting.domain.secrets import CREDENTIAL_PREFIX, secret_hash
+from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import InstallToken, Machine
 from hosting.services.events import machine_event
@@ -84,7 +85,7 @@ def _store(
     for name, value in machine_columns(request.inventory, remote_address).items():
         setattr(machine, name, value)
     machine.credential_hash = secret_hash(credential)
-    machine.agent_version = request.agent_version[:40]
+    machine.agent_version = clean(request.agent_version, 40)
     machine.protocol = request.protocol
     machine.save()
     gpus_apply(machine, request.inventory.gpus)

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from agent.protocol import ObservedTask, SyncRequest
 from hosting import hooks
+from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.gateways import presence
 from hosting.locks import lock_machine
@@ -22,33 +23,51 @@ logger = structlog.get_logger(__name__)
 
 PROGRESS_STEPS = 20
 COUNTERS_EVERY_SECONDS = 60
+MESSAGE_CHARS = 2000
+LARGEST_INT = 2**31 - 1
+LARGEST_BIGINT = 2**63 - 1
+LONGEST_AGE_SECONDS = 10 * 365 * 24 * 3600
 
 
 def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str, now: datetime) -> None:
-    """Record a heartbeat, and the report's facts where they differ from the last ones.
+    """Record a report's facts where they differ from the last ones, and then that the machine is alive.
 
-    A report that tells nothing new touches Redis only. Without Redis every report goes to the database.
+    A report that tells nothing new touches Redis only. Without Redis every report goes to the database. A report that
+    fails is no sign of life: a machine whose state can't be written down must not count as reachable and be charged.
     Raises HostingError(machine_removed).
     """
     fingerprint = report_fingerprint(request, now)
-    try:
-        previous_contact = presence.beat(machine_id, now)
-        if request.inventory is None and presence.report_known(
-            machine_id, request.session_id, request.seq, fingerprint
-        ):
-            presence.report_handled(machine_id, request.session_id, request.seq, fingerprint)
+    known, previous_contact = _look_up(machine_id, request, fingerprint)
+    stored = known
+    if not known:
+        taken, stored = report_apply(
+            machine_id=machine_id,
+            request=request,
+            remote_address=remote_address,
+            previous_contact=previous_contact,
+            now=now,
+        )
+        if not taken:
             return
+    _remember(machine_id, request, fingerprint if stored else "", now)
+
+
+def _look_up(machine_id: int, request: SyncRequest, fingerprint: str) -> tuple[bool, datetime | None]:
+    """Whether the report tells nothing new, and when the agent was last heard."""
+    try:
+        previous_contact = presence.last_seen(machine_id)
+        known = request.inventory is None and presence.report_known(
+            machine_id, request.session_id, request.seq, fingerprint
+        )
     except redis.RedisError as error:
         logger.warning("heartbeat_store_unavailable", machine_id=machine_id, error=str(error))
-        previous_contact = None
-    report_apply(
-        machine_id=machine_id,
-        request=request,
-        remote_address=remote_address,
-        previous_contact=previous_contact,
-        now=now,
-    )
+        return False, None
+    return known, previous_contact
+
+
+def _remember(machine_id: int, request: SyncRequest, fingerprint: str, now: datetime) -> None:
     try:
+        presence.beat(machine_id, now)
         presence.report_handled(machine_id, request.session_id, request.seq, fingerprint)
     except redis.RedisError as error:
         logger.warning("heartbeat_store_unavailable", machine_id=machine_id, error=str(error))
@@ -70,7 +89,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
 
 
 def _coarse(progress: float | None) -> int | None:
-    return None if progress is None else int(progress * PROGRESS_STEPS)
+    return None if progress is None else int(min(max(progress, 0.0), 1.0) * PROGRESS_STEPS)
 
 
 @transaction.atomic
@@ -81,16 +100,17 @@ def report_apply(
     remote_address: str,
     previous_contact: datetime | None,
     now: datetime,
-) -> None:
+) -> tuple[bool, bool]:
     """Write a report's facts, free what became free and tell the market, all in one transaction.
 
-    Reports that are doubled or overtaken by a newer one are dropped. Raises HostingError(machine_removed).
+    Reports that are doubled or overtaken by a newer one are dropped. Returns whether the report was taken, and whether
+    everything in it could be written. Raises HostingError(machine_removed).
     """
     machine = lock_machine(machine_id)
     if machine.removed_at is not None:
         raise HostingError("machine_removed", "This machine was removed from the marketplace.", status=401)
     if not _supersedes(machine, request, now):
-        return
+        return False, False
     was_online, had_engine_error = machine.online, machine.engine_error
     floor = _floor(machine, previous_contact, now)
     _store_contact(machine, request, now)
@@ -99,12 +119,14 @@ def report_apply(
         machine_event(machine, "engine", now=now, message=machine.engine_error or "the container engine works again")
     if request.inventory is not None:
         changed |= inventory_apply(machine=machine, inventory=request.inventory, remote_address=remote_address, now=now)
-    changed |= _observe_all(machine, request.tasks, floor, now)
+    tasks_changed, complete = _observe_all(machine, request.tasks, floor, now)
+    changed |= tasks_changed
     if not was_online:
         machine_event(machine, "online", now=now)
         hooks.market().machine_came_online(machine, now)
     if changed or not was_online:
         hooks.market().machine_changed(machine, now)
+    return True, complete
 
 
 def _floor(machine: Machine, previous_contact: datetime | None, now: datetime) -> datetime:
@@ -120,19 +142,19 @@ def _floor(machine: Machine, previous_contact: datetime | None, now: datetime) -
 def _supersedes(machine: Machine, request: SyncRequest, now: datetime) -> bool:
     if machine.session_id == request.session_id:
         return request.seq > machine.session_seq
-    started = now - timedelta(seconds=max(request.session_started_age_seconds, 0))
+    started = _instant(request.session_started_age_seconds, now)
     return machine.session_started_at is None or started >= machine.session_started_at
 
 
 def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> None:
     if machine.session_id != request.session_id:
         machine.session_id = request.session_id[:64]
-        machine.session_started_at = now - timedelta(seconds=max(request.session_started_age_seconds, 0))
+        machine.session_started_at = _instant(request.session_started_age_seconds, now)
     machine.session_seq = request.seq
     machine.online = True
     machine.last_seen_at = now
-    machine.agent_version = request.agent_version[:40]
-    machine.engine_error = (request.engine_error or "")[:2000]
+    machine.agent_version = clean(request.agent_version, 40)
+    machine.engine_error = clean(request.engine_error or "", MESSAGE_CHARS)
     machine.save(
         update_fields=[
             "session_id",
@@ -146,14 +168,25 @@ def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> Non
     )
 
 
-def _observe_all(machine: Machine, observed: list[ObservedTask], floor: datetime, now: datetime) -> bool:
-    by_id = {o.task_id: o for o in observed}
+def _observe_all(machine: Machine, observed: list[ObservedTask], floor: datetime, now: datetime) -> tuple[bool, bool]:
+    """Whether anything changed, and whether every task could be written."""
+    by_id = {o.task_id: o for o in observed if 0 < o.task_id <= LARGEST_BIGINT}
     rows = list(Task.objects.filter(machine=machine, removed_at=None, pk__in=by_id).order_by("pk"))
     for task in rows:
         task.machine = machine
     hooks.market().tasks_reported([task.pk for task in rows])
-    changed = [task_observe(task=task, observed=by_id[task.pk], floor=floor, now=now) for task in rows]
-    return any(changed)
+    changed = [_observe_alone(task, by_id[task.pk], floor, now) for task in rows]
+    return any(changed), None not in changed
+
+
+def _observe_alone(task: Task, observed: ObservedTask, floor: datetime, now: datetime) -> bool | None:
+    """Like ``task_observe``, but None for a task that can't be written: it must not hold up the others."""
+    try:
+        with transaction.atomic():
+            return task_observe(task=task, observed=observed, floor=floor, now=now)
+    except Exception:
+        logger.exception("task_report_failed", machine_id=task.machine_id, task_id=task.pk)
+        return None
 
 
 def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: datetime) -> bool:
@@ -167,17 +200,17 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
     _count(task, observed)
     facts = {
         "observed_phase": observed.phase,
-        "observed_run_generation": observed.run_generation,
-        "exit_code": observed.exit_code,
-        "reason": (observed.reason or "")[:40],
-        "message": observed.message[:2000],
+        "observed_run_generation": min(observed.run_generation, LARGEST_INT),
+        "exit_code": _bounded(observed.exit_code),
+        "reason": observed.reason or "",
+        "message": clean(observed.message, MESSAGE_CHARS),
     }
     if all(getattr(task, name) == value for name, value in facts.items()):
         task.save(update_fields=["disk_used_mb", "net_rx_bytes", "net_tx_bytes", "progress"])
         return False
     for name, value in facts.items():
         setattr(task, name, value)
-    began = now - timedelta(seconds=max(observed.age_seconds, 0))
+    began = _instant(observed.age_seconds, now)
     task.observed_since = min(max(began, floor, task.observed_since), now)
     if observed.phase == "removed" and task.desired_state == Task.Desired.REMOVED:
         task.removed_at = now
@@ -190,11 +223,20 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
 
 
 def _count(task: Task, observed: ObservedTask) -> None:
-    task.progress = observed.progress
+    task.progress = None if observed.progress is None else min(max(observed.progress, 0.0), 1.0)
     if observed.disk_used_mb is not None:
-        task.disk_used_mb = max(observed.disk_used_mb, 0)
-    task.net_rx_bytes = max(observed.net_rx_bytes or 0, task.net_rx_bytes)
-    task.net_tx_bytes = max(observed.net_tx_bytes or 0, task.net_tx_bytes)
+        task.disk_used_mb = min(max(observed.disk_used_mb, 0), LARGEST_INT)
+    task.net_rx_bytes = min(max(observed.net_rx_bytes or 0, task.net_rx_bytes), LARGEST_BIGINT)
+    task.net_tx_bytes = min(max(observed.net_tx_bytes or 0, task.net_tx_bytes), LARGEST_BIGINT)
+
+
+def _bounded(number: int | None) -> int | None:
+    return None if number is None else min(max(number, -LARGEST_INT), LARGEST_INT)
+
+
+def _instant(age_seconds: float, now: datetime) -> datetime:
+    """The moment of something this old; ages beyond all sense count as LONGEST_AGE_SECONDS."""
+    return now - timedelta(seconds=min(max(age_seconds, 0), LONGEST_AGE_SECONDS))
 
 
 def _task_event(task: Task) -> None:

@@ -10,9 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agent.protocol import ObservedTask, Phase
+from hosting import hooks
 from hosting.errors import HostingError
 from hosting.gateways import presence
-from hosting.models import Machine, MachineEvent, TaskEvent
+from hosting.models import Machine, MachineEvent, Task, TaskEvent
 from hosting.services.offline import machines_sweep_offline
 from marketplace.models import Instance, Offer
 from marketplace.services.rent import instance_rent
@@ -171,3 +172,50 @@ def test_losing_redis_data_marks_nobody_offline() -> None:
     assert sweep(5) == 0
     assert sweep(60) == 0
     assert sweep(66) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"message": "pull failed:\x00\x1b[31m no"},
+        {"exit_code": 2**60},
+        {"disk_used_mb": 2**60, "net_rx_bytes": 2**63, "net_tx_bytes": 2**63},
+        {"age": 1e300},
+    ],
+)
+def test_what_no_database_can_store_is_made_to_fit(
+    agent: TestAgent, instance: Instance, values: dict[str, Any]
+) -> None:
+    agent.report(after(1), seen(instance, "running"))
+    agent.report(after(2), seen(instance, "exited", **({"exit_code": 0} | values)))
+    assert state(instance) == "exited"
+    assert "\x00" not in instance.status_message
+    assert "\x1b" not in instance.status_message
+
+
+def test_texts_about_the_machine_lose_their_control_characters(agent: TestAgent) -> None:
+    facts = msgspec.structs.replace(market.inventory(4), hostname="rig\x00\u202e-1", gpus=[market.gpu(0)])
+    agent.report(after(1), engine_error="no\x00 engine", inventory=facts, agent_version="1\x00.0")
+    agent.machine.refresh_from_db()
+    assert (agent.machine.hostname, agent.machine.engine_error) == ("rig-1", "no engine")
+
+
+def test_a_task_that_can_not_be_written_holds_up_no_other_and_is_tried_again(
+    agent: TestAgent, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = market.user(dollars=10)
+    other = instance_rent(client=client, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
+    market_hooks = hooks.market()
+    observe = market_hooks.task_observed
+
+    def fails_for_one(task: Task, now: datetime) -> None:
+        if task.pk == instance.task_id:
+            raise ValueError("broken")
+        observe(task, now)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(market_hooks, "task_observed", fails_for_one)
+        agent.report(after(1), seen(instance, "running"), seen(other, "running"))
+    assert (state(instance), state(other)) == ("loading", "running")
+    agent.report(after(2))
+    assert state(instance) == "running"
