@@ -15,6 +15,7 @@ from agent.engine.types import (
     NameTakenError,
     TaskError,
 )
+from agent.printable import printable
 from agent.protocol import FailureReason
 
 _LONGEST_DETAIL = 300
@@ -147,5 +148,5 @@ def _refused(error: docker.errors.APIError) -> Exception:
 
 
 def _shortened(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = printable(text)
     return flat if len(flat) <= _LONGEST_DETAIL else flat[: _LONGEST_DETAIL - 1] + "…"

@@ -1,8 +1,10 @@
 """Simulated machines, the catalogue's names, and the real host's figures."""
 
+import dataclasses
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.inventory.catalogue import GpuModel, UnknownGpuError, canonical, find, models
@@ -33,6 +35,18 @@ def test_simulated_machine_is_complete_and_says_what_it_is() -> None:
     assert found.ram_mb >= 4 * 24576
     assert (found.engine_version, found.port_first, found.port_last) == ("20.10", 20000, 20099)
     assert decode(Inventory, encode(found)) == found
+
+
+def test_texts_of_kernel_and_driver_are_made_printable() -> None:
+    machine = SimulatedMachine("RTX 3090", "seed", HostOptions(hostname="rig\0\x1b7"))
+    around = dataclasses.replace(AROUND, engine_version="20.10\0", geolocation=None)
+    (gpu,) = machine.gpus()
+    odd = msgspec.structs.replace(gpu, pci_bus_id="0\0:1")
+    machine.gpus = lambda: [odd]  # type: ignore[method-assign]  # a driver that pads its texts with NULs
+    found = collect(machine, machine, around)
+    assert (found.hostname, found.engine_version, found.geolocation) == ("rig 7", "20.10", None)
+    assert found.gpus[0].pci_bus_id == "0 :1"
+    assert found.gpus[0].model == "RTX 3090"
 
 
 def test_same_seed_same_machine() -> None:

@@ -16,6 +16,7 @@ from agent.engine.timestamps import instant
 from agent.engine.types import NEVER
 from agent.guest.files import first_files, keys_digest
 from agent.pool import Pool
+from agent.printable import printable
 from agent.tasks.memory import MemoryStore, TaskMemory, Traffic, TrafficStore, Verdict
 from agent.usage import interface_bytes
 from tests.agent.fakes import FakeEngine
@@ -72,6 +73,22 @@ def test_refusals_in_plain_words(said: str, reason: str, sentence: str) -> None:
 
 def test_long_refusals_are_shortened() -> None:
     assert len(refusal("x" * 5000).message) < 400
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("a\0b", "a b"),
+        ("\x1b[31mred\x1b[0m", "[31mred [0m"),
+        ("two\r\n\tlines", "two lines"),
+        ("half \ud800 a pair", "half a pair"),
+        ("\u202egnp.exe \x7f\x85 é漢", "gnp.exe é漢"),
+    ],
+)
+def test_only_printable_text_is_told_of_what_engine_and_registry_say(said: str, told: str) -> None:
+    assert refusal(said).message == f"The container engine refused: {told}"
+    assert pull_refusal("acme/x:9", said).message == f"The image acme/x:9 could not be fetched: {told}"
+    assert printable(said) == told
 
 
 @pytest.mark.parametrize(
