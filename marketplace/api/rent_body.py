@@ -87,8 +87,9 @@ def _refuse_unavailable(fields: Fields) -> None:
 def _launch(fields: Fields) -> tuple[str, str, tuple[str, ...]]:
     """Runtype as asked, launch mode, and arguments. Without a runtype it is ssh, or args when there are arguments."""
     args = _arguments(fields)
-    runtype = fields.text("runtype").strip() or ("ssh" if args is None else "args")
-    words = set(runtype.split())
+    asked = fields.text("runtype").split() or ["ssh" if args is None else "args"]
+    runtype = " ".join(dict.fromkeys(asked))  # each word once: it is kept, and a column has an end
+    words = set(asked)
     if any("jupyter" in word for word in words):
         raise MarketError("invalid_args", _UNAVAILABLE["use_jupyter_lab"], field="runtype")
     if words <= SSH_RUNTYPES:

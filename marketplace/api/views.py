@@ -25,11 +25,9 @@ class UnknownView(PublicView):
 
     schema = None
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        self.http_method_names = [request.method.lower()]
-        return super().dispatch(request, *args, **kwargs)
-
-    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuses here, before the method is looked at: it may be any word at all, also the name of an attribute."""
+        super().initial(request, *args, **kwargs)
         raise MarketError("no_such_endpoint", f"The API has no {request.method} {request.path}.", status=404)
 
 

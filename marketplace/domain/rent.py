@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 MIN_DISK_GB = 8
 MAX_LABEL_CHARS = 256
+MAX_RUNTYPE_CHARS = 80
 MAX_IMAGE_CHARS = 1024
 MAX_ENV_CHARS = 32_768
 MAX_ONSTART_CHARS = 65_536
@@ -68,6 +69,7 @@ def problems(request: RentRequest) -> dict[str, str]:
         "image": _image_problem(request.image),
         "disk_gb": "" if request.disk_gb >= MIN_DISK_GB else f"The disk must have at least {MIN_DISK_GB} GB.",
         "mode": "" if request.mode in ("ssh", "args") else f"{request.mode!r} is not a launch mode.",
+        "runtype": _text_problem("The runtype", request.runtype, MAX_RUNTYPE_CHARS),
         "args": _args_problem(request),
         "env": _env_problem(request.env),
         "ports": _ports_problem(request.ports),

@@ -112,7 +112,7 @@ def _sort_keys(order: object, columns: Sequence[str]) -> list[tuple[str, bool]]:
 def _rank(value: Any) -> tuple[int, Any]:
     """A value that compares with every other: numbers, then texts, then anything else by its text."""
     if isinstance(value, bool | int | float):
-        return 0, float(value)
+        return 0, value  # as it is: Python compares them exactly, and a made-up token may hold more than a float can
     return (1, value) if isinstance(value, str) else (2, json.dumps(value, sort_keys=True, default=str))
 
 

@@ -53,7 +53,8 @@ def profile(request: UserRequest) -> HttpResponse:
 def ssh_key_create(request: UserRequest) -> HttpResponse:
     """Store a pasted public key."""
     form = SshKeyForm(request.POST)
-    form.is_valid()
+    if not form.is_valid():
+        return _page(request, ssh_key_form=form, status=422)
     try:
         key = ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=timezone.now())
     except MarketError as refusal:
@@ -77,7 +78,8 @@ def ssh_key_remove(request: UserRequest, key_id: int) -> HttpResponse:
 def api_key_make(request: UserRequest) -> HttpResponse:
     """Make an API key and show it, this once."""
     form = ApiKeyForm(request.POST)
-    form.is_valid()
+    if not form.is_valid():
+        return _page(request, api_key_form=form, status=422)
     try:
         _, raw = api_key_create(user=request.user, name=form.cleaned_data["name"], now=timezone.now())
     except MarketError as refusal:

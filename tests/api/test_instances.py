@@ -1,5 +1,7 @@
 """An account's instances over HTTP: the life of one, lists, pages, several at once, and other people's."""
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -219,6 +221,12 @@ def test_a_page_goes_on_where_it_stopped_although_rows_vanish(api: Api, three: l
     _, token = page(api, limit=1)
     Instance.objects.filter(pk=three[0]).update(state="destroyed")
     assert page(api, after_token=token) == (three[1:], None)
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400), 1e308, float("inf")], ids=["huge", "minus", "float", "inf"])
+def test_a_made_up_token_with_any_number_breaks_nothing(api: Api, three: list[int], huge: float) -> None:
+    token = base64.urlsafe_b64encode(json.dumps({"id": huge}).encode()).decode()
+    assert page(api, after_token=token) == (three if huge < three[0] else [], None)
 
 
 @pytest.mark.parametrize(

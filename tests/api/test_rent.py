@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from marketplace.api.rent_body import rent_request
-from marketplace.domain.rent import RentRequest
+from marketplace.domain.rent import MAX_RUNTYPE_CHARS, RentRequest, problems
 from marketplace.errors import MarketError
 from marketplace.models import Instance, User
 from tests.api.calls import Api
@@ -70,6 +70,12 @@ def test_launch_modes(
     assert (request.entrypoint, request.onstart) == (entrypoint, onstart)
 
 
+def test_a_runtype_is_kept_as_its_words_each_once() -> None:
+    assert rent_request({"image": "x", "runtype": "ssh " * 30}).runtype == "ssh"
+    assert rent_request({"image": "x", "runtype": " ssh_proxy \t ssh_direc ssh_proxy"}).runtype == "ssh_proxy ssh_direc"
+    assert rent_request({"image": "x", "runtype": "args\nargs"}).runtype == "args"
+
+
 def test_locale_flags_become_environment_that_the_client_may_override() -> None:
     request = rent_request({"image": "x", "lang_utf8": True, "python_utf8": True, "env": {"LANG": "sv_SE.UTF-8"}})
     assert request.env == {"LANG": "sv_SE.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
@@ -77,6 +83,11 @@ def test_locale_flags_become_environment_that_the_client_may_override() -> None:
 
 def test_numbers_in_the_environment_become_text() -> None:
     assert rent_request({"image": "x", "env": {"A": 1, "B": 0.5}}).env == {"A": "1", "B": "0.5"}
+
+
+def test_a_runtype_fits_its_column() -> None:
+    assert problems(RentRequest(image="x", disk_gb=10, runtype="x" * MAX_RUNTYPE_CHARS)) == {}
+    assert "81 characters; 80 is the most" in problems(RentRequest(image="x", disk_gb=10, runtype="x" * 81))["runtype"]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,9 @@ def test_unknown_addresses_and_methods_are_json(api: Api, anyone: Api) -> None:
         assert caller.get("/no/such/thing/").error == "no_such_endpoint"
         assert caller.send("PATCH", "/nothing", {}).error == "no_such_endpoint"
         assert caller.get("/api/v7/instances/").error == "no_such_endpoint"
+        for method in ("SCHEMA", "DISPATCH", "OPTIONS", "HTTP_METHOD_NAMES", "\N{LATIN SMALL LETTER E WITH ACUTE}"):
+            assert caller.send(method, "/nothing", {}).error == "no_such_endpoint", method
+    assert api.send("SCHEMA", "/users/current", {}).error == "method_not_allowed"
     assert api.get("/instances/99999999999999999999/").error == "no_such_endpoint"
     refused = api.post("/users/current")
     assert (refused.status, refused.error) == (405, "method_not_allowed")

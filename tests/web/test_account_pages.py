@@ -36,6 +36,7 @@ def test_a_pasted_key_is_listed_with_type_comment_and_fingerprint(web: Client, r
         (lambda key: key[:50], "The key is cut off"),
         (lambda key: key.split(" ", 1)[1], "The beginning of the key is missing"),
         (lambda _: "", "The box is empty."),
+        (lambda key: key + "\0", "Null characters are not allowed."),
         (lambda _: "~/.ssh/id_ed25519.pub", "This is the name of a key file"),
         (lambda _: "-----BEGIN OPENSSH PRIVATE KEY-----\nx", "This is a private key: never give it to anyone."),
     ],
@@ -68,11 +69,19 @@ def test_an_api_key_is_shown_once_and_works(web: Client, renter: User) -> None:
     assert "never used" not in again
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 81])
-def test_an_api_key_needs_a_name(web: Client, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "Give the key a name of 1 to 80 characters."),
+        ("   ", "Give the key a name of 1 to 80 characters."),
+        ("x" * 81, "Give the key a name of 1 to 80 characters."),
+        ("a\0b", "Null characters are not allowed."),
+    ],
+)
+def test_an_api_key_needs_a_name(web: Client, name: str, message: str) -> None:
     response = web.post("/account/api-keys/", {"name": name})
     assert response.status_code == 422
-    assert "Give the key a name of 1 to 80 characters." in field_errors(response, "name")
+    assert message in field_errors(response, "name")
     assert not ApiKey.objects.exists()
 
 
