@@ -1,6 +1,7 @@
 """Machines and what happened to them."""
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -23,6 +24,13 @@ class Machine(models.Model):
     session_seq = models.BigIntegerField(default=-1)
     desired_generation = models.BigIntegerField(default=0)
     engine_error = models.TextField(blank=True)
+    inventory_problem = models.TextField(blank=True, help_text="Why the latest hardware report was refused.")
+    superseded_sessions = ArrayField(
+        models.CharField(max_length=64),
+        default=list,
+        blank=True,
+        help_text="The latest sessions that gave way to a newer one and may not come back.",
+    )
 
     hostname = models.CharField(max_length=255)
     gpu_name = models.CharField(max_length=80)

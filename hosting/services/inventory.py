@@ -2,13 +2,17 @@
 
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+import structlog
+from django.db import DatabaseError, IntegrityError, transaction
 
 from agent.protocol import GpuFacts, Inventory
+from hosting.domain import hardware
 from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.services.events import machine_event
+
+logger = structlog.get_logger(__name__)
 
 _COPIED = (
     "hostname",
@@ -48,6 +52,39 @@ def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, obje
     values["public_address"] = (inventory.public_address or remote_address)[:255]
     values["geolocation"] = clean(inventory.geolocation or "", 120)
     return values
+
+
+def inventory_receive(*, machine: Machine, inventory: Inventory, remote_address: str, now: datetime) -> bool:
+    """Apply the inventory of a sync to the locked machine; returns whether anything differed.
+
+    One that is not acceptable changes nothing but ``inventory_problem``: the machine gets no new rentals until it
+    reports a good one, and what runs on it goes on.
+    """
+    had_problem = machine.inventory_problem
+    try:
+        changed = _apply_checked(machine, inventory, remote_address, now)
+        problem = ""
+    except HostingError as error:
+        machine.refresh_from_db()  # the failed attempt left its values on the object
+        changed, problem = False, f"The hardware report was refused: {error.message}"
+    if problem != had_problem:
+        machine.inventory_problem = problem
+        machine.save(update_fields=["inventory_problem"])
+    if problem and problem != had_problem:
+        machine_event(machine, "inventory_refused", now=now, message=problem)
+    return changed or problem != had_problem
+
+
+def _apply_checked(machine: Machine, inventory: Inventory, remote_address: str, now: datetime) -> bool:
+    refusal = hardware.refusal(inventory)
+    if refusal:
+        raise HostingError(*refusal, status=422)
+    try:
+        with transaction.atomic():
+            return inventory_apply(machine=machine, inventory=inventory, remote_address=remote_address, now=now)
+    except (DatabaseError, ValueError) as error:
+        logger.exception("inventory_failed", machine_id=machine.pk)
+        raise HostingError("bad_inventory", "It holds values that can't be stored.", status=422) from error
 
 
 def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: str, now: datetime) -> bool:

@@ -16,7 +16,7 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
-from hosting.services.inventory import inventory_apply
+from hosting.services.inventory import inventory_receive
 from hosting.services.tasks import claims_release_if_idle
 
 logger = structlog.get_logger(__name__)
@@ -113,12 +113,13 @@ def report_apply(
         return False, False
     was_online, had_engine_error = machine.online, machine.engine_error
     floor = _floor(machine, previous_contact, now)
+    changed = request.inventory is not None and inventory_receive(
+        machine=machine, inventory=request.inventory, remote_address=remote_address, now=now
+    )
     _store_contact(machine, request, now)
-    changed = had_engine_error != machine.engine_error
-    if changed:
+    if had_engine_error != machine.engine_error:
+        changed = True
         machine_event(machine, "engine", now=now, message=machine.engine_error or "the container engine works again")
-    if request.inventory is not None:
-        changed |= inventory_apply(machine=machine, inventory=request.inventory, remote_address=remote_address, now=now)
     tasks_changed, complete = _observe_all(machine, request.tasks, floor, now)
     changed |= tasks_changed
     if not was_online:
@@ -154,7 +155,7 @@ def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> Non
     machine.online = True
     machine.last_seen_at = now
     machine.agent_version = clean(request.agent_version, 40)
-    machine.engine_error = clean(request.engine_error or "", MESSAGE_CHARS)
+    machine.engine_error = clean(request.engine_error or machine.inventory_problem, MESSAGE_CHARS)
     machine.save(
         update_fields=[
             "session_id",

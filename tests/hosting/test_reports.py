@@ -14,7 +14,7 @@ from hosting import hooks
 from hosting.errors import HostingError
 from hosting.gateways import presence
 from hosting.models import Machine, MachineEvent, Task, TaskEvent
-from hosting.services.offline import machines_sweep_offline
+from hosting.services.offline import machine_mark_offline, machines_sweep_offline
 from marketplace.models import Instance, Offer
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -219,3 +219,54 @@ def test_a_task_that_can_not_be_written_holds_up_no_other_and_is_tried_again(
     assert (state(instance), state(other)) == ("loading", "running")
     agent.report(after(2))
     assert state(instance) == "running"
+
+
+def test_a_report_that_fails_is_no_sign_of_life(agent: TestAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_task_ids: list[int]) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(hooks.market(), "tasks_reported", fails)
+    with pytest.raises(ValueError, match="broken"):
+        agent.report(after(30), engine_error="x")
+    assert presence.last_seen(agent.machine.pk) == T0
+
+
+def test_a_report_written_while_the_sweep_looks_keeps_the_machine_online(agent: TestAgent) -> None:
+    agent.report(after(100), engine_error="x")
+    presence.client().zadd(presence.SEEN, {str(agent.machine.pk): T0.timestamp()})  # its heartbeat is still to come
+    assert not machine_mark_offline(machine_id=agent.machine.pk, last_seen_at=T0, now=after(100))
+
+
+@pytest.mark.parametrize("facts", [{"gpus": []}, {"disk_total_gb": 1}, {"port_first": 0}])
+def test_a_bad_inventory_keeps_the_old_facts_and_the_tasks_go_on(
+    agent: TestAgent, instance: Instance, facts: dict[str, Any]
+) -> None:
+    bad = msgspec.structs.replace(market.inventory(4), **({"hostname": "other"} | facts))
+    reply = agent.report(after(5), seen(instance, "running"), inventory=bad)
+    assert (state(instance), [task.task_id for task in reply.tasks]) == ("running", [instance.task_id])
+    agent.machine.refresh_from_db()
+    assert (agent.machine.hostname, agent.machine.gpu_count) == ("rig-1", 4)
+    assert "refused" in agent.machine.engine_error
+    assert MachineEvent.objects.filter(kind="inventory_refused").count() == 1
+    assert not Offer.objects.filter(retired_at=None, rentable=True).exists()
+
+
+def test_a_good_inventory_ends_the_trouble_of_a_bad_one(agent: TestAgent) -> None:
+    agent.report(after(5), inventory=market.inventory(0))
+    agent.report(after(6))
+    agent.machine.refresh_from_db()
+    assert agent.machine.engine_error
+    agent.report(after(7), inventory=market.inventory(4))
+    agent.machine.refresh_from_db()
+    assert (agent.machine.engine_error, agent.machine.inventory_problem) == ("", "")
+    assert Offer.objects.filter(retired_at=None, rentable=True).exists()
+
+
+def test_a_stolen_gpu_refuses_the_inventory_but_not_the_tasks(agent: TestAgent, instance: Instance) -> None:
+    theirs = market.inventory(1)
+    market.register(market.user(), theirs)
+    agent.report(after(5), seen(instance, "running"), inventory=theirs)
+    assert state(instance) == "running"
+    agent.machine.refresh_from_db()
+    assert "belongs to another" in agent.machine.engine_error
+    assert agent.machine.gpu_count == 4
