@@ -5,20 +5,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('hosting', '0002_initial'),
+        ("hosting", "0002_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='machine',
-            name='inventory_problem',
-            field=models.TextField(blank=True, help_text='Why the latest hardware report was refused.'),
+            model_name="machine",
+            name="inventory_problem",
+            field=models.TextField(blank=True, help_text="Why the latest hardware report was refused."),
         ),
         migrations.AddField(
-            model_name='machine',
-            name='superseded_sessions',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), blank=True, default=list, help_text='The latest sessions that gave way to a newer one and may not come back.', size=None),
+            model_name="machine",
+            name="superseded_sessions",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(max_length=64),
+                blank=True,
+                default=list,
+                help_text="The latest sessions that gave way to a newer one and may not come back.",
+                size=None,
+            ),
         ),
     ]

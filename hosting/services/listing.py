@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 
+import structlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
@@ -12,6 +13,8 @@ from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import Listing, Machine
 from hosting.services.events import machine_event
+
+logger = structlog.get_logger(__name__)
 
 
 def _own_machine(machine_id: int, host: AbstractBaseUser) -> Machine:
@@ -56,10 +59,19 @@ def listing_end(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> No
         hooks.market().machine_changed(lock_machine(machine_id), now)
 
 
-@transaction.atomic
 def listings_expire(*, now: datetime) -> int:
-    """Take listings off the market whose end date has passed; returns how many."""
+    """Take listings off the market whose end date has passed; returns how many.
+
+    Each in a transaction of its own: one that fails is logged and holds up no other.
+    """
     due = Listing.objects.filter(active=True, end_at__lte=now).order_by("machine_id")
-    for listing in due.select_related("machine__host"):
+    return sum(_expire_alone(listing, now) for listing in due.select_related("machine__host"))
+
+
+def _expire_alone(listing: Listing, now: datetime) -> bool:
+    try:
         listing_end(machine_id=listing.machine_id, host=listing.machine.host, now=now)
-    return len(due)
+    except Exception:
+        logger.exception("listing_expiry_failed", machine_id=listing.machine_id)
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 
@@ -10,6 +11,8 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine
 from hosting.services.events import machine_event
+
+logger = structlog.get_logger(__name__)
 
 SWEEP_MEMORY_SECONDS = 20
 SAME_MOMENT = timedelta(seconds=1)
@@ -30,8 +33,16 @@ def machines_sweep_offline(*, now: datetime) -> int:
     presence.adopt(online, now)
     limit = now - timedelta(seconds=settings.MACHINE_OFFLINE_AFTER_SECONDS)
     silent = dict(presence.silent_since(limit))
-    marked = [machine_mark_offline(machine_id=pk, last_seen_at=silent[pk], now=now) for pk in online if pk in silent]
-    return sum(marked)
+    return sum(_mark_alone(pk, silent[pk], now) for pk in online if pk in silent)
+
+
+def _mark_alone(machine_id: int, last_seen_at: datetime, now: datetime) -> bool:
+    """Like ``machine_mark_offline``, but a machine that can't be marked holds up no other."""
+    try:
+        return machine_mark_offline(machine_id=machine_id, last_seen_at=last_seen_at, now=now)
+    except Exception:
+        logger.exception("offline_sweep_failed", machine_id=machine_id)
+        return False
 
 
 @transaction.atomic

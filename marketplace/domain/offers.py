@@ -1,11 +1,14 @@
 """How a machine is cut into offers."""
 
-import math
+import re
 
 HOURS_PER_MONTH = 720
 """A billing month: 30 days."""
 
 _PCIE_GBPS_PER_LANE = {1: 0.25, 2: 0.5, 3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
+
+_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
+"""ASCII digits only, and few: int() and float() take far more than what a driver calls itself."""
 
 
 def slice_sizes(gpu_count: int, minimum: int) -> list[int]:
@@ -32,20 +35,17 @@ def storage_micros_per_hour(micros_per_gb_month: int, disk_gb: int) -> int:
 
 def driver_number(version: str) -> int:
     """The version "550.54.15" as 550054015, so that versions compare as numbers; 0 for what is no version."""
-    parts = version.split(".")[:3]
-    if not parts or not all(part.isdigit() for part in parts):
+    if not _VERSION.fullmatch(version):
         return 0
-    major, minor, patch = [*(int(part) for part in parts), 0, 0][:3]
+    major, minor, patch = [*(int(part) for part in version.split(".")[:3]), 0, 0][:3]
     return major * 1_000_000 + minor * 1_000 + patch
 
 
 def cuda_number(version: str) -> float:
     """The version "12.8" as 12.8; 0 for what is no version."""
-    try:
-        value = float(".".join(version.split(".")[:2]))
-    except ValueError:
+    if not _VERSION.fullmatch(version):
         return 0.0
-    return value if math.isfinite(value) else 0.0
+    return float(".".join(version.split(".")[:2]))
 
 
 def pcie_bandwidth_gbps(generation: int, lanes: int) -> float:
