@@ -1,9 +1,14 @@
-"""Every list and page of the admin opens for staff, and for nobody else."""
+"""Every list and page of the admin opens for staff who came in by the site's own door, and for nobody else."""
+
+from urllib.parse import quote
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from marketplace.models import User
 from marketplace.services.rent import instance_rent
@@ -17,6 +22,15 @@ pytestmark = pytest.mark.django_db
 def staff(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
     return client
+
+
+@pytest.fixture
+def staff_password(settings: Settings) -> str:
+    """The password of staff@example.com, who has not signed in."""
+    settings.ACCOUNT_RATE_LIMITS = False  # the clock stands still: all visits seem to come within one second
+    account = User.objects.create_superuser("staff@example.com", "a-long-enough-phrase")
+    EmailAddress.objects.create(user=account, email=account.email, verified=True, primary=True)
+    return "a-long-enough-phrase"
 
 
 @pytest.fixture
@@ -45,3 +59,32 @@ def test_list_and_page_open(staff: Client, model: type) -> None:
 def test_clients_stay_outside(client: Client) -> None:
     client.force_login(market.user())
     assert client.get(reverse("admin:hosting_machine_changelist")).status_code == 302
+    assert client.get(reverse("admin:hosting_machine_changelist"), follow=True).status_code == 403
+    assert client.get("/admin/login/").status_code == 403
+
+
+def test_staff_sign_in_on_the_sites_own_page_and_come_back(client: Client, staff_password: str) -> None:
+    machines = reverse("admin:hosting_machine_changelist")
+    asked = client.get(machines, follow=True)
+    assert asked.redirect_chain[-1][0] == f"/accounts/login/?next={quote(machines, safe='')}"
+    login = {"login": "staff@example.com", "password": staff_password, "next": machines}
+    back = client.post("/accounts/login/", login, follow=True)
+    assert (back.redirect_chain, back.status_code) == ([(machines, 302)], 200)
+    assert client.get("/admin/login/", follow=True).redirect_chain == [("/admin/", 302)]
+
+
+def test_the_admins_login_takes_no_password_of_its_own(client: Client, staff_password: str) -> None:
+    """It would ask for no second factor and count no failures."""
+    login = {"username": "staff@example.com", "password": staff_password, "next": "/admin/"}
+    answer = client.post("/admin/login/?next=/admin/", login)
+    assert answer.headers["Location"] == "/accounts/login/?next=%2Fadmin%2F"
+    assert "_auth_user_id" not in client.session
+
+
+def test_staff_with_a_second_factor_are_asked_for_it(client: Client, staff_password: str) -> None:
+    account = User.objects.get(email="staff@example.com")
+    Authenticator.objects.create(user=account, type=Authenticator.Type.TOTP, data={"secret": "JBSWY3DPEHPK3PXP"})
+    login = {"login": account.email, "password": staff_password, "next": "/admin/"}
+    answer = client.post("/accounts/login/", login)
+    assert answer.headers["Location"].startswith("/accounts/2fa/authenticate/")
+    assert client.get("/admin/").status_code == 302
