@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 _ROUND_SECONDS = 15.0
 _DISK_EFFORT = 20.0
 """The engine walks the whole layer to size it, so the next look waits this many times as long as the last one took."""
+_LONGEST_DISK_PAUSE_SECONDS = 60.0
+"""A guest with very many files must not win time to fill the disk unseen."""
 
 
 class UsageSampler:
@@ -83,8 +85,8 @@ class UsageSampler:
             used_mb = self._engine.disk_used_mb(container.container_id)
         except (ContainerGoneError, TaskError):
             return
-        took = time.monotonic() - began
-        self._next_disk_look[container.container_id] = began + _DISK_EFFORT * took
+        ended = time.monotonic()
+        self._next_disk_look[container.container_id] = ended + disk_pause_seconds(ended - began)
         slot.disk_used_mb = used_mb
         if used_mb > desired.spec.disk_gb * 1024:
             self._end(slot, container, desired, reconciler)
@@ -98,6 +100,11 @@ class UsageSampler:
         run = last_run(wanted(desired), container, slot.memory)
         verdict = Verdict(run_generation=run, reason="disk_limit", message=message)
         reconciler.condemn(slot.task_id, container.started_at, verdict)
+
+
+def disk_pause_seconds(took_seconds: float) -> float:
+    """How long to leave a container's disk alone after a look at it that took so long."""
+    return min(_DISK_EFFORT * took_seconds, _LONGEST_DISK_PAUSE_SECONDS)
 
 
 def interface_bytes(pid: int, proc: Path = Path("/proc")) -> tuple[int, int] | None:

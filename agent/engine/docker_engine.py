@@ -9,6 +9,7 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
+from agent.engine import volumes
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -168,9 +169,10 @@ class DockerEngine:
     def disk_used_mb(self, container_id: str) -> int:
         with translated():
             rows = self._client.containers(all=True, size=True, filters={"id": container_id})
-        if not rows:
-            raise ContainerGoneError(container_id)
-        return int(rows[0].get("SizeRw") or 0) // _MB
+            if not rows:
+                raise ContainerGoneError(container_id)
+            inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
+        return int(rows[0].get("SizeRw") or 0) // _MB + volumes.used_mb(inspected.get("Mounts") or [])
 
     def events(self) -> Iterator[EngineEvent]:
         filters = {"type": "container", "label": OWNER_LABEL, "event": ["start", "die", "destroy"]}

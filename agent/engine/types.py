@@ -154,7 +154,7 @@ class Engine(Protocol):
         """Fetch from the registry; returns early when abandoned."""
 
     def disk_used_mb(self, container_id: str) -> int:
-        """Size of what the container has written to its own layer. Raises ``ContainerGoneError``."""
+        """Size of what the container has written to its own layer and to its volumes. Raises ``ContainerGoneError``."""
 
     def events(self) -> Iterator[EngineEvent]:
         """Blocks; ends or raises ``EngineDownError`` when the engine goes away."""

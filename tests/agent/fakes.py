@@ -101,6 +101,7 @@ class FakeEngine:
     graces: list[int] = field(default_factory=list)
     network: tuple[str, str] | None = None
     start_error: Exception | None = None
+    used_mb: int = 0
     down: bool = False
     interrupt: Callable[[str], None] = lambda _name: None
     _ticks: int = 0
@@ -178,7 +179,7 @@ class FakeEngine:
 
     def disk_used_mb(self, container_id: str) -> int:
         self._name(container_id)
-        return 0
+        return self.used_mb
 
     def events(self) -> Iterator[EngineEvent]:
         self._check()

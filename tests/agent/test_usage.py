@@ -1,0 +1,109 @@
+"""What a task's disk use consists of, and how often it is looked at."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from agent.engine import volumes
+from agent.engine.docker_engine import DockerEngine
+from agent.protocol import DesiredTask
+from agent.tasks.memory import TrafficStore
+from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan
+from agent.usage import UsageSampler, disk_pause_seconds
+from tests import images
+from tests.agent.fakes import FakeEngine, Life, task
+
+_MB = 1 << 20
+
+
+def write(path: Path, size_mb: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size_mb * _MB)
+
+
+def volume(source: Path | str) -> dict[str, object]:
+    return {"Type": "volume", "Source": str(source)}
+
+
+def test_volumes_are_sized_as_the_disk_sees_them(tmp_path: Path) -> None:
+    first, second, outside = tmp_path / "first", tmp_path / "-second", tmp_path / "outside"
+    write(first / "deep" / "file", 3)
+    os.link(first / "deep" / "file", first / "same file")
+    write(second / "file", 2)
+    write(outside / "file", 50)
+    (second / "link").symlink_to(outside)
+    with (first / "sparse").open("wb") as sparse:
+        sparse.truncate(500 * _MB)
+    assert volumes.used_mb([volume(first), volume(second), {"Type": "bind", "Source": str(outside)}]) == 5
+
+
+@pytest.mark.parametrize("mounts", [[], [volume("/no/such/volume")], [volume("")], [{"Type": "volume"}]])
+def test_volumes_that_cannot_be_read_count_nothing(mounts: list[dict[str, object]]) -> None:
+    assert volumes.used_mb(mounts) == 0
+
+
+def test_a_program_that_takes_too_long_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "file", 2)
+    monkeypatch.setattr(volumes, "_LONGEST_LOOK_SECONDS", 0.0)
+    assert volumes.used_mb([volume(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(("took_seconds", "pause_seconds"), [(0.0, 0.0), (0.5, 10.0), (3.0, 60.0), (100.0, 60.0)])
+def test_a_slow_look_is_repeated_after_a_minute_at_most(took_seconds: float, pause_seconds: float) -> None:
+    assert disk_pause_seconds(took_seconds) == pause_seconds
+
+
+def test_task_over_its_disk_is_ended(tmp_path: Path) -> None:
+    life = Life(FakeEngine(used_mb=5 * 1024 + 1), tmp_path)
+    life.want(task(disk_gb=5))
+    sampler = UsageSampler(life.engine)
+    sampler.watch(life.reconciler, TrafficStore(tmp_path))
+    sampler.sample()
+    life.pool.run()
+    assert life.seen() == ("exited", 1, "disk_limit")
+
+
+@pytest.fixture
+def with_volume() -> Iterator[str]:
+    """An image that declares a volume."""
+    engine = docker.from_env()
+    base, name = images.build("nosshd", engine), f"spotyard-test:volume-{uuid.uuid4().hex[:8]}"
+    made = engine.containers.create(base, ["true"])
+    try:
+        made.commit(*name.split(":"), changes=["VOLUME /data"])
+    finally:
+        made.remove()
+    yield name
+    engine.images.remove(name)
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[[DesiredTask], tuple[DockerEngine, str]]]:
+    """Starts a container made as the agent makes them."""
+    engine, made = DockerEngine(), []
+    engine.ensure_network(NETWORK, BRIDGE)
+
+    def start(wish: DesiredTask) -> tuple[DockerEngine, str]:
+        plan = container_plan(Identity(9, uuid.uuid4().hex, simulated=True), wish)
+        made.append(engine.create(plan))
+        engine.start(made[-1])
+        return engine, made[-1]
+
+    yield start
+    for container_id in made:
+        engine.remove(container_id)
+
+
+@pytest.mark.engine
+def test_what_is_written_to_the_volumes_of_an_image_counts(
+    with_volume: str, run: Callable[[DesiredTask], tuple[DockerEngine, str]]
+) -> None:
+    script = "dd if=/dev/zero of=/data/big bs=1M count=30; dd if=/dev/zero of=/big bs=1M count=10"
+    wish = task(image=with_volume, mode="args", args=["sh", "-c", script], ports=[])
+    engine, container_id = run(wish)
+    assert docker.from_env().containers.get(container_id).wait()["StatusCode"] == 0
+    assert engine.disk_used_mb(container_id) in (40, 41)
