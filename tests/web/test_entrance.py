@@ -1,6 +1,9 @@
 """Signing up, confirming, signing in, resetting: the way in."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -99,3 +102,16 @@ def test_pages_of_the_account_open(web: Client, path: str, words: str) -> None:
 def test_sign_out(web: Client) -> None:
     assert web.post("/accounts/logout/").headers["Location"] == "/"
     assert web.get("/account/").status_code == 302
+
+
+@pytest.mark.parametrize("count", ["0", "2"])
+def test_sign_in_limits_count_the_addresses_that_the_proxies_tell(count: str) -> None:
+    """Otherwise everybody behind the proxy is one address, and one guesser locks all others out."""
+    ask = "from allauth import app_settings; print(app_settings.TRUSTED_PROXY_COUNT)"
+    env = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+        "SECRET_KEY": "x",
+        "TRUSTED_PROXY_COUNT": count,
+    }
+    told = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == count
