@@ -6,13 +6,15 @@ from datetime import datetime
 from django.db import transaction
 
 from agent.protocol import PROTOCOL_VERSION, RegisterRequest
+from hosting import hooks
 from hosting.domain import hardware
 from hosting.domain.secrets import CREDENTIAL_PREFIX, secret_hash
 from hosting.domain.texts import clean
 from hosting.errors import HostingError
+from hosting.locks import lock_machine
 from hosting.models import InstallToken, Machine
 from hosting.services.events import machine_event
-from hosting.services.inventory import gpus_apply, machine_columns
+from hosting.services.inventory import gpus_apply, inventory_apply, machine_columns
 
 
 @transaction.atomic
@@ -36,9 +38,11 @@ def machine_register(*, request: RegisterRequest, remote_address: str, now: date
     problem = hardware.refusal(request.inventory)
     if problem:
         raise HostingError(*problem, status=422)
-    credential = CREDENTIAL_PREFIX + secrets.token_urlsafe(32)
-    machine = token.machine or Machine(host_id=token.host_id, registered_at=now, boot_id=request.boot_id)
-    return _store(machine, token, request, credential, remote_address, now), credential
+    if token.machine_id is None:
+        machine = _create(token, request, remote_address, now)
+    else:
+        machine = _renew(token.machine_id, request, remote_address, now)
+    return machine, _give_credential(machine, request)
 
 
 def _usable_token(request: RegisterRequest, now: datetime) -> InstallToken:
@@ -67,30 +71,40 @@ def _usable_token(request: RegisterRequest, now: datetime) -> InstallToken:
     return token
 
 
-def _store(
-    machine: Machine,
-    token: InstallToken,
-    request: RegisterRequest,
-    credential: str,
-    remote_address: str,
-    now: datetime,
-) -> Machine:
-    is_new = machine.pk is None
-    if is_new and Machine.objects.filter(boot_id=request.boot_id).exists():
+def _create(token: InstallToken, request: RegisterRequest, remote_address: str, now: datetime) -> Machine:
+    if Machine.objects.filter(boot_id=request.boot_id).exists():
         raise HostingError(
             "already_registered",
             "This agent has registered a machine with another token already. Start it without --token.",
             status=409,
         )
-    for name, value in machine_columns(request.inventory, remote_address).items():
-        setattr(machine, name, value)
+    machine = Machine.objects.create(
+        host_id=token.host_id,
+        registered_at=now,
+        boot_id=request.boot_id,
+        credential_hash=token.token_hash,  # unique, until the machine's own follows in this transaction
+        **machine_columns(request.inventory, remote_address),
+    )
+    gpus_apply(machine, request.inventory.gpus)
+    token.machine = machine
+    token.save(update_fields=["machine"])
+    machine_event(machine, "registered", now=now, message=str(machine))
+    return machine
+
+
+def _renew(machine_id: int, request: RegisterRequest, remote_address: str, now: datetime) -> Machine:
+    """The machine may be rented out and listed by now, so what changes is written as by a report."""
+    machine = lock_machine(machine_id)
+    if inventory_apply(machine=machine, inventory=request.inventory, remote_address=remote_address, now=now):
+        hooks.market().machine_changed(machine, now)
+    machine_event(machine, "credential_renewed", now=now, message=str(machine))
+    return machine
+
+
+def _give_credential(machine: Machine, request: RegisterRequest) -> str:
+    credential = CREDENTIAL_PREFIX + secrets.token_urlsafe(32)
     machine.credential_hash = secret_hash(credential)
     machine.agent_version = clean(request.agent_version, 40)
     machine.protocol = request.protocol
-    machine.save()
-    gpus_apply(machine, request.inventory.gpus)
-    if is_new:
-        token.machine = machine
-        token.save(update_fields=["machine"])
-    machine_event(machine, "registered" if is_new else "credential_renewed", now=now, message=str(machine))
-    return machine
+    machine.save(update_fields=["credential_hash", "agent_version", "protocol"])
+    return credential

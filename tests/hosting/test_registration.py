@@ -5,14 +5,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from agent.protocol import PROTOCOL_VERSION, GpuFacts, Inventory, RegisterRequest
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.selectors import machine_by_credential
 from hosting.services.install_tokens import install_token_create, install_token_revoke
+from hosting.services.listing import listing_set
 from hosting.services.registration import machine_register
-from marketplace.models import User
+from marketplace.models import Offer, User
 from tests.plumbing import market
 from tests.plumbing.market import T0
 
@@ -139,3 +142,25 @@ def test_a_gpu_belongs_to_one_machine(host: User, token: str) -> None:
 
 def _with(gpus: list[GpuFacts]) -> Inventory:
     return msgspec.structs.replace(market.inventory(1), gpus=gpus)
+
+
+def test_a_repeated_registration_brings_the_offers_to_the_new_hardware(host: User, token: str) -> None:
+    machine, _ = register(request(token))
+    agent = market.TestAgent(machine)
+    agent.report(T0)
+    listing_set(machine_id=machine.pk, host=host, terms=market.terms(), now=T0)
+    register(request(token, inventory=market.inventory(4, hostname="rig-9")))
+    live = Offer.objects.filter(machine=machine, retired_at=None)
+    assert sorted(live.values_list("num_gpus", flat=True)) == [1, 2, 4]
+    assert Machine.objects.get(pk=machine.pk).online
+
+
+def test_a_repeated_registration_locks_the_machine_before_it_writes(token: str) -> None:
+    register(request(token))
+    with CaptureQueriesContext(connection) as queries:
+        register(request(token, inventory=market.inventory(4)))
+    statements = [q["sql"] for q in queries]
+    locked = next(n for n, sql in enumerate(statements) if 'FROM "hosting_machine"' in sql and "FOR UPDATE" in sql)
+    written = [n for n, sql in enumerate(statements) if sql.startswith('UPDATE "hosting_machine"')]
+    assert locked < min(written)
+    assert not any('"session_seq" =' in statements[n] for n in written)
