@@ -39,6 +39,8 @@ _COPIED = (
     "port_last",
 )
 
+_VERIFIED = {"gpu_name", "gpu_count", "simulated"}
+
 
 def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, object]:
     """The machine's column values for an inventory; texts are cut to their columns."""
@@ -95,10 +97,21 @@ def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: s
         setattr(machine, name, value)
     if changed:
         machine.save(update_fields=list(changed))
+    _reconsider_verification(machine, changed, now)
     gpus_changed = gpus_apply(machine, inventory.gpus)
     if changed or gpus_changed:
         machine_event(machine, "inventory", now=now, message="hardware facts changed", columns=sorted(changed))
     return bool(changed) or gpus_changed
+
+
+def _reconsider_verification(machine: Machine, changed: dict[str, object], now: datetime) -> None:
+    """A verification vouches for the GPUs that were looked at, not for others that took their place."""
+    swapped = sorted(_VERIFIED & changed.keys())
+    if machine.verification != "verified" or not swapped:
+        return
+    machine.verification = "unverified"
+    machine.save(update_fields=["verification"])
+    machine_event(machine, "unverified", now=now, message="The GPUs changed after the verification.", columns=swapped)
 
 
 def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:

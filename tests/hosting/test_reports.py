@@ -270,3 +270,24 @@ def test_a_stolen_gpu_refuses_the_inventory_but_not_the_tasks(agent: TestAgent, 
     agent.machine.refresh_from_db()
     assert "belongs to another" in agent.machine.engine_error
     assert agent.machine.gpu_count == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "facts", "after_it"),
+    [
+        ("verified", {"simulated": False}, "unverified"),
+        ("verified", {"gpus": [market.gpu()]}, "unverified"),
+        ("verified", {"gpus": [market.gpu(i, model="RTX 4090") for i in range(4)]}, "unverified"),
+        ("verified", {"hostname": "rig-2"}, "verified"),
+        ("deverified", {"simulated": False}, "deverified"),
+    ],
+)
+def test_a_verification_ends_with_the_gpus_that_were_verified(
+    agent: TestAgent, before: str, facts: dict[str, Any], after_it: str
+) -> None:
+    Machine.objects.filter(pk=agent.machine.pk).update(verification=before)
+    agent.report(after(1), inventory=msgspec.structs.replace(market.inventory(4), **facts))
+    agent.machine.refresh_from_db()
+    assert agent.machine.verification == after_it
+    events = MachineEvent.objects.filter(machine=agent.machine, kind="unverified")
+    assert events.exists() == (before != after_it)
