@@ -3,6 +3,7 @@
 import re
 
 from agent.protocol import GpuFacts, Inventory
+from hosting.domain.addresses import is_address
 from hosting.domain.texts import clean
 
 OLDEST_COMPUTE_CAPABILITY = (6, 0)
@@ -53,6 +54,7 @@ def refusal(inventory: Inventory) -> Refusal | None:
         or _range_refusal("The machine", inventory, _MACHINE_RANGES)
         or _disk_refusal(inventory)
         or _ports_refusal(inventory)
+        or _address_refusal(inventory.public_address)
     )
 
 
@@ -91,6 +93,12 @@ def _ports_refusal(inventory: Inventory) -> Refusal | None:
         "bad_port_range",
         f"{inventory.port_first}-{inventory.port_last} is not a range of ports (1-65535).",
     )
+
+
+def _address_refusal(address: str | None) -> Refusal | None:
+    if not address or is_address(address):
+        return None
+    return "bad_public_address", f"{clean(address, 80)!r} is neither an IP address nor a host name."
 
 
 def _range_refusal(what: str, facts: Inventory | GpuFacts, ranges: dict[str, tuple[float, float]]) -> Refusal | None:

@@ -7,6 +7,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from agent.protocol import GpuFacts, Inventory
 from hosting.domain import hardware
+from hosting.domain.addresses import is_address
 from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
@@ -51,9 +52,14 @@ def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, obje
         values[name] = clean(value, limit) if isinstance(value, str) else value
     values["gpu_name"] = clean(inventory.gpus[0].model, 80)
     values["gpu_count"] = len(inventory.gpus)
-    values["public_address"] = (inventory.public_address or remote_address)[:255]
+    values["public_address"] = _public_address(inventory.public_address, remote_address)
     values["geolocation"] = clean(inventory.geolocation or "", 120)
     return values
+
+
+def _public_address(stated: str | None, remote_address: str) -> str:
+    """What is no address is never stored: clients paste it into their shells."""
+    return next((address for address in (stated, remote_address) if address and is_address(address)), "")
 
 
 def inventory_receive(*, machine: Machine, inventory: Inventory, remote_address: str, now: datetime) -> bool:

@@ -1,5 +1,6 @@
 """What a page says about an instance: its state in plain words, what it cost, what can be done with it."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,15 +90,20 @@ class InstanceView:
 
     @property
     def ssh_command(self) -> str:
-        return f"ssh -p {self.instance.ssh_port} root@{self.address} -L 8080:localhost:8080"
+        return f"ssh -p {self.instance.ssh_port} {self._login} -L 8080:localhost:8080"
 
     @property
     def scp_up_command(self) -> str:
-        return f"scp -P {self.instance.ssh_port} LOCAL_FILE root@{self.address}:/root/"
+        return f"scp -P {self.instance.ssh_port} LOCAL_FILE {self._login}:/root/"
 
     @property
     def scp_down_command(self) -> str:
-        return f"scp -P {self.instance.ssh_port} root@{self.address}:/root/REMOTE_FILE ."
+        return f"scp -P {self.instance.ssh_port} {self._login}:/root/REMOTE_FILE ."
+
+    @property
+    def _login(self) -> str:
+        """Quoted: the address is what a host's agent said, and these commands are pasted into shells."""
+        return shlex.quote(f"root@{self.address}")
 
     @property
     def address(self) -> str:

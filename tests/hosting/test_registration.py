@@ -15,7 +15,8 @@ from hosting.selectors import machine_by_credential
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.listing import listing_set
 from hosting.services.registration import machine_register
-from marketplace.models import Offer, User
+from marketplace.models import Instance, Offer, User
+from marketplace.web.instance_view import InstanceView
 from tests.plumbing import market
 from tests.plumbing.market import T0
 
@@ -55,6 +56,30 @@ def test_registration_stores_the_hardware_and_gives_a_credential(host: User, tok
 def test_the_address_the_agent_dials_from_stands_in_for_an_unstated_one(token: str) -> None:
     machine, _ = register(request(token, inventory=market.inventory(1, public_address=None)))
     assert machine.public_address == "198.51.100.1"
+
+
+@pytest.mark.parametrize("address", ["gpu-7.example.com", "203.0.113.9", "2001:db8::7", "rig"])
+def test_addresses_and_host_names_are_taken_as_stated(token: str, address: str) -> None:
+    machine, _ = register(request(token, inventory=market.inventory(1, public_address=address)))
+    assert machine.public_address == address
+
+
+def test_commands_for_shells_quote_the_address(token: str) -> None:
+    machine, _ = register(request(token))
+    machine.public_address = "x; id"  # as if it had slipped past all checks
+    view = InstanceView(
+        instance=Instance(machine=machine, ssh_port=21000),
+        label="",
+        tone="",
+        sentence="",
+        progress_percent=None,
+        cost_micros=0,
+        micros_per_hour=0,
+        now=T0,
+    )
+    assert "'root@x; id'" in view.ssh_command
+    assert "'root@x; id':/root/" in view.scp_up_command
+    assert "'root@x; id':/root/" in view.scp_down_command
 
 
 def test_a_repeated_registration_is_the_same_machine_with_a_new_credential(token: str) -> None:
@@ -111,6 +136,9 @@ def test_wrong_revoked_and_expired_tokens_are_refused(host: User, token: str) ->
         ({"inet_up_mbps": -1.0}, "bad_inventory", "inet_up_mbps = -1"),
         ({"inet_down_mbps": float("nan")}, "bad_inventory", "inet_down_mbps"),
         ({"port_first": 1, "port_last": 70000}, "bad_port_range", "1-70000"),
+        ({"public_address": "1.2.3.4; rm -rf ~"}, "bad_public_address", "neither an IP address"),
+        ({"public_address": "fe80::1%$(id)"}, "bad_public_address", "neither an IP address"),
+        ({"public_address": "-oProxyCommand=id"}, "bad_public_address", "neither an IP address"),
         ({"port_first": 9, "port_last": 8}, "bad_port_range", "9-8"),
     ],
 )
