@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
@@ -66,13 +65,17 @@ def rent(request: UserRequest, offer_id: int) -> HttpResponse:
 
 
 def _rented(request: UserRequest, offer: Offer, form: RentForm) -> bool:
-    """Rent; on a refusal put it beside its field and say False."""
+    """Rent; on a refusal put it beside its field and say False.
+
+    Key and rental are two transactions: the key locks the machines of all the client's instances, and locking the
+    offer's machine as well would break the one lock order. A key that is stored although the rental is refused does
+    no harm; it is there for the next try.
+    """
     now = timezone.now()
     try:
-        with transaction.atomic():
-            if form.cleaned_data["ssh_key"].strip():
-                ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=now)
-            instance = instance_rent(client=request.user, offer_id=offer.pk, request=form.rent_request(), now=now)
+        if form.cleaned_data["ssh_key"].strip():
+            ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=now)
+        instance = instance_rent(client=request.user, offer_id=offer.pk, request=form.rent_request(), now=now)
     except MarketError as refusal:
         form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
         return False

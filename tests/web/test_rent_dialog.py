@@ -5,12 +5,15 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from billing.selectors import balance_micros
 from marketplace.models import Instance, Offer, SshKey, User
 from marketplace.services.keys import ssh_key_add
+from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
 from tests.web.pages import HTMX, field_errors, text
@@ -192,9 +195,34 @@ def test_a_bad_key_is_named_and_nothing_is_rented(web: Client, offer: Offer, pub
     assert not Instance.objects.exists()
 
 
-def test_a_refused_rental_stores_no_key(web: Client, offer: Offer, public_key: str) -> None:
-    assert web.post(url(offer), WISH | {"ssh_key": public_key, "disk_gb": "4"}).status_code == 422
-    assert not SshKey.objects.exists()
+def test_a_refused_rental_keeps_the_key_and_asks_for_it_no_more(
+    web: Client, renter: User, offer: Offer, public_key: str
+) -> None:
+    refused = web.post(url(offer), WISH | {"ssh_key": public_key, "disk_gb": "4"})
+    assert refused.status_code == 422
+    assert SshKey.objects.get(user=renter).comment == "ada@laptop"
+    assert "You have stored no SSH key" not in text(refused)
+    assert not Instance.objects.exists()
+    assert web.post(url(offer), WISH | {"ssh_key": public_key}).status_code == 302
+    assert SshKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_locks_two_machines(web: Client, renter: User, agent: TestAgent, public_key: str) -> None:
+    """A new key locks the machines of all instances; whoever then locks one more can meet somebody who did it in the
+    other order."""
+    instance_rent(client=renter, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
+    other = market.offer(market.listed_machine())
+    with CaptureQueriesContext(connection) as captured:
+        assert web.post(url(other), WISH | {"ssh_key": public_key}).status_code == 302
+    locked: list[set[str]] = [set()]
+    for sql in (query["sql"] for query in captured):
+        if sql == "COMMIT":
+            locked.append(set())
+        elif 'FROM "hosting_machine"' in sql and "FOR UPDATE" in sql:
+            locked[-1].add(sql)
+    assert len(set().union(*locked)) == 2
+    assert max(len(machines) for machines in locked) == 1
 
 
 def test_with_a_key_the_dialog_does_not_ask(web: Client, renter: User, offer: Offer, public_key: str) -> None:
