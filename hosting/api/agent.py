@@ -36,6 +36,8 @@ from hosting.services.reports import report_receive
 
 T = TypeVar("T")
 HANDLER_THREADS = 8
+MAX_BODY_BYTES = 256 * 1024
+"""A report on a thousand containers is smaller."""
 
 _handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
 
@@ -62,6 +64,8 @@ def _refuses_clearly(view: AsyncView) -> AsyncView:
             return _refusal(error.code, error.message, error.status)
         except msgspec.ValidationError as error:
             return _refusal("invalid_message", f"The message does not fit the protocol: {error}", 400)
+        except RecursionError:
+            return _refusal("invalid_json", "The body is nested too deeply.", 400)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _refusal("invalid_json", f"The body is not JSON: {error}", 400)
 
@@ -73,12 +77,8 @@ def _refuses_clearly(view: AsyncView) -> AsyncView:
 @_refuses_clearly
 async def register(request: HttpRequest) -> HttpResponse:
     """Exchange an install token for a machine and its credential."""
-    _check_protocol(request.body)
-    message = decode(RegisterRequest, request.body)
-    machine, credential = await sync_to_async(machine_register)(
-        request=message, remote_address=_remote_address(request), now=timezone.now()
-    )
-    return _reply(RegisterReply(machine_id=machine.pk, credential=credential, sync_url=sync_url()))
+    body = _body(request)
+    return _reply(await sync_to_async(_register)(body, _remote_address(request)))
 
 
 @csrf_exempt
@@ -86,18 +86,28 @@ async def register(request: HttpRequest) -> HttpResponse:
 @_refuses_clearly
 async def sync(request: HttpRequest) -> HttpResponse:
     """Take in a report and answer with the desired state, at once when it changed, else when it does."""
-    _check_protocol(request.body)
-    message = decode(SyncRequest, request.body)
+    body = _body(request)
     credential = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    handle = functools.partial(_handle, credential, body, _remote_address(request))
+    if settings.SYNC_HOLD_MAX_SECONDS <= 0:
+        return _reply((await sync_to_async(handle)())[2])
+    machine_id, message, reply = await _in_pool(handle)
     hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
-    handle = functools.partial(_handle, credential, message, _remote_address(request))
-    if hold_seconds <= 0:
-        _, reply = await sync_to_async(handle)()
-        return _reply(reply)
-    machine_id, reply = await _in_pool(handle)
-    if reply.generation == message.known_generation:
+    if hold_seconds > 0 and reply.generation == message.known_generation:
         reply = await _hold(machine_id, message.known_generation, hold_seconds)
     return _reply(reply)
+
+
+def _body(request: HttpRequest) -> bytes:
+    """The request's body. Raises HostingError(too_large, 413), where a length is stated before anything is read."""
+    too_large = HostingError("too_large", f"A message has at most {MAX_BODY_BYTES} bytes.", status=413)
+    stated = request.headers.get("Content-Length") or "0"
+    if not stated.isascii() or not stated.isdecimal() or len(stated) > 15 or int(stated) > MAX_BODY_BYTES:
+        raise too_large
+    body: bytes = request.body
+    if len(body) > MAX_BODY_BYTES:
+        raise too_large
+    return body
 
 
 def _check_protocol(body: bytes) -> None:
@@ -114,12 +124,22 @@ def _check_protocol(body: bytes) -> None:
         )
 
 
-def _handle(credential: str, message: SyncRequest, remote_address: str) -> tuple[int, SyncReply]:
+def _register(body: bytes, remote_address: str) -> RegisterReply:
+    _check_protocol(body)
+    message = decode(RegisterRequest, body)
+    machine, credential = machine_register(request=message, remote_address=remote_address, now=timezone.now())
+    return RegisterReply(machine_id=machine.pk, credential=credential, sync_url=sync_url())
+
+
+def _handle(credential: str, body: bytes, remote_address: str) -> tuple[int, SyncRequest, SyncReply]:
+    """The credential comes first: parsing costs time, which only machines of ours may take."""
     machine = machine_by_credential(credential)
     if machine is None:
         raise HostingError("credential_revoked", "This machine's credential is not valid (any more).", status=401)
+    _check_protocol(body)
+    message = decode(SyncRequest, body)
     report_receive(machine_id=machine.pk, request=message, remote_address=remote_address, now=timezone.now())
-    return machine.pk, desired_state(machine.pk)
+    return machine.pk, message, desired_state(machine.pk)
 
 
 async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> SyncReply:
