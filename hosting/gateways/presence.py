@@ -71,9 +71,22 @@ def report_known(machine_id: int, session_id: str, seq: int, fingerprint: str) -
     return bool(seq < known_seq or known_fingerprint == fingerprint)
 
 
+_REMEMBER = """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known then
+    local ok, row = pcall(cjson.decode, known)
+    if ok and row[1] == ARGV[2] and row[2] > tonumber(ARGV[3]) then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
+return 1
+"""
+"""In one step, for reports of one machine may end in another order than they began."""
+
+
 def report_handled(machine_id: int, session_id: str, seq: int, fingerprint: str) -> None:
-    """Remember a report once its facts are in the database."""
-    client().hset(REPORT, str(machine_id), json.dumps([session_id, seq, fingerprint]))
+    """Remember a report once its facts are in the database, unless a newer one of its session is remembered."""
+    row = json.dumps([session_id, seq, fingerprint])
+    client().eval(_REMEMBER, 1, REPORT, str(machine_id), session_id, str(seq), row)
 
 
 def sweep_beat(now: datetime, keep_seconds: int) -> bool:
