@@ -1,6 +1,7 @@
 """Takes in what agents report."""
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 
 import msgspec
@@ -24,9 +25,13 @@ logger = structlog.get_logger(__name__)
 PROGRESS_STEPS = 20
 COUNTERS_EVERY_SECONDS = 60
 MESSAGE_CHARS = 2000
+SESSIONS_KEPT = 16
+MAX_TASKS = 2000
 LARGEST_INT = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1
 LONGEST_AGE_SECONDS = 10 * 365 * 24 * 3600
+
+_SESSION_ID = re.compile(r"[!-~]{1,64}")
 
 
 def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str, now: datetime) -> None:
@@ -34,8 +39,9 @@ def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str
 
     A report that tells nothing new touches Redis only. Without Redis every report goes to the database. A report that
     fails is no sign of life: a machine whose state can't be written down must not count as reachable and be charged.
-    Raises HostingError(machine_removed).
+    Raises HostingError: machine_removed (401), bad_session, too_many_tasks.
     """
+    _check_sense(request)
     fingerprint = report_fingerprint(request, now)
     known, previous_contact = _look_up(machine_id, request, fingerprint)
     stored = known
@@ -50,6 +56,15 @@ def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str
         if not taken:
             return
     _remember(machine_id, request, fingerprint if stored else "", now)
+
+
+def _check_sense(request: SyncRequest) -> None:
+    if not _SESSION_ID.fullmatch(request.session_id) or not 0 <= request.seq <= LARGEST_BIGINT:
+        raise HostingError(
+            "bad_session", "session_id must be 1-64 printable characters and seq a number of 63 bits, 0 or more."
+        )
+    if len(request.tasks) > MAX_TASKS:
+        raise HostingError("too_many_tasks", f"A report has at most {MAX_TASKS} tasks, not {len(request.tasks)}.")
 
 
 def _look_up(machine_id: int, request: SyncRequest, fingerprint: str) -> tuple[bool, datetime | None]:
@@ -141,15 +156,20 @@ def _floor(machine: Machine, previous_contact: datetime | None, now: datetime) -
 
 
 def _supersedes(machine: Machine, request: SyncRequest, now: datetime) -> bool:
+    """Whether the report is newer than all taken so far. A session that gave way to another never comes back."""
     if machine.session_id == request.session_id:
         return request.seq > machine.session_seq
+    if request.session_id in machine.superseded_sessions:
+        return False
     started = _instant(request.session_started_age_seconds, now)
     return machine.session_started_at is None or started >= machine.session_started_at
 
 
 def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> None:
     if machine.session_id != request.session_id:
-        machine.session_id = request.session_id[:64]
+        if machine.session_id:
+            machine.superseded_sessions = [*machine.superseded_sessions, machine.session_id][-SESSIONS_KEPT:]
+        machine.session_id = request.session_id
         machine.session_started_at = _instant(request.session_started_age_seconds, now)
     machine.session_seq = request.seq
     machine.online = True
@@ -159,6 +179,7 @@ def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> Non
     machine.save(
         update_fields=[
             "session_id",
+            "superseded_sessions",
             "session_started_at",
             "session_seq",
             "online",

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from agent.protocol import PROTOCOL_VERSION
@@ -27,7 +26,7 @@ def _machine() -> None:
 
 def post(path: str, body: str, credential: str = CREDENTIAL) -> Any:
     headers = {"Authorization": f"Bearer {credential}"}
-    answer: HttpResponse = Client().post(path, body, content_type="application/json", headers=headers)
+    answer: Any = Client().post(path, body, content_type="application/json", headers=headers)
     return answer.status_code, json.loads(answer.content).get("error")
 
 

@@ -291,3 +291,43 @@ def test_a_verification_ends_with_the_gpus_that_were_verified(
     assert agent.machine.verification == after_it
     events = MachineEvent.objects.filter(machine=agent.machine, kind="unverified")
     assert events.exists() == (before != after_it)
+
+
+def test_an_older_report_never_takes_the_place_of_a_newer_one(agent: TestAgent, instance: Instance) -> None:
+    agent.report(after(1), seen(instance, "running"))
+    presence.report_handled(agent.machine.pk, agent.session_id, agent.seq + 5, "newer")
+    presence.report_handled(agent.machine.pk, agent.session_id, agent.seq + 4, "older")
+    assert presence.report_known(agent.machine.pk, agent.session_id, agent.seq + 6, "newer")
+    agent.report(after(2), seen(instance, "exited", exit_code=0))  # overtaken by the newer one
+    assert state(instance) == "running"
+    assert presence.report_known(agent.machine.pk, agent.session_id, agent.seq + 6, "newer")
+
+
+def test_a_new_session_begins_its_numbers_anew(agent: TestAgent) -> None:
+    presence.report_handled(agent.machine.pk, "old", 50, "x")
+    presence.report_handled(agent.machine.pk, "new", 1, "y")
+    assert presence.report_known(agent.machine.pk, "new", 2, "y")
+
+
+def test_a_superseded_session_never_comes_back_however_late_its_request(agent: TestAgent, instance: Instance) -> None:
+    old = (agent.session_id, agent.seq)
+    agent.session_id, agent.seq = secrets.token_hex(8), 0
+    agent.report(after(1), seen(instance, "running"), session_started_age_seconds=0.5)
+    agent.session_id, agent.seq = old
+    # Underway for so long that its age, told when it was sent, makes the old session look like the younger one.
+    agent.report(after(100), seen(instance, "exited", exit_code=1), session_started_age_seconds=10.0)
+    assert state(instance) == "running"
+    assert presence.last_seen(agent.machine.pk) == after(1)
+
+
+@pytest.mark.parametrize("values", [{"seq": 2**63}, {"seq": -1}, {"session_id": "a\x00"}, {"session_id": "a" * 65}])
+def test_a_session_without_sense_is_refused(agent: TestAgent, values: dict[str, Any]) -> None:
+    with pytest.raises(HostingError) as refused:
+        agent.report(after(1), **values)
+    assert refused.value.code == "bad_session"
+
+
+def test_a_report_has_at_most_2000_tasks(agent: TestAgent, instance: Instance) -> None:
+    with pytest.raises(HostingError) as refused:
+        agent.report(after(1), tasks=[seen(instance, "running")] * 2001)
+    assert refused.value.code == "too_many_tasks"
