@@ -122,7 +122,7 @@ def _view(instance: Instance, totals: dict[str, int], now: datetime) -> Instance
     running = instance.state == states.RUNNING
     offline = not instance.machine.online and instance.state in (*states.CAN_STOP, states.STOPPING, states.DESTROYING)
     progress = instance.task.progress if instance.state == states.LOADING else None
-    storage_rate = 0 if instance.state == states.DESTROYING else instance.storage_micros_per_hour
+    storage_rate = instance.storage_micros_per_hour if _disk_costs(instance, totals) else 0
     return InstanceView(
         instance=instance,
         label="Offline" if offline else LABELS[instance.state],
@@ -133,6 +133,13 @@ def _view(instance: Instance, totals: dict[str, int], now: datetime) -> Instance
         micros_per_hour=storage_rate + (instance.gpu_micros_per_hour if running and not offline else 0),
         now=now,
     )
+
+
+def _disk_costs(instance: Instance, totals: dict[str, int]) -> bool:
+    """Whether there is a disk to pay for: from the first run on, until it is lost or to be destroyed."""
+    if instance.state == states.DESTROYING or instance.task.reason == "container_lost":
+        return False
+    return instance.state == states.RUNNING or totals.get(storage_reference(instance), 0) > 0
 
 
 def _sentence(instance: Instance) -> str:
