@@ -31,7 +31,7 @@ LARGEST_INT = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1
 LONGEST_AGE_SECONDS = 10 * 365 * 24 * 3600
 
-_SESSION_ID = re.compile(r"[!-~]{1,64}")
+_SESSION_ID = re.compile(r"[ -~]{1,64}")
 
 
 def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str, now: datetime) -> None:
