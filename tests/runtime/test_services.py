@@ -120,7 +120,7 @@ def test_stopping_ends_what_the_process_started_too(tmp_path: Path) -> None:
     process.start()
     grandchild = psutil.Process(int(ready.read_text()))
 
-    process.stop(grace_seconds=5)
+    process.stop(grace_seconds=0)
 
     gone, _ = psutil.wait_procs([grandchild], timeout=20)
     assert gone == [grandchild]
