@@ -5,6 +5,8 @@
 #   scripts/bootstrap.sh --engine        also a Docker engine and what builds the demo image
 #   scripts/bootstrap.sh --tests         also what the tests drive: Chromium, sshd, the vastai client
 #   scripts/bootstrap.sh --lint          also shellcheck
+#   scripts/bootstrap.sh --image-tools   only what builds the demo image, and an empty .venv: a first quick step, so
+#                                        that the image can be built while --engine installs the rest
 #
 # System packages come from apt on Debian and Ubuntu and need root; without root, this prints what to install.
 # Python packages go into .venv only. A run with nothing to do takes well under a second.
@@ -18,18 +20,25 @@ LOG=var/log/bootstrap.log
 main() {
     packages="ca-certificates"
     tests=no
+    python_packages=yes
     for argument in "$@"; do
         case "$argument" in
-            --engine) packages="$packages $(engine_packages)" ;;
+            --engine) packages="$packages $(image_packages) $(engine_packages)" ;;
+            --image-tools) packages=$(image_packages); python_packages=no ;;
             --tests) tests=yes; packages="$packages $(test_packages)" ;;
             --lint) packages="$packages $(unless shellcheck shellcheck)" ;;
-            *) fail "unknown argument $argument (known: --engine --tests --lint)" ;;
+            *) fail "unknown argument $argument (known: --engine --tests --lint --image-tools)" ;;
         esac
     done
     mkdir -p var/log
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null || [ -x .venv/bin/python ] || packages="$packages $(venv_package "$python")"
     missing=$(missing_of "$packages")
+    if [ "$python_packages" = no ]; then
+        install_system "$missing"
+        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        return
+    fi
     # Downloads and unpacking of both kinds overlap, except that .venv may need its apt package first.
     case " $missing " in
         *-venv*) install_system "$missing"; install_python "$python" "$tests" ;;
@@ -54,9 +63,12 @@ engine_packages() {
     docker info >/dev/null 2>&1 || unless dockerd docker.io
     unless iptables iptables
     unless nft nftables
+    unless ssh openssh-client
+}
+
+image_packages() {
     unless mmdebstrap mmdebstrap
     [ "$(id -u)" = 0 ] || unless newuidmap uidmap
-    unless ssh openssh-client
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 }
 

@@ -1,7 +1,8 @@
 """The demo's container image, made from Debian packages: no image registry is asked.
 
     python -m scripts.image            make sure that the engine has it; prints its name
-    python -m scripts.image tarball    only make the file system (needs no engine)
+    python -m scripts.image early      only make its file system, unless an engine that runs has the image already
+                                       (needs no engine and no package but Python)
 
 The file system is kept under var/cache, so that a pruned engine or a new demo need not fetch the packages
 again.
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.services.launching import ServiceError
+from scripts.services.launching import ServiceError, launch_prefix
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = 1
@@ -51,16 +52,19 @@ rm -rf "$1"/var/log/*.log "$1"/var/log/apt/*
 
 def ensure_image(cache: Path) -> str:
     """Make sure that the engine has the image; its name. Raises ServiceError."""
-    found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
-    if found.returncode != 0:
+    if not is_present():
         tarball = ensure_tarball(cache)
-        changes = [
-            'CMD ["/bin/bash"]',
-            "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        ]
-        options = [part for change in changes for part in ("--change", change)]
-        _run(["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the Docker engine")
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        options = ["--change", 'CMD ["/bin/bash"]', "--change", f"ENV PATH={path}"]
+        _run(["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the engine")
     return IMAGE
+
+
+def is_present() -> bool:
+    """Whether an engine runs and has the image."""
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode == 0
 
 
 def ensure_tarball(cache: Path) -> Path:
@@ -129,7 +133,10 @@ def main() -> int:
     """The command line."""
     cache = ROOT / "var" / "cache"
     try:
-        print(ensure_tarball(cache) if sys.argv[1:] == ["tarball"] else ensure_image(cache))
+        if sys.argv[1:] != ["early"]:
+            print(ensure_image(cache))
+        elif not is_present():
+            print(ensure_tarball(cache))
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1

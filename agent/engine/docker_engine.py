@@ -8,6 +8,7 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from agent.engine import volumes
 from agent.engine.errors import explanation, pull_refusal, translated
@@ -90,10 +91,19 @@ class DockerEngine:
         with translated():
             if any(network["Name"] == name for network in self._client.networks(names=[name])):
                 return
-            # Two agents may come here at once; the loser finds the network made.
+            # Two agents may come here at once; the loser finds the network made, or still being made.
             with contextlib.suppress(docker.errors.APIError):
                 self._client.create_network(name, driver="bridge", options=options, check_duplicate=True)
-            self._client.inspect_network(name)
+            self._await_network(name)
+
+    @retry(
+        retry=retry_if_exception_type(docker.errors.NotFound),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(10),
+        reraise=True,
+    )
+    def _await_network(self, name: str) -> None:
+        self._client.inspect_network(name)
 
     def owned(self) -> list[Owned]:
         with translated():
