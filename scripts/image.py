@@ -118,7 +118,7 @@ def _bootstrap_command(target: Path) -> list[str]:
 
 def _run(command: list[str], doing: str, **environment: str) -> None:
     result = subprocess.run(
-        command,
+        [*launch_prefix(die_with_parent="TERM"), *command],
         capture_output=True,
         text=True,
         check=False,
