@@ -2,13 +2,13 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from agent.engine import volumes
 from agent.engine.errors import explanation, pull_refusal, translated
@@ -35,6 +35,7 @@ _CONNECTIONS = 64
 _MB = 1 << 20
 _SHUTDOWN_SECONDS = 120
 _RECOVERY_SECONDS = 30
+_NETWORK_WAIT_SECONDS = 10
 _STATUSES: dict[str, Status] = {
     "created": "created",
     "running": "running",
@@ -96,13 +97,10 @@ class DockerEngine:
                 self._client.create_network(name, driver="bridge", options=options, check_duplicate=True)
             self._await_network(name)
 
-    @retry(
-        retry=retry_if_exception_type(docker.errors.NotFound),
-        wait=wait_fixed(0.1),
-        stop=stop_after_delay(10),
-        reraise=True,
-    )
     def _await_network(self, name: str) -> None:
+        deadline = time.monotonic() + _NETWORK_WAIT_SECONDS
+        while not self._client.networks(names=[name]) and time.monotonic() < deadline:
+            time.sleep(0.1)
         self._client.inspect_network(name)
 
     def owned(self) -> list[Owned]:
