@@ -42,8 +42,12 @@ def _list(owner: str, *, running: bool) -> list[str]:
 
 
 def _docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
-    return done.stdout
+    """What it printed; nothing when the engine does not answer in time: ending the demo must go on."""
+    command = ["docker", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout
+    except subprocess.TimeoutExpired:
+        return ""
 
 
 def owners_in(folder: Path) -> list[str]:
