@@ -94,11 +94,10 @@ def test_a_process_ends_with_the_parent_that_was_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     os.mkfifo(pid_file)
     script = f"""
-import pathlib, sys, time
+import pathlib, time
 from scripts.services.processes import ManagedProcess
-child = ManagedProcess("sleeper", ["sleep", "600"], pathlib.Path({str(tmp_path / "log")!r}))
-child.start()
-pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))
+command = ["sh", "-c", "echo $$ > {pid_file}; exec sleep 600"]
+ManagedProcess("sleeper", command, pathlib.Path({str(tmp_path / "log")!r})).start()
 time.sleep(600)
 """
     parent = subprocess.Popen([sys.executable, "-c", script])
