@@ -101,7 +101,7 @@ PRICES: dict[str, str] = {
     "inet_down_cost": "inet_down_micros_per_gb",
     "min_bid": "min_bid_micros_per_hour",
 }
-"""Dollars in the API, micro-dollars in the column."""
+"""Dollars in the API, micro-dollars in the column. The lowest bid is null where no bid would run."""
 
 COLUMNS = (
     *dict.fromkeys(COPIED.values()),
@@ -142,7 +142,7 @@ def offer_json(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     offer: dict[str, Any] = {name: row[column] for name, column in COPIED.items()}
     offer |= FIXED
     offer |= {name: row[name] or None for name in TEXTS}
-    offer |= {name: row[column] / MICROS for name, column in PRICES.items()}
+    offer |= {name: _dollars(row[column]) for name, column in PRICES.items()}
     offer["internet_up_cost_per_tb"] = offer["inet_up_cost"] * GB_PER_TB
     offer["internet_down_cost_per_tb"] = offer["inet_down_cost"] * GB_PER_TB
     verified = row["verification"] == "verified"
@@ -171,9 +171,9 @@ def _hourly_prices(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     ``score``, the default order, is value for money times how far the machine can be trusted with it: DLPerf
     per dollar times reliability squared, because the work in flight is lost with the machine.
     """
-    base = row["min_bid_micros_per_hour" if quote.is_bid else "gpu_micros_per_hour"] / MICROS
+    base = _dollars(row["min_bid_micros_per_hour" if quote.is_bid else "gpu_micros_per_hour"])
     storage = row["storage_micros_per_gb_month"] / MICROS * quote.storage_gb / float(HOURS_PER_MONTH)
-    total = base + storage
+    total = None if base is None else base + storage
     value = _ratio(row["dlperf"], total)
     parts = hourly_parts(base, storage, total)
     return {
@@ -193,7 +193,7 @@ def _hourly_prices(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     }
 
 
-def hourly_parts(base: float, storage: float, total: float) -> dict[str, float]:
+def hourly_parts(base: float | None, storage: float, total: float | None) -> dict[str, float | None]:
     """The dollars an hour in parts, as the clients read them."""
     return {
         "gpuCostPerHour": base,
@@ -204,5 +204,9 @@ def hourly_parts(base: float, storage: float, total: float) -> dict[str, float]:
     }
 
 
-def _ratio(upper: float, lower: float) -> float | None:
-    return upper / lower if lower else None
+def _dollars(micros: int | None) -> float | None:
+    return None if micros is None else micros / MICROS
+
+
+def _ratio(upper: float | None, lower: float | None) -> float | None:
+    return upper / lower if upper is not None and lower else None

@@ -1,4 +1,5 @@
 from hosting.models.gpu import Gpu, GpuClaim
+from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
@@ -7,6 +8,8 @@ from hosting.models.task import PortLease, Task, TaskEvent
 __all__ = [
     "Gpu",
     "GpuClaim",
+    "IdleJob",
+    "IdleTask",
     "InstallToken",
     "Listing",
     "Machine",

@@ -39,6 +39,7 @@ class Task(models.Model):
     spec = models.JSONField(help_text="agent.protocol.ContainerSpec")
     authorized_keys = ArrayField(models.TextField(), default=list, blank=True)
     stop_grace_seconds = models.PositiveIntegerField(default=10)
+    notice = models.TextField(blank=True, help_text="Why others stop it, for who works in the container.")
 
     desired_state = models.CharField(max_length=8, choices=Desired.choices, default=Desired.STOPPED)
     run_generation = models.PositiveIntegerField(default=0)

@@ -169,7 +169,7 @@ def _prices(instance: Instance) -> dict[str, Any]:
         "storage_cost": dollars(instance.storage_micros_per_gb_month),
         "inet_up_cost": dollars(instance.inet_up_micros_per_gb),
         "inet_down_cost": dollars(instance.inet_down_micros_per_gb),
-        "min_bid": dollars(instance.offer.min_bid_micros_per_hour),
+        "min_bid": None if (lowest := instance.offer.min_bid_micros_per_hour) is None else dollars(lowest),
         "dlperf_per_dphtotal": instance.offer.dlperf / total if total else None,
         "flops_per_dphtotal": instance.offer.total_flops_tflops / total if total else None,
         "search": parts,

@@ -22,6 +22,7 @@ _STATUSES = {
     states.SCHEDULING: Status("stopped", "running", "stopped", "running"),
     states.LOADING: Status("loading", "running", "running", "running"),
     states.RUNNING: Status("running", "running", "running", "running"),
+    states.OUTBID: Status("stopped", "stopped", "stopped", "stopped"),
     states.STOPPING: Status("running", "stopped", "running", "stopped"),
     states.STOPPED: Status("stopped", "stopped", "stopped", "stopped"),
     states.EXITED: Status("exited", "running", "stopped", "stopped"),
@@ -29,7 +30,9 @@ _STATUSES = {
     states.DESTROYING: Status("stopped", "stopped", "unloaded", "unloaded"),
     states.DESTROYED: Status("stopped", "stopped", "unloaded", "unloaded"),
 }
-"""A container that ended by itself or failed was meant to run; only a stopped one was meant to stop."""
+"""Clients of the dialect recognise a bid that lost by three times "stopped".
+
+A container that ended by itself or failed was meant to run; only a stopped one was meant to stop."""
 
 _LOADING = {"unknown": None, "pulling": "loading", "creating": "created", "starting": "created"}
 _NEEDS_THE_MACHINE = states.CAN_STOP | {states.STOPPING}

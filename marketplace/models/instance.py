@@ -17,7 +17,7 @@ class Instance(models.Model):
 
     client = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="instances")
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="instances")
-    offer = models.OneToOneField(Offer, on_delete=models.PROTECT, related_name="instance")
+    offer = models.ForeignKey(Offer, on_delete=models.PROTECT, related_name="instances")
     task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="instance")
     request_fingerprint = models.CharField(
         max_length=64, help_text="Hash of the rent request; tells a retry from a rival."
@@ -25,7 +25,13 @@ class Instance(models.Model):
     rental_type = models.CharField(max_length=14, choices=RentalType.choices)
     num_gpus = models.PositiveIntegerField()
 
-    gpu_micros_per_hour = models.BigIntegerField(help_text="For all GPUs of the instance.")
+    gpu_micros_per_hour = models.BigIntegerField(
+        help_text="For all GPUs of the instance: the price in force. Follows the bid when the auction takes it in."
+    )
+    bid_micros_per_hour = models.BigIntegerField(
+        null=True, blank=True, help_text="For all GPUs; empty on demand. May change at any time, without any lock."
+    )
+    bid_placed_at = models.DateTimeField(null=True, blank=True)
     storage_micros_per_hour = models.BigIntegerField()
     storage_micros_per_gb_month = models.BigIntegerField()
     inet_up_micros_per_gb = models.BigIntegerField()
@@ -49,16 +55,30 @@ class Instance(models.Model):
     status_message = models.TextField(blank=True)
     created_at = models.DateTimeField()
     running_since = models.DateTimeField(null=True, blank=True)
-    end_at = models.DateTimeField(help_text="The lifetime: the listing's end date at rent time.")
+    end_at = models.DateTimeField(
+        help_text="The lifetime: the listing's end date at rent time, or a later one the host granted since."
+    )
+    lifetime_stage = models.PositiveSmallIntegerField(
+        default=0, help_text="How far the warnings about its end have gone: marketplace.domain.lifetimes."
+    )
     destroyed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=STATES), name="instance_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(rental_type="interruptible", bid_micros_per_hour__gt=0, bid_placed_at__isnull=False)
+                | models.Q(rental_type="on_demand", bid_micros_per_hour__isnull=True),
+                name="instance_bids_if_interruptible",
+            ),
+            models.UniqueConstraint(
+                fields=["offer"], condition=models.Q(rental_type="on_demand"), name="offer_rented_on_demand_once"
+            ),
         ]
         indexes = [
             models.Index(fields=["client"], condition=~models.Q(state="destroyed"), name="instance_live_by_client"),
             models.Index(fields=["machine"], condition=~models.Q(state="destroyed"), name="instance_live_by_machine"),
+            models.Index(fields=["end_at"], condition=~models.Q(state="destroyed"), name="instance_live_by_end"),
         ]
 
     def __str__(self) -> str:

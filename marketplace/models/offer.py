@@ -10,8 +10,9 @@ class Offer(models.Model):
     """One slice (k GPUs and their share of the rest) at exact terms: an immutable quote.
 
     When terms or availability change the row is retired and a new one takes its place; an id never comes back.
-    ``rentable`` says whether the slice can be rented on demand now. Sizes in MB and GB, prices in micro-dollars,
-    bandwidths as named; names follow the public API.
+    Two facts follow the market in place, because they are no terms: the lowest bid that would win now, and the disk
+    that is left. ``rentable`` says whether the slice can be rented on demand now. Sizes in MB and GB, prices in
+    micro-dollars, bandwidths as named; names follow the public API.
     """
 
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="offers")
@@ -68,7 +69,11 @@ class Offer(models.Model):
     verification = models.CharField(max_length=12)
 
     gpu_micros_per_hour = models.BigIntegerField(help_text="On demand, for all GPUs of the offer.")
-    min_bid_micros_per_hour = models.BigIntegerField(help_text="For all GPUs of the offer.")
+    min_bid_micros_per_hour = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text="The least bid, for all GPUs of the offer, that would run now; empty where no bid would.",
+    )
     storage_micros_per_gb_month = models.BigIntegerField()
     inet_up_micros_per_gb = models.BigIntegerField()
     inet_down_micros_per_gb = models.BigIntegerField()
