@@ -40,7 +40,12 @@ def test_what_the_container_is_given(tmp_path: Path) -> None:
     plan = life.engine.plans[0]
     told = {name: value for name, value in plan.environment.items() if not name.startswith("SPOTYARD_")}
     assert told == {"A": "1", "VAST_CONTAINERLABEL": "mine", "VAST_TCP_PORT_22": "23001"}
-    assert plan.labels == {"spotyard.machine": "7", "spotyard.owner": IDENTITY.owner, "spotyard.task": "1"}
+    assert plan.labels == {
+        "spotyard.machine": "7",
+        "spotyard.owner": IDENTITY.owner,
+        "spotyard.task": "1",
+        "spotyard.gpus": "GPU-9",
+    }
     assert (plan.hostname, plan.user, plan.gpu_uuids) == ("C.1", "0", [])
 
 
