@@ -3,9 +3,7 @@
 Volumes are no part of that: they outlive their container by themselves.
 """
 
-import json
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -66,22 +64,22 @@ def layer(client: APIClient, container_id: str) -> Layer:
 
 
 def save(client: APIClient, container_id: str, image: str, given_names: list[str]) -> list[str]:
-    """See ``Engine.save_disk``. A copy of one layer needs no earlier images, so nothing given stays in it."""
-    origin = _origin(client, container_id)
+    """See ``Engine.save_disk``. A copy as one layer needs no earlier images, so nothing given stays in it."""
+    origin, container = _origin(client, container_id), _inspected(client, container_id)
     settings = origin.get("Config") or {}
-    # Renaming a new image to the name of an old one would leave the old one behind without a name.
+    # Giving a new image the name of an old one would leave the old one behind without a name.
     _drop_image(client, image)
-    repository, _, tag = image.rpartition(":")
-    if _is_stacked_high(origin) and (changes := instructions(settings, given_names)) is not None:
-        _flatten(client, container_id, (repository, tag), [*changes, *_labels(client, container_id)])
+    if _is_stacked_high(origin):
+        _flatten(client, container_id, image, _settings_of_copy(settings, container, given_names))
         return []
-    client.commit(container_id, repository, tag, pause=False, conf=_settings_to_keep(settings))
-    env = _inspected(client, container_id)["Config"].get("Env") or []
-    return sorted({*given_names, *_names(env)} - (_names(settings.get("Env") or []) - set(given_names)))
+    client.commit(container_id, **_name(image), pause=False, conf=_settings_to_keep(settings))
+    own = _names(settings.get("Env")) - set(given_names)
+    return sorted({*given_names, *_names(container["Config"].get("Env"))} - own)
 
 
 def drop_images(client: APIClient, disk: DiskName, keep: str) -> None:
-    """See ``Engine.drop_disks``. Also finds those that lost their name to a later one."""
+    """See ``Engine.drop_disks``. Also finds what an agent that was killed has left half done."""
+    _drop_container(client, _carrier(disk.repository))
     for row in client.images(name=disk.repository):
         for name in row.get("RepoTags") or []:
             if name != keep and name.startswith(f"{disk.repository}:"):
@@ -104,34 +102,22 @@ def drop_volumes(client: APIClient, names: list[str]) -> None:
             continue
 
 
-def instructions(settings: dict[str, Any], without_names: list[str]) -> list[str] | None:
-    """Dockerfile instructions that give an image without settings those of another, but for some variables.
+def _flatten(client: APIClient, container_id: str, image: str, settings: dict[str, Any]) -> None:
+    """Copy the disk from the engine to the engine, without holding it in between; the copy has no settings.
 
-    None where they can't be told that way.
+    Those are given to it through a container, which is never started, because that takes any text as it is.
     """
-    variables = [entry.partition("=")[::2] for entry in settings.get("Env") or []]
-    kept = [(name, value) for name, value in variables if name not in without_names]
-    if any(not text.isprintable() for pair in kept for text in pair):
-        return None
-    lines = [f"ENV {name}={_quoted(value)}" for name, value in kept]
-    lines += [f"EXPOSE {port}" for port in settings.get("ExposedPorts") or {}]
-    lines += [f"VOLUME {json.dumps([_quoted(place)])}" for place in settings.get("Volumes") or {}]
-    for word, key in (("USER", "User"), ("WORKDIR", "WorkingDir"), ("STOPSIGNAL", "StopSignal")):
-        if settings.get(key):
-            lines.append(f"{word} {_quoted(str(settings[key]))}")
-    # In this order: an entrypoint takes away the command.
-    for word, key in (("ENTRYPOINT", "Entrypoint"), ("CMD", "Cmd")):
-        if settings.get(key):
-            lines.append(f"{word} {json.dumps(settings[key])}")
-    return lines
-
-
-def _flatten(client: APIClient, container_id: str, name: tuple[str, str], changes: list[str]) -> None:
-    """From the engine to the engine, without being held in between."""
+    bare, carrier = f"{image}-bare", _carrier(image.rpartition(":")[0])
+    _drop_container(client, carrier)
+    _drop_image(client, bare)
     content: Iterator[bytes] = client.export(container_id, chunk_size=_CHUNK_BYTES)
-    said = str(client.import_image_from_stream(content, repository=name[0], tag=name[1], changes=changes))
+    said = str(client.import_image_from_stream(content, **_name(bare)))
     if '"errorDetail"' in said:
         raise TaskError("engine_error", f"The instance's disk could not be copied: {said.strip()[-200:]}")
+    client.create_container(bare, ["-"], name=carrier)
+    client.commit(carrier, **_name(image), pause=False, conf=settings)
+    _drop_container(client, carrier)
+    _drop_image(client, bare)
 
 
 def _settings_to_keep(settings: dict[str, Any]) -> dict[str, Any]:
@@ -140,10 +126,20 @@ def _settings_to_keep(settings: dict[str, Any]) -> dict[str, Any]:
     return kept | {"Entrypoint": settings.get("Entrypoint") or [], "Cmd": settings.get("Cmd") or []}
 
 
-def _labels(client: APIClient, container_id: str) -> list[str]:
-    labels = _inspected(client, container_id)["Config"].get("Labels") or {}
-    plain = re.compile(r"[\w.:/,-]*", re.ASCII)
-    return [f'LABEL {name}="{text}"' for name, text in labels.items() if plain.fullmatch(name + text)]
+def _settings_of_copy(settings: dict[str, Any], container: dict[str, Any], given_names: list[str]) -> dict[str, Any]:
+    """As the image's before anything was given, but with the labels by which it is found."""
+    own = [entry for entry in settings.get("Env") or [] if entry.partition("=")[0] not in given_names]
+    return _settings_to_keep({**settings, "Env": own, "Labels": container["Config"].get("Labels")})
+
+
+def _name(image: str) -> dict[str, str]:
+    repository, _, tag = image.rpartition(":")
+    return {"repository": repository, "tag": tag}
+
+
+def _carrier(repository: str) -> str:
+    """Name of the container through which a copy of a disk gets its settings."""
+    return repository.replace("/", "-")
 
 
 def _origin(client: APIClient, container_id: str) -> dict[str, Any]:
@@ -171,11 +167,12 @@ def _drop_image(client: APIClient, name: str) -> None:
         return
 
 
-def _names(env: list[str]) -> set[str]:
-    return {entry.partition("=")[0] for entry in env}
+def _drop_container(client: APIClient, name: str) -> None:
+    try:
+        client.remove_container(name, force=True, v=True)
+    except docker.errors.NotFound:
+        return
 
 
-def _quoted(text: str) -> str:
-    """Safe from the substitutions of a Dockerfile."""
-    escaped = re.sub(r'([\\"$])', r"\\\1", text)
-    return f'"{escaped}"'
+def _names(env: list[str] | None) -> set[str]:
+    return {entry.partition("=")[0] for entry in env or []}
