@@ -26,7 +26,7 @@ from agent.options import (
 from agent.process import EXIT_REFUSED, EXIT_REVOKED, end_event, surroundings
 from agent.server import RefusedError
 from agent.state import StateError
-from agent.tasks.steps import Checkpoint, no_checkpoint
+from agent.tasks.tools import Checkpoint, no_checkpoint
 
 _log = logging.getLogger("agent")
 

@@ -24,7 +24,7 @@ from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.steps import Checkpoint, Tools, no_checkpoint
+from agent.tasks.tools import Checkpoint, Tools, no_checkpoint
 from agent.usage import UsageSampler
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from agent.host_agent import Shared
 from agent.logs import say
 from agent.pool import Pool
 from agent.tasks.plan import BRIDGE
-from agent.tasks.steps import Checkpoint, no_checkpoint
+from agent.tasks.tools import Checkpoint, no_checkpoint
 from agent.usage import UsageSampler
 
 _log = logging.getLogger(__name__)

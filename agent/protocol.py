@@ -153,10 +153,16 @@ class DesiredTask(Message, frozen=True):
     """Counts the runs asked for. A running container of an older generation is restarted; a container that ended by
     itself in this generation is left ended and reported."""
     gpu_uuids: list[str]
+    """The GPUs of the run wanted. May differ from one run of the task to the next: the agent then moves the container's
+    disk into a new container before it begins the run."""
     spec: ContainerSpec
     authorized_keys: list[str]
     """May change while the task runs; the agent rewrites the file in the container."""
     stop_grace_seconds: int = 10
+    """From SIGTERM to SIGKILL; 0 for at once."""
+    notice: str = ""
+    """With ``stopped``: a sentence why the task is stopped from outside, which the container finds in
+    ``/.spotyard/notice.json`` before its SIGTERM. Empty for a stop the client asked for."""
 
 
 class ObservedTask(Message, frozen=True):

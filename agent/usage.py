@@ -87,6 +87,9 @@ class UsageSampler:
             return
         ended = time.monotonic()
         self._next_disk_look[container.container_id] = ended + disk_pause_seconds(ended - began)
+        memory = slot.memory
+        # The engine counts only what the present container has written.
+        used_mb += memory.disk.used_mb if memory is not None and memory.disk is not None else 0
         slot.disk_used_mb = used_mb
         if used_mb > desired.spec.disk_gb * 1024:
             self._end(slot, container, desired, reconciler)

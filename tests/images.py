@@ -16,12 +16,20 @@ from typing import Literal
 import docker
 
 VERSION = "2"
-Kind = Literal["openssh", "dropbear", "nosshd", "noshell"]
+Kind = Literal["openssh", "dropbear", "nosshd", "noshell", "opinionated"]
+"""The last is the OpenSSH one with settings of its own: user, directory, entrypoint, command, and a volume."""
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nsshd:x:74:74:sshd:/run/sshd:/bin/false\nnobody:x:99:99:n:/:/bin/false\n"
 GROUP = "root:x:0:\nsshd:x:74:\nnogroup:x:99:\n"
 SHADOW = "root:*:19000:0:99999:7:::\nsshd:*:19000::::::\n"
 ENVIRONMENT = ["ENV PATH=/opt/tools/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV IMAGE_SAYS=hello"]
+OPINIONS = [
+    "USER 99",
+    "WORKDIR /tmp",
+    "VOLUME /data",
+    'ENTRYPOINT ["/bin/sh", "-c"]',
+    'CMD ["echo $(id -u) in $PWD says $IMAGE_SAYS >>/tmp/ran; exec sleep 1000"]',
+]
 OPENSSH_PROGRAMS = ("/usr/sbin/sshd", "/usr/bin/ssh-keygen")
 OPENSSH_HELPERS = ("/usr/lib/openssh/sshd-session", "/usr/lib/openssh/sshd-auth")
 DROPBEAR_PROGRAMS = ("/usr/sbin/dropbear", "/usr/bin/dropbearkey")
@@ -40,7 +48,8 @@ def build(kind: Kind = "openssh", client: docker.DockerClient | None = None) -> 
         with tempfile.TemporaryDirectory() as scratch:
             content = _tar(kind, Path(scratch))
         repository, version = name.split(":")
-        engine.api.import_image_from_data(content, repository=repository, tag=version, changes=ENVIRONMENT)
+        changes = ENVIRONMENT + (OPINIONS if kind == "opinionated" else [])
+        engine.api.import_image_from_data(content, repository=repository, tag=version, changes=changes)
     return name
 
 
@@ -48,7 +57,7 @@ def _tar(kind: Kind, scratch: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         _add_busybox(archive, scratch, shell=kind != "noshell")
-        if kind == "openssh":
+        if kind in ("openssh", "opinionated"):
             _add_programs(archive, *_openssh(scratch))
         elif kind == "dropbear":
             _add_programs(archive, *_dropbear(scratch))

@@ -10,27 +10,32 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import volumes
+from agent.engine import disks, volumes
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
 from agent.engine.timestamps import instant
 from agent.engine.types import (
+    GPUS_LABEL,
     NEVER,
     OWNER_LABEL,
     TASK_LABEL,
     ContainerFacts,
     ContainerGoneError,
     ContainerPlan,
+    DiskName,
     EngineEvent,
     EngineInfo,
     ImageMissingError,
+    Layer,
     Owned,
     PullWatch,
     Status,
 )
 
 _CALL_TIMEOUT_SECONDS = 120
+_COPY_TIMEOUT_SECONDS = 6 * 3600
+"""For calls that copy or delete a whole disk before they answer."""
 _CONNECTIONS = 64
 _MB = 1 << 20
 _SHUTDOWN_SECONDS = 120
@@ -55,18 +60,26 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._connected: APIClient | None = None
+        self._clients: dict[int, APIClient] = {}
         self._info: EngineInfo | None = None
         self._disk_quota = False
 
     @property
     def _client(self) -> APIClient:
+        return self._patient(_CALL_TIMEOUT_SECONDS)
+
+    @property
+    def _slow_client(self) -> APIClient:
+        return self._patient(_COPY_TIMEOUT_SECONDS)
+
+    def _patient(self, timeout_seconds: int) -> APIClient:
+        """The one client that waits so long for answers."""
         with self._lock:
-            if self._connected is None:
-                self._connected = APIClient(
-                    **kwargs_from_env(), timeout=_CALL_TIMEOUT_SECONDS, max_pool_size=_CONNECTIONS
+            if timeout_seconds not in self._clients:
+                self._clients[timeout_seconds] = APIClient(
+                    **kwargs_from_env(), timeout=timeout_seconds, max_pool_size=_CONNECTIONS
                 )
-            return self._connected
+            return self._clients[timeout_seconds]
 
     def info(self) -> EngineInfo:
         with translated():
@@ -123,6 +136,9 @@ class DockerEngine:
     def create(self, plan: ContainerPlan) -> str:
         info = self._info or self.info()
         with translated():
+            for name in plan.volumes.values():
+                # The engine would make a missing one anew, empty.
+                self._client.inspect_volume(name)
             try:
                 return self._create(plan, info)
             except docker.errors.APIError as error:
@@ -147,12 +163,32 @@ class DockerEngine:
         with translated():
             self._client.stop(container_id, timeout=grace_seconds)
 
-    def remove(self, container_id: str) -> None:
+    def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
         try:
             with translated():
-                self._client.remove_container(container_id, force=True, v=True)
+                self._client.remove_container(container_id, force=True, v=not keep_volumes)
         except ContainerGoneError:
             return
+
+    def volumes(self, container_id: str) -> dict[str, str]:
+        with translated():
+            return disks.volumes(self._client, container_id)
+
+    def layer(self, container_id: str) -> Layer:
+        with translated():
+            return disks.layer(self._client, container_id)
+
+    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+        with translated():
+            return disks.save(self._slow_client, container_id, image, given_names)
+
+    def drop_disks(self, disk: DiskName, keep: str = "") -> None:
+        with translated():
+            disks.drop_images(self._slow_client, disk, keep)
+
+    def drop_volumes(self, names: list[str]) -> None:
+        with translated():
+            disks.drop_volumes(self._slow_client, names)
 
     def pull(self, image: str, watch: PullWatch) -> None:
         progress = PullProgress()
@@ -176,11 +212,9 @@ class DockerEngine:
 
     def disk_used_mb(self, container_id: str) -> int:
         with translated():
-            rows = self._client.containers(all=True, size=True, filters={"id": container_id})
-            if not rows:
-                raise ContainerGoneError(container_id)
+            sizes = disks.sizes(self._client, container_id)
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
-        return int(rows[0].get("SizeRw") or 0) // _MB + volumes.used_mb(inspected.get("Mounts") or [])
+        return sizes.written_bytes // _MB + volumes.used_mb(inspected.get("Mounts") or [])
 
     def events(self) -> Iterator[EngineEvent]:
         filters = {"type": "container", "label": OWNER_LABEL, "event": ["start", "die", "destroy"]}
@@ -212,7 +246,13 @@ def _facts(inspected: dict[str, Any], engine_started_at: float | None) -> Contai
         pid=int(state.get("Pid") or 0),
         address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
         ended_with_engine=_ended_with_engine(state, engine_started_at),
+        gpus=_gpus(inspected["Config"].get("Labels") or {}),
     )
+
+
+def _gpus(labels: dict[str, str]) -> frozenset[str] | None:
+    noted = labels.get(GPUS_LABEL)
+    return None if noted is None else frozenset(filter(None, noted.split(",")))
 
 
 def _ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:

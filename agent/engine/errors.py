@@ -14,6 +14,7 @@ from agent.engine.types import (
     ImageMissingError,
     NameTakenError,
     TaskError,
+    VolumeMissingError,
 )
 from agent.printable import printable
 from agent.protocol import FailureReason
@@ -135,6 +136,8 @@ def _not_found(error: docker.errors.NotFound) -> Exception:
         return ImageMissingError(text)
     if re.search(r"no such container|no container", text, re.IGNORECASE):
         return ContainerGoneError(text)
+    if re.search(r"no such volume", text, re.IGNORECASE):
+        return VolumeMissingError(text)
     return refusal(text)
 
 

@@ -6,7 +6,7 @@ A guest is root inside, and apt, pip, sshd, Jupyter and su work; it holds only t
 from typing import Any
 
 from docker.api.client import APIClient
-from docker.types import DeviceRequest, LogConfig, Ulimit
+from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from agent.engine.types import ContainerPlan, EngineInfo
 
@@ -47,7 +47,7 @@ def create_arguments(client: APIClient, plan: ContainerPlan, info: EngineInfo, *
         "stdin_open": plan.open_stdin,
         "entrypoint": plan.entrypoint,
         "command": plan.command or None,
-        "environment": plan.environment,
+        "environment": dict(plan.environment),
         "labels": plan.labels,
         "ports": [(port.container_port, port.protocol) for port in plan.ports],
         "host_config": _host_config(client, plan, info, disk_quota=disk_quota),
@@ -64,6 +64,8 @@ def _host_config(client: APIClient, plan: ContainerPlan, info: EngineInfo, *, di
         network_mode=plan.network,
         port_bindings={f"{port.container_port}/{port.protocol}": ("0.0.0.0", port.host_port) for port in plan.ports},  # noqa: S104 - guests' ports are meant for the world
         device_requests=gpu_requests(plan.gpu_uuids) or None,
+        # Without copying: what the client deleted from a volume must not come back from the image.
+        mounts=[Mount(place, name, type="volume", no_copy=True) for place, name in plan.volumes.items()] or None,
         restart_policy={"Name": "no"},
         log_config=LogConfig(type="json-file", config={"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}),
         storage_opt={"size": f"{plan.disk_gb}G"} if disk_quota else None,

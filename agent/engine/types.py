@@ -1,6 +1,6 @@
 """What the agent needs of a container engine, free of any one engine's own types."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -12,6 +12,8 @@ NEVER = "0001-01-01T00:00:00Z"
 OWNER_LABEL = "spotyard.owner"
 TASK_LABEL = "spotyard.task"
 """Which agent a container belongs to, and the task it is for."""
+GPUS_LABEL = "spotyard.gpus"
+"""UUIDs of the GPUs a container was made for, simulated ones too."""
 
 Status = Literal["created", "running", "exited", "removing"]
 
@@ -26,6 +28,10 @@ class ContainerGoneError(Exception):
 
 class ImageMissingError(Exception):
     """The engine has no image of that name yet."""
+
+
+class VolumeMissingError(Exception):
+    """A volume that a container is to be given does not exist."""
 
 
 class NameTakenError(Exception):
@@ -56,6 +62,8 @@ class ContainerFacts:
     """Its address on the agent's network, while it runs."""
     ended_with_engine: bool = False
     """It ran until the engine, or the whole machine, went down."""
+    gpus: frozenset[str] | None = None
+    """The GPUs it was made for; None where an agent that did not note them made it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,8 @@ class ContainerPlan:
     """Keep standard input open though nothing will come, so that a bare shell as command does not end at once."""
     entrypoint: list[str] | None
     command: list[str]
-    environment: dict[str, str]
+    environment: Mapping[str, str | None]
+    """None takes a variable of the image's away."""
     labels: dict[str, str]
     ports: list[PortMapping]
     gpu_uuids: list[str]
@@ -95,6 +104,25 @@ class ContainerPlan:
     pids_limit: int
     disk_gb: int
     network: str
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    """Names of existing volumes by the directory each is mounted on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """What a container has written beside its volumes, in megabytes, and the room that saving it as an image takes."""
+
+    used_mb: int
+    copy_mb: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskName:
+    """Which images are saved disks of one task."""
+
+    repository: str
+    labels: Mapping[str, str]
+    """Of the task's containers; an image saved from one has them too."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +164,10 @@ class Engine(Protocol):
     def find(self, name: str) -> ContainerFacts | None: ...
 
     def create(self, plan: ContainerPlan) -> str:
-        """Returns the new container's id. Raises ``ImageMissingError``, ``NameTakenError``."""
+        """Returns the new container's id.
+
+        Raises ``ImageMissingError``, ``VolumeMissingError``, ``NameTakenError``.
+        """
 
     def put_files(self, container_id: str, archive: bytes) -> None:
         """Unpack a tar archive at the container's root. Raises ``ContainerGoneError``."""
@@ -147,8 +178,28 @@ class Engine(Protocol):
     def stop(self, container_id: str, grace_seconds: int) -> None:
         """SIGTERM, then SIGKILL after the grace; does nothing where it does not run. Raises ``ContainerGoneError``."""
 
-    def remove(self, container_id: str) -> None:
-        """Kill and delete with its anonymous volumes; does nothing where it is gone."""
+    def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
+        """Kill and delete, with its anonymous volumes unless told; does nothing where it is gone."""
+
+    def volumes(self, container_id: str) -> dict[str, str]:
+        """Names of the container's volumes by where they are mounted. Raises ``ContainerGoneError``."""
+
+    def layer(self, container_id: str) -> Layer:
+        """Raises ``ContainerGoneError``."""
+
+    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+        """Make what a container that does not run has on its disk, but for its volumes, an image that otherwise is as
+        the one it was made from. One of that name is replaced.
+
+        The image keeps variables that were given to the container and are not the original image's. Returns the names
+        of all of those; ``given_names`` are the ones known from earlier times. Raises ``ContainerGoneError``.
+        """
+
+    def drop_disks(self, disk: DiskName, keep: str = "") -> None:
+        """Delete all images saved for a task but ``keep``."""
+
+    def drop_volumes(self, names: list[str]) -> None:
+        """Delete volumes; those that are gone don't matter."""
 
     def pull(self, image: str, watch: PullWatch) -> None:
         """Fetch from the registry; returns early when abandoned."""

@@ -6,7 +6,9 @@ or comes later, is put in as a tar archive, which takes the engine about as long
 
 import hashlib
 import io
+import json
 import tarfile
+from datetime import UTC, datetime
 from importlib import resources
 
 DIRECTORY = ".spotyard"
@@ -63,6 +65,13 @@ def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
 def keys_file(authorized_keys: list[str]) -> bytes:
     """An archive with nothing but the keys, to replace them in an existing container."""
     return _archive([(f"{DIRECTORY}/authorized_keys", _keys_text(authorized_keys), 0o600)])
+
+
+def notice_file(message: str, grace_seconds: int, at: float) -> bytes:
+    """An archive with the reason why the container is being stopped; ``at`` in seconds since the epoch."""
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    notice = {"message": message, "grace_seconds": grace_seconds, "at": moment}
+    return _archive([(f"{DIRECTORY}/notice.json", json.dumps(notice).encode() + b"\n", 0o644)])
 
 
 def keys_digest(authorized_keys: list[str]) -> str:

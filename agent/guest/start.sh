@@ -134,6 +134,8 @@ if [ -z "$openssh$dropbear" ]; then
     exit "$no_server"
 fi
 
+# Why an earlier run was stopped; the agent puts it there.
+rm -f "$here/notice.json"
 mkdir -p /run/sshd /var/empty
 chmod 755 /run/sshd
 # The keys take longest, so the rest is done meanwhile.

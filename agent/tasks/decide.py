@@ -24,6 +24,8 @@ class Wanted:
     run_generation: int
     ssh: bool
     keys_digest: str
+    gpus: frozenset[str] | None = None
+    """None where any will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,14 @@ class Adopt(Step):
 
 @dataclass(frozen=True)
 class Create(Step):
-    """Make the container."""
+    """Make the container, on the disk of an earlier one where a move is under way."""
+
+
+@dataclass(frozen=True)
+class Move(Step):
+    """Save the container's disk and delete the container, to make it anew from that disk with other GPUs."""
+
+    last_run: int
 
 
 @dataclass(frozen=True)
@@ -119,13 +128,14 @@ def decide(wanted: Wanted, container: ContainerFacts | None, memory: TaskMemory 
 
 
 def last_run(wanted: Wanted, container: ContainerFacts, memory: TaskMemory | None) -> int:
-    """Generation of the container's latest run, -1 for none.
+    """Generation of the latest run of the container, or of those whose disk it has; -1 for none.
 
     A container that has run but of which nothing is remembered counts as being in the run wanted: a run must never
     be made twice.
     """
     if container.started_at == NEVER:
-        return NO_RUN
+        origin = memory.origin(container.container_id) if memory is not None else None
+        return origin.last_run if origin is not None else NO_RUN
     if memory is None or memory.intended_generation == NO_RUN:
         return wanted.run_generation
     if container.started_at != memory.started_before:
@@ -156,7 +166,7 @@ def _decide_removed(wanted: Wanted, container: ContainerFacts | None, memory: Ta
 
 
 def _decide_absent(wanted: Wanted, memory: TaskMemory | None) -> Step:
-    if memory is not None and memory.created:
+    if memory is not None and memory.created and memory.moving is None:
         return MarkLost()
     failed = _failed(wanted, memory)
     if failed is not None and (wanted.state == "running" or failed.reason == "container_lost"):
@@ -186,8 +196,13 @@ def _decide_ended(wanted: Wanted, container: ContainerFacts, memory: TaskMemory 
     run = last_run(wanted, container, memory)
     to_start = wanted.state == "running" and run < wanted.run_generation
     if to_start and _failed(wanted, memory) is None:
-        return Start(run)
+        return Move(run) if _elsewhere(wanted, container) else Start(run)
     return Rest(observe(wanted, container, memory))
+
+
+def _elsewhere(wanted: Wanted, container: ContainerFacts) -> bool:
+    """Whether the container has other GPUs than the run wanted. It keeps for good those it was made with."""
+    return wanted.gpus is not None and container.gpus is not None and wanted.gpus != container.gpus
 
 
 def observe(wanted: Wanted, container: ContainerFacts, memory: TaskMemory | None) -> Observation:
@@ -225,7 +240,7 @@ def _observe_exit(wanted: Wanted, container: ContainerFacts, memory: TaskMemory 
     return Observation(
         phase="failed" if unusable else "exited",
         run_generation=run,
-        since=container.finished_at,
+        since=None if container.finished_at == NEVER else container.finished_at,
         exit_code=container.exit_code,
         reason=reason,
         message=message,

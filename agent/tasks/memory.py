@@ -25,6 +25,22 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class SavedDisk(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container had on its disk, saved for the one that takes its place."""
+
+    container_id: str
+    """The container it was saved from."""
+    image: str
+    volumes: dict[str, str]
+    """Names of that container's volumes by the directory each is mounted on."""
+    given_names: list[str]
+    """Variables in the image that are not the original image's."""
+    used_mb: int
+    """What the client has written to the image, over all moves."""
+    last_run: int
+    """The latest run that took place on this disk."""
+
+
 class TaskMemory(msgspec.Struct, frozen=True, kw_only=True):
     """See the module. ``-1`` stands for "none" in run generations."""
 
@@ -47,6 +63,21 @@ class TaskMemory(msgspec.Struct, frozen=True, kw_only=True):
     ready_after_seconds: float = 0.0
     """How long after its start that was."""
     verdict: Verdict | None = None
+    disk: SavedDisk | None = None
+    """What the container was made from, where that is not the task's image."""
+    moving: SavedDisk | None = None
+    """A move that has not been seen to its end: the container it was saved from may be gone already."""
+    volumes: list[str] = []
+    """Those that are deleted with the task and may not go with its container."""
+
+    def origin(self, container_id: str) -> SavedDisk | None:
+        """What this container was made from, even if the agent was killed before it could note that."""
+        made = self.moving is not None and self.moving.container_id != container_id
+        return self.moving if made else self.disk
+
+    def settled(self, container_id: str) -> "TaskMemory":
+        """With this container as the task's own: a move has come to it, or has been given up for it."""
+        return self.changed(disk=self.origin(container_id), moving=None)
 
     def changed(self, **fields: object) -> "TaskMemory":
         """A copy with these fields replaced."""

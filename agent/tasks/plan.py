@@ -1,11 +1,12 @@
 """From a desired task to the container that is to be made for it."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.engine.types import OWNER_LABEL, TASK_LABEL, ContainerPlan
+from agent.engine.types import GPUS_LABEL, OWNER_LABEL, TASK_LABEL, ContainerPlan, DiskName
 from agent.guest.files import START_COMMAND, boot_environment
 from agent.protocol import ContainerSpec, DesiredTask
+from agent.tasks.memory import SavedDisk
 
 MACHINE_LABEL = "spotyard.machine"
 NETWORK = "spotyard"
@@ -32,6 +33,19 @@ def container_name(identity: Identity, task_id: int) -> str:
     return f"spotyard-{identity.machine_id}-{task_id}-{identity.boot_id[:8]}"
 
 
+def disk_name(identity: Identity, task_id: int) -> DiskName:
+    """Which images are this task's saved disks."""
+    return DiskName(
+        repository=f"spotyard-disk/{container_name(identity, task_id)}".lower(),
+        labels=_task_labels(identity, task_id),
+    )
+
+
+def disk_image(identity: Identity, task: DesiredTask, container_id: str) -> str:
+    """Image of a container's disk: another one for each container and each run that it moves for."""
+    return f"{disk_name(identity, task.task_id).repository}:{task.run_generation}-{container_id[:12]}"
+
+
 def assigned_gpus(identity: Identity, task: DesiredTask) -> list[str]:
     """UUIDs of the GPUs the container gets; a simulated machine has none to give."""
     return [] if identity.simulated else task.gpu_uuids
@@ -53,8 +67,8 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         environment=_environment(task),
         labels={
             MACHINE_LABEL: str(identity.machine_id),
-            OWNER_LABEL: identity.owner,
-            TASK_LABEL: str(task.task_id),
+            **_task_labels(identity, task.task_id),
+            GPUS_LABEL: ",".join(sorted(task.gpu_uuids)),
         },
         ports=spec.ports,
         gpu_uuids=assigned_gpus(identity, task),
@@ -67,6 +81,12 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
     )
 
 
+def on_saved_disk(plan: ContainerPlan, disk: SavedDisk) -> ContainerPlan:
+    """The same container, but with what an earlier one has left on its disk."""
+    stale = dict.fromkeys(disk.given_names)
+    return replace(plan, image=disk.image, volumes=disk.volumes, environment={**stale, **plan.environment})
+
+
 def ssh_endpoint(task: DesiredTask, container_address: str) -> tuple[str, int]:
     """Where the container's SSH server is reached from this machine."""
     published = (
@@ -74,6 +94,10 @@ def ssh_endpoint(task: DesiredTask, container_address: str) -> tuple[str, int]:
     )
     host_port = next(published, None)
     return ("127.0.0.1", host_port) if host_port is not None else (container_address, SSH_PORT)
+
+
+def _task_labels(identity: Identity, task_id: int) -> dict[str, str]:
+    return {OWNER_LABEL: identity.owner, TASK_LABEL: str(task_id)}
 
 
 def _entrypoint(spec: ContainerSpec) -> list[str] | None:

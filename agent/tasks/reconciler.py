@@ -9,11 +9,12 @@ from agent.guest.files import keys_digest
 from agent.logs import say
 from agent.pool import Pool
 from agent.protocol import DesiredTask, ObservedTask
-from agent.tasks.decide import Create, Observation, Rest, Start, Wanted, decide, observe
+from agent.tasks.decide import Create, Move, Observation, Rest, Start, Wanted, decide, observe
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 from agent.tasks.plan import container_name
 from agent.tasks.slot import Slot
-from agent.tasks.steps import Steps, Tools
+from agent.tasks.steps import Steps
+from agent.tasks.tools import Tools
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class Reconciler:
             except ContainerGoneError:
                 slot.looked = False
             except TaskError as error:
-                if not self._refused(slot, desired, error, to_start=isinstance(step, Create | Start)):
+                if not self._refused(slot, desired, error, to_start=isinstance(step, Create | Move | Start)):
                     return
             if slot.dirty:
                 return
@@ -259,6 +260,7 @@ def wanted(desired: DesiredTask) -> Wanted:
         run_generation=desired.run_generation,
         ssh=desired.spec.mode == "ssh",
         keys_digest=keys_digest(desired.authorized_keys),
+        gpus=frozenset(desired.gpu_uuids),
     )
 
 

@@ -59,6 +59,17 @@ class Slot:
             net_tx_bytes=self.traffic.tx_bytes if self.traffic else None,
         )
 
+    def container(self) -> ContainerFacts:
+        """The container, in a step that is only decided where there is one."""
+        if self.facts is None:
+            raise AssertionError(f"task {self.task_id}: this step is only decided for a container")
+        return self.facts
+
+    def memory_for(self, desired: DesiredTask) -> TaskMemory:
+        """What is remembered, or the beginning of it."""
+        known = self.memory or TaskMemory(task_id=self.task_id)
+        return known.changed(ssh=desired.spec.mode == "ssh")
+
     def take(self, observation: Observation) -> bool:
         """Make this the task's state; True where that changes what the server should know."""
         before = self.observation

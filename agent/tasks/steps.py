@@ -1,23 +1,22 @@
 """Carrying out the steps that ``decide`` names, each safe to be cut off at any point and done again."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from agent.engine.timestamps import instant
 from agent.engine.types import (
     NEVER,
     ContainerFacts,
-    Engine,
+    ContainerGoneError,
+    EngineDownError,
     ImageMissingError,
     NameTakenError,
     PullWatch,
     TaskError,
+    VolumeMissingError,
 )
-from agent.guest.files import carries_files, first_files, keys_digest, keys_file
-from agent.guest.probe import ssh_answers
+from agent.guest.files import carries_files, first_files, keys_digest, keys_file, notice_file
 from agent.logs import say
 from agent.protocol import DesiredTask, Phase
 from agent.tasks.decide import (
@@ -26,6 +25,7 @@ from agent.tasks.decide import (
     Create,
     Forget,
     MarkLost,
+    Move,
     Observation,
     Remove,
     RewriteKeys,
@@ -35,9 +35,11 @@ from agent.tasks.decide import (
     no_answer,
     ssh_overdue,
 )
-from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore, Verdict
-from agent.tasks.plan import Identity, container_plan, ssh_endpoint
+from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
+from agent.tasks.moving import Mover
+from agent.tasks.plan import container_plan, on_saved_disk, ssh_endpoint
 from agent.tasks.slot import Slot
+from agent.tasks.tools import Tools, require_disk
 
 _log = logging.getLogger(__name__)
 
@@ -47,28 +49,6 @@ _PROBE_GROWTH = 1.15
 _PROGRESS_SECONDS = 2.0
 
 Announce = Callable[[Slot, Observation], None]
-Checkpoint = Callable[[str, int], None]
-"""Told the name of each point passed and the task's id; tests end the process there."""
-
-
-def no_checkpoint(_name: str, _task_id: int) -> None:
-    """Passes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What the steps are done with; one for all tasks of an agent."""
-
-    engine: Engine
-    store: MemoryStore
-    traffic: TrafficStore
-    identity: Identity
-    disk_floor_gb: float
-    data_root: Callable[[], str | None] = field(default=lambda: None)
-    checkpoint: Checkpoint = no_checkpoint
-    probe: Callable[[str, int], bool] = ssh_answers
-    clock: Callable[[], float] = time.time
-    """Seconds since the epoch, to compare with the engine's timestamps."""
 
 
 class Steps:
@@ -78,6 +58,7 @@ class Steps:
         self._tools = tools
         self._engine = tools.engine
         self._checkpoint = tools.checkpoint
+        self._mover = Mover(tools)
         self._tell = announce
         self._progressed = progressed
 
@@ -86,22 +67,30 @@ class Steps:
         match step:
             case Adopt():
                 self._adopt(slot, desired)
-            case Create():
-                self._create(slot, desired)
-            case Start():
-                self._start(slot, desired, step)
+            case Create() | Move() | Start():
+                self._bring_up(slot, desired, step)
             case Stop():
                 self._stop(slot, desired, step)
             case Remove():
                 self._remove(slot, desired)
             case Forget():
-                self._forget(slot)
+                self._forget(slot, desired)
             case MarkLost():
                 self._mark_lost(slot, desired)
             case RewriteKeys():
                 self._rewrite_keys(slot, desired)
             case AwaitReady():
                 self._await_ready(slot, desired, step)
+
+    def _bring_up(self, slot: Slot, desired: DesiredTask, step: Create | Move | Start) -> None:
+        match step:
+            case Create():
+                self._create(slot, desired)
+            case Move():
+                self._announce(slot, "creating", desired.run_generation)
+                self._mover.take_down(slot, desired, step)
+            case Start():
+                self._start(slot, desired, step)
 
     def fail(self, slot: Slot, desired: DesiredTask, error: TaskError) -> None:
         """Remember that the run wanted can't be started."""
@@ -110,7 +99,7 @@ class Steps:
         if reason == "command_not_found" and desired.spec.mode == "ssh" and "architecture" not in message:
             reason, message = "no_shell", "The image has no /bin/sh, which an SSH instance needs."
         verdict = Verdict(run_generation=desired.run_generation, reason=reason, message=message)
-        self._save(slot, _memory(slot, desired).changed(verdict=verdict))
+        self._save(slot, slot.memory_for(desired).changed(verdict=verdict))
         say(
             _log,
             "task_failed",
@@ -127,7 +116,7 @@ class Steps:
         self._save(slot, memory.changed(verdict=verdict))
 
     def _adopt(self, slot: Slot, desired: DesiredTask) -> None:
-        memory = _memory(slot, desired).changed(
+        memory = slot.memory_for(desired).changed(
             created=True, intended_generation=desired.run_generation, started_before=NEVER
         )
         self._save(slot, memory)
@@ -135,20 +124,27 @@ class Steps:
 
     def _create(self, slot: Slot, desired: DesiredTask) -> None:
         self._announce(slot, "creating", desired.run_generation)
-        self._require_disk()
+        require_disk(self._tools)
         self._checkpoint("creating", slot.task_id)
+        disk = slot.memory.moving if slot.memory is not None else None
         plan = container_plan(self._tools.identity, desired)
         try:
-            container_id = self._engine.create(plan)
-        except ImageMissingError:
-            self._pull(slot, desired)
+            container_id = self._engine.create(on_saved_disk(plan, disk) if disk is not None else plan)
+        except (ImageMissingError, VolumeMissingError):
+            if disk is None:
+                self._pull(slot, desired)
+            else:
+                self._mark_lost(slot, desired)
             return
         except NameTakenError:
             slot.looked = False
             return
         self._checkpoint("created", slot.task_id)
-        slot.facts = ContainerFacts(container_id=container_id, status="created")
-        slot.carried_keys = _carried_keys(desired)
+        gpus = frozenset(desired.gpu_uuids)
+        slot.facts = ContainerFacts(container_id=container_id, status="created", gpus=gpus)
+        # What is on the disk already is not written anew from the environment.
+        slot.carried_keys = _carried_keys(desired) if disk is None else None
+        self._mover.settle(slot, container_id)
         say(_log, "container_created", task=slot.task_id, name=plan.name, image=plan.image)
 
     def _pull(self, slot: Slot, desired: DesiredTask) -> None:
@@ -168,12 +164,13 @@ class Steps:
         say(_log, "pull_ends", task=slot.task_id, image=image, seconds=time.monotonic() - began)
 
     def _start(self, slot: Slot, desired: DesiredTask, step: Start) -> None:
-        container = _present(slot)
+        container = slot.container()
         self._announce(slot, "starting", desired.run_generation)
-        self._require_disk()
-        self._put_files(slot, desired, container)
+        require_disk(self._tools)
+        self._mover.settle(slot, container.container_id)
+        self._put_files(slot, desired, container, step)
         self._checkpoint("files_put", slot.task_id)
-        intent = _memory(slot, desired).changed(
+        intent = slot.memory_for(desired).changed(
             created=True,
             state_asked="running",
             intended_generation=desired.run_generation,
@@ -191,12 +188,12 @@ class Steps:
             self._announce(slot, "running", desired.run_generation)
         say(_log, "container_started", task=slot.task_id, run=desired.run_generation)
 
-    def _put_files(self, slot: Slot, desired: DesiredTask, container: ContainerFacts) -> None:
+    def _put_files(self, slot: Slot, desired: DesiredTask, container: ContainerFacts, step: Start) -> None:
         """Before the first start all files, unless they are on board already; later only keys that changed."""
         carried, slot.carried_keys = slot.carried_keys, None
         if desired.spec.mode != "ssh" or carried == keys_digest(desired.authorized_keys):
             return
-        if container.started_at == NEVER:
+        if container.started_at == NEVER and step.previous_generation == NO_RUN:
             archive = first_files(desired.spec.onstart, desired.authorized_keys)
         elif slot.memory is None or slot.memory.keys_digest != keys_digest(desired.authorized_keys):
             archive = keys_file(desired.authorized_keys)
@@ -205,29 +202,43 @@ class Steps:
         self._engine.put_files(container.container_id, archive)
 
     def _stop(self, slot: Slot, desired: DesiredTask, step: Stop) -> None:
-        container = _present(slot)
+        container = slot.container()
         self._announce(slot, "stopping", step.run_generation)
         if step.for_good and desired.state != "running":
-            self._save(slot, _memory(slot, desired).changed(state_asked="stopped"))
+            self._save(slot, slot.memory_for(desired).changed(state_asked="stopped"))
         self._checkpoint("stopping", slot.task_id)
+        self._put_notice(slot, desired, container)
         slot.looked = False
         self._engine.stop(container.container_id, desired.stop_grace_seconds)
         self._checkpoint("stopped", slot.task_id)
         say(_log, "container_stopped", task=slot.task_id, run=step.run_generation)
 
+    def _put_notice(self, slot: Slot, desired: DesiredTask, container: ContainerFacts) -> None:
+        """Tell the guest why, at best: nothing holds up the stop."""
+        if desired.state != "stopped" or not desired.notice:
+            return
+        notice = notice_file(desired.notice, desired.stop_grace_seconds, self._tools.clock())
+        try:
+            self._engine.put_files(container.container_id, notice)
+        except (TaskError, ContainerGoneError, EngineDownError) as error:
+            say(_log, "notice_not_put", level=logging.WARNING, task=slot.task_id, why=error)
+
     def _remove(self, slot: Slot, desired: DesiredTask) -> None:
-        container = _present(slot)
+        container = slot.container()
         self._announce(slot, "stopping", desired.run_generation)
-        if slot.memory is not None:
-            # From here on its absence is no loss.
-            self._save(slot, slot.memory.changed(created=False, state_asked="removed"))
+        memory = self._mover.note_volumes(slot.memory_for(desired), container)
+        # From here on its absence is no loss.
+        self._save(slot, memory.changed(created=False, state_asked="removed"))
         self._checkpoint("removing", slot.task_id)
         slot.looked = False
         self._engine.remove(container.container_id)
         self._checkpoint("removed", slot.task_id)
         say(_log, "container_removed", task=slot.task_id)
 
-    def _forget(self, slot: Slot) -> None:
+    def _forget(self, slot: Slot, desired: DesiredTask) -> None:
+        self._announce(slot, "stopping", desired.run_generation)
+        self._mover.delete_disk(slot)
+        self._checkpoint("disk_deleted", slot.task_id)
         self._tools.traffic.delete(slot.task_id)
         self._tools.store.delete(slot.task_id)
         slot.memory = slot.traffic = slot.disk_used_mb = None
@@ -235,12 +246,12 @@ class Steps:
     def _mark_lost(self, slot: Slot, desired: DesiredTask) -> None:
         message = "The container and its disk were deleted on the host by something other than the marketplace."
         self.fail(slot, desired, TaskError("container_lost", message))
-        self._save(slot, _memory(slot, desired).changed(created=False))
+        self._save(slot, slot.memory_for(desired).changed(created=False, disk=None, moving=None))
 
     def _rewrite_keys(self, slot: Slot, desired: DesiredTask) -> None:
-        self._engine.put_files(_present(slot).container_id, keys_file(desired.authorized_keys))
+        self._engine.put_files(slot.container().container_id, keys_file(desired.authorized_keys))
         digest = keys_digest(desired.authorized_keys)
-        self._save(slot, _memory(slot, desired).changed(created=True, keys_digest=digest))
+        self._save(slot, slot.memory_for(desired).changed(created=True, keys_digest=digest))
         say(_log, "keys_rewritten", task=slot.task_id, keys=len(desired.authorized_keys))
 
     def _await_ready(self, slot: Slot, desired: DesiredTask, step: AwaitReady) -> None:
@@ -248,7 +259,7 @@ class Steps:
 
         Asked before it is judged: it may have come up while the agent was away.
         """
-        container = _present(slot)
+        container = slot.container()
         self._announce(slot, "starting", step.run_generation)
         address, port = ssh_endpoint(desired, container.address)
         pause = _FIRST_PROBE_SECONDS
@@ -271,7 +282,7 @@ class Steps:
         # Saved first: what was told to run is not to be doubted again after a restart of the agent.
         self._save(
             slot,
-            _memory(slot, desired).changed(created=True, ready_generation=run, ready_after_seconds=after),
+            slot.memory_for(desired).changed(created=True, ready_generation=run, ready_after_seconds=after),
         )
         self._announce(slot, "running", run)
         say(_log, "ssh_ready", task=slot.task_id, run=run, seconds=after)
@@ -280,34 +291,10 @@ class Steps:
         self._tell(slot, Observation(phase=phase, run_generation=run_generation))
 
     def _save(self, slot: Slot, memory: TaskMemory) -> None:
-        self._tools.store.save(memory)
-        slot.memory = memory
-
-    def _require_disk(self) -> None:
-        """Refuse while the host's disk is nearly full: a start would then fail half way, or hurt the others."""
-        root = self._tools.data_root()
-        if root is None:
-            return
-        try:
-            free_bytes = shutil.disk_usage(root).free
-        except OSError:
-            return
-        if free_bytes < self._tools.disk_floor_gb * (1 << 30):
-            raise TaskError("disk_full", "The host's disk is almost full, so nothing can be started on it now.")
-
-
-def _present(slot: Slot) -> ContainerFacts:
-    if slot.facts is None:
-        raise AssertionError(f"task {slot.task_id}: this step is only decided for a container")
-    return slot.facts
+        self._tools.save(slot, memory)
 
 
 def _carried_keys(desired: DesiredTask) -> str | None:
     if carries_files(desired.spec.onstart, desired.authorized_keys):
         return keys_digest(desired.authorized_keys)
     return None
-
-
-def _memory(slot: Slot, desired: DesiredTask) -> TaskMemory:
-    known = slot.memory or TaskMemory(task_id=slot.task_id)
-    return known.changed(ssh=desired.spec.mode == "ssh")

@@ -11,20 +11,24 @@ from agent.engine.types import (
     ContainerFacts,
     ContainerGoneError,
     ContainerPlan,
+    DiskName,
     EngineDownError,
     EngineEvent,
     EngineInfo,
     ImageMissingError,
+    Layer,
     NameTakenError,
     Owned,
     PullWatch,
+    TaskError,
+    VolumeMissingError,
 )
 from agent.pool import Job, Pool
 from agent.protocol import ContainerSpec, DesiredTask, PortMapping
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.steps import Checkpoint, Tools, no_checkpoint
+from agent.tasks.tools import Checkpoint, Tools, no_checkpoint
 
 IDENTITY = Identity(7, "0123456789abcdef", simulated=True)
 
@@ -88,12 +92,19 @@ class ManualPool(Pool):
 
 @dataclass
 class FakeEngine:
-    """Keeps containers in a dictionary. ``interrupt`` is called before and after each change, and may raise."""
+    """Keeps containers in a dictionary. ``interrupt`` is called before and after each change, and may raise.
 
-    images: set[str] = field(default_factory=lambda: {"image:1"})
+    ``written`` is what is on each container's disk: the start of each run on it; ``images`` keep that of the one they
+    were saved from. Each container has a volume, ``/data``.
+    """
+
+    images: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"image:1": ()})
     pullable: set[str] = field(default_factory=set)
     containers: dict[str, ContainerFacts] = field(default_factory=dict)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    written: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mounted: dict[str, dict[str, str]] = field(default_factory=dict)
+    existing_volumes: set[str] = field(default_factory=set)
     plans: list[ContainerPlan] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
     starts: list[str] = field(default_factory=list)
@@ -102,6 +113,9 @@ class FakeEngine:
     network: tuple[str, str] | None = None
     start_error: Exception | None = None
     used_mb: int = 0
+    saved: list[str] = field(default_factory=list)
+    save_error: Exception | None = None
+    drop_error: Exception | None = None
     down: bool = False
     interrupt: Callable[[str], None] = lambda _name: None
     _ticks: int = 0
@@ -132,11 +146,18 @@ class FakeEngine:
             raise NameTakenError(plan.name)
         if plan.image not in self.images:
             raise ImageMissingError(plan.image)
+        if missing := set(plan.volumes.values()) - self.existing_volumes:
+            raise VolumeMissingError(*missing)
+        container_id = f"id{len(self.plans) or ''}-{plan.name}"
+        gpus = frozenset(filter(None, plan.labels["spotyard.gpus"].split(",")))
+        self.containers[plan.name] = ContainerFacts(container_id=container_id, status="created", gpus=gpus)
         self.plans.append(plan)
-        self.containers[plan.name] = ContainerFacts(container_id=f"id-{plan.name}", status="created")
         self.labels[plan.name] = plan.labels
+        self.written[plan.name] = self.images[plan.image]
+        self.mounted[plan.name] = dict(plan.volumes) or {"/data": f"volume{len(self.plans)}"}
+        self.existing_volumes |= set(self.mounted[plan.name].values())
         self.interrupt("after create")
-        return f"id-{plan.name}"
+        return container_id
 
     def put_files(self, container_id: str, archive: bytes) -> None:
         self._name(container_id)
@@ -150,6 +171,7 @@ class FakeEngine:
             raise self.start_error
         if self.containers[name].status != "running":
             self.starts.append(name)
+            self.written[name] += (f"start {len(self.starts)}",)
             self.change(name, status="running", started_at=self.now(), pid=1, address="10.0.0.2")
         self.interrupt("after start")
 
@@ -161,21 +183,64 @@ class FakeEngine:
             self.end(name, exit_code=143)
         self.interrupt("after stop")
 
-    def remove(self, container_id: str) -> None:
+    def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
         self._check()
         self.interrupt("before remove")
-        name = container_id.removeprefix("id-")
+        name = container_id.partition("-")[2]
         if self.containers.pop(name, None):
             self.removed.append(name)
             del self.labels[name]
+            # As with Docker, volumes that a container was given are not deleted with it.
+            named = self.plans[-1].volumes if self.plans else {}
+            if not keep_volumes and not named:
+                self.existing_volumes -= set(self.mounted[name].values())
         self.interrupt("after remove")
+
+    def volumes(self, container_id: str) -> dict[str, str]:
+        return self.mounted[self._name(container_id)]
+
+    def layer(self, container_id: str) -> Layer:
+        self._name(container_id)
+        return Layer(used_mb=self.used_mb, copy_mb=self.used_mb)
+
+    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+        name = self._name(container_id)
+        assert self.containers[name].status != "running"
+        self.interrupt("before save_disk")
+        if self.save_error is not None:
+            raise self.save_error
+        self.images[image] = self.written[name]
+        self.saved.append(image)
+        self.interrupt("after save_disk")
+        return sorted({*given_names, *self.plans[-1].environment})
+
+    def drop_disks(self, disk: DiskName, keep: str = "") -> None:
+        self._check()
+        self.interrupt("before drop_disks")
+        if self.drop_error is not None:
+            raise self.drop_error
+        for image in list(self.images):
+            if image.startswith(f"{disk.repository}:") and image != keep:
+                del self.images[image]
+        self.interrupt("after drop_disks")
+
+    def drop_volumes(self, names: list[str]) -> None:
+        self._check()
+        self.interrupt("before drop_volumes")
+        if any(name in volumes.values() for volumes in self._mounts() for name in names):
+            raise TaskError("engine_error", "The volume is in use.")
+        self.existing_volumes -= set(names)
+        self.interrupt("after drop_volumes")
+
+    def _mounts(self) -> list[dict[str, str]]:
+        return [self.mounted[name] for name in self.containers]
 
     def pull(self, image: str, watch: PullWatch) -> None:
         self._check()
         watch.on_progress(0.5)
         if image not in self.pullable:
             raise AssertionError(f"{image} can't be pulled here")
-        self.images.add(image)
+        self.images[image] = ()
 
     def disk_used_mb(self, container_id: str) -> int:
         self._name(container_id)
@@ -209,8 +274,8 @@ class FakeEngine:
 
     def _name(self, container_id: str) -> str:
         self._check()
-        name = container_id.removeprefix("id-")
-        if name not in self.containers:
+        name = container_id.partition("-")[2]
+        if name not in self.containers or self.containers[name].container_id != container_id:
             raise ContainerGoneError(container_id)
         return name
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import docker
 from docker.models.containers import Container
+from docker.models.images import Image
 
 from agent.engine.types import OWNER_LABEL, TASK_LABEL
 from agent.protocol import DesiredTask, PortMapping
@@ -34,14 +35,24 @@ class Host:
 
     def __enter__(self) -> "Host":
         self.market.__enter__()
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.key], check=True)
+        self.make_key()
         return self
+
+    def make_key(self) -> None:
+        """An SSH key in the file that ``key`` names."""
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.key], check=True)
 
     def __exit__(self, *_: object) -> None:
         self.kill()
         self.market.__exit__()
+        volumes = [name for container in self._containers() for name in volumes_of(container)]
         for container in self._containers():
             container.remove(force=True, v=True)
+        for image in self.saved_disks():
+            self.engine.images.remove(image.tags[0] if image.tags else str(image.id))
+        for volume in self.engine.volumes.list():
+            if volume.name in volumes:
+                volume.remove()
 
     def start(self, *, kill_at: str = "never", firewall: bool = False) -> None:
         """Begin the agent's process; it dies at ``kill_at``."""
@@ -128,12 +139,25 @@ class Host:
         assert code == 0, output
         return output.decode()
 
-    def _containers(self) -> list[Container]:
+    def saved_disks(self) -> list[Image]:
+        """Images with what containers had on their disks, named or not."""
+        return list(self.engine.images.list(filters={"label": self._label})) if self._label else []
+
+    @property
+    def _label(self) -> str:
+        """Tells this agent's things from others'; empty before it has registered."""
         owner_file = self.state / "owner"
-        if not owner_file.exists():
+        return f"{OWNER_LABEL}={owner_file.read_text().strip()}" if owner_file.exists() else ""
+
+    def _containers(self) -> list[Container]:
+        if not self._label:
             return []
-        label = f"{OWNER_LABEL}={owner_file.read_text().strip()}"
-        return list(self.engine.containers.list(all=True, filters={"label": label}))
+        return list(self.engine.containers.list(all=True, filters={"label": self._label}))
+
+
+def volumes_of(container: Container) -> list[str]:
+    """Names of a container's volumes."""
+    return [mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
 
 
 def free_port() -> int:

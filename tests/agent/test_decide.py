@@ -1,5 +1,7 @@
 """The decision table, row by row."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.engine.timestamps import instant
@@ -10,6 +12,7 @@ from agent.tasks.decide import (
     Create,
     Forget,
     MarkLost,
+    Move,
     Observation,
     Remove,
     Rest,
@@ -21,7 +24,7 @@ from agent.tasks.decide import (
     decide,
     ssh_overdue,
 )
-from agent.tasks.memory import TaskMemory, Verdict
+from agent.tasks.memory import SavedDisk, TaskMemory, Verdict
 
 OLD, NEW, END = "2026-01-01T00:00:01Z", "2026-01-01T00:00:09Z", "2026-01-01T00:01:00Z"
 
@@ -35,6 +38,10 @@ CREATED = ContainerFacts(container_id="c", status="created")
 RUNNING = ContainerFacts(container_id="c", status="running", started_at=NEW)
 EXITED = ContainerFacts(container_id="c", status="exited", started_at=NEW, finished_at=END, exit_code=3)
 RAN_BEFORE = ContainerFacts(container_id="c", status="exited", started_at=OLD, finished_at=END)
+ENDED_ON_A = replace(EXITED, gpus=frozenset({"A"}))
+RUNS_ON_A = replace(RUNNING, gpus=frozenset({"A"}))
+NEXT_ON_B = ContainerFacts(container_id="d", status="created", gpus=frozenset({"B"}))
+ON_B = replace(RUN_2, gpus=frozenset({"B"}))
 REMOVING = ContainerFacts(container_id="c", status="removing", started_at=NEW)
 
 MADE = TaskMemory(task_id=1, created=True)
@@ -45,6 +52,10 @@ FAILED_1 = TaskMemory(task_id=1, verdict=Verdict(run_generation=1, reason="image
 PORT_TAKEN_1 = INTENT_1.changed(verdict=Verdict(run_generation=1, reason="port_taken", message="taken"))
 LOST_1 = TaskMemory(task_id=1, verdict=Verdict(run_generation=1, reason="container_lost", message="gone"))
 TOO_BIG_1 = INTENT_1.changed(verdict=Verdict(run_generation=1, reason="disk_limit", message="full"))
+DISK = SavedDisk(container_id="c", image="disk:2-c", volumes={}, given_names=[], used_mb=0, last_run=1)
+MOVING = INTENT_1.changed(moving=DISK)
+MOVED = INTENT_1.changed(disk=DISK)
+NO_ROOM_2 = INTENT_1.changed(verdict=Verdict(run_generation=2, reason="disk_full", message="no room"))
 
 
 def rest(phase: str, run: int = 1, **facts: object) -> Rest:
@@ -81,6 +92,24 @@ TABLE: list[tuple[str, Wanted, ContainerFacts | None, TaskMemory | None, Step]] 
     ("ssh: ready", SSH_1, RUNNING, READY_1, rest("running", since=NEW, since_offset_seconds=0.5)),
     ("ssh: answers not yet, other keys", SSH_1, RUNNING, INTENT_1.changed(keys_digest="old"), AwaitReady(1)),
     ("ssh: other keys", SSH_1, RUNNING, READY_1.changed(keys_digest="old"), RewriteKeys()),
+    ("other GPUs", ON_B, ENDED_ON_A, INTENT_1, Move(1)),
+    ("other GPUs, never run", ON_B, replace(CREATED, gpus=frozenset({"A"})), None, Move(-1)),
+    ("other GPUs while the older run goes on", ON_B, RUNS_ON_A, INTENT_1, Stop(1, for_good=False)),
+    ("other GPUs, but no newer run", replace(ON_B, run_generation=1), RUNS_ON_A, INTENT_1, rest("running", since=NEW)),
+    ("other GPUs, ended by itself", replace(ON_B, run_generation=1), ENDED_ON_A, INTENT_1, rest("exited", since=END, exit_code=3, reason="exited", message="The instance's main process ended with exit code 3.")),  # noqa: E501
+    ("no GPUs while stopped", replace(STOPPED, gpus=frozenset()), ENDED_ON_A, INTENT_1, rest("stopped", since=END)),
+    ("same GPUs", replace(RUN_2, gpus=frozenset({"A"})), ENDED_ON_A, INTENT_1, Start(1)),
+    ("GPUs not known, of an older agent", ON_B, EXITED, INTENT_1, Start(1)),
+    ("no room for a move", ON_B, ENDED_ON_A, NO_ROOM_2, rest("failed", 2, reason="disk_full", message="no room")),
+    ("killed before the old container went", ON_B, ENDED_ON_A, MOVING, Move(1)),
+    ("move given up", replace(RUN_2, gpus=frozenset({"A"})), ENDED_ON_A, MOVING, Start(1)),
+    ("killed after the old container went", ON_B, None, MOVING, Create()),
+    ("stopped in the middle of a move", STOPPED, None, MOVING, rest("stopped")),
+    ("removed in the middle of a move", REMOVED, None, MOVING, Forget()),
+    ("killed after the next one came", ON_B, NEXT_ON_B, MOVING, Start(1)),
+    ("moved, not started", ON_B, NEXT_ON_B, MOVED, Start(1)),
+    ("moved, not started, an older wish", replace(ON_B, run_generation=1), NEXT_ON_B, MOVED, rest("exited", exit_code=0, reason="exited", message="The instance's main process ended with exit code 0.")),  # noqa: E501
+    ("moved, then vanished", ON_B, None, MOVED, MarkLost()),
     ("to stop", STOPPED, RUNNING, INTENT_1, Stop(1, for_good=True)),
     ("stopped", STOPPED, EXITED, INTENT_1, rest("stopped", since=END)),
     ("stopped before it began", STOPPED, CREATED, None, rest("stopped")),

@@ -18,7 +18,7 @@ from agent.engine.docker_engine import DockerEngine
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import BRIDGE, NETWORK, Identity
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.steps import Tools
+from agent.tasks.tools import Tools
 from agent.usage import UsageSampler
 from tests.agent.fakes import ManualPool, changed
 from tests.agent.host import Host

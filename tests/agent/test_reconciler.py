@@ -1,14 +1,10 @@
-"""The reconciler on an engine in memory: every way through, and SIGKILL at every point of it."""
+"""The reconciler on an engine in memory."""
 
-import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agent.engine.types import TaskError
-from agent.protocol import DesiredState, DesiredTask
 from agent.tasks.memory import Verdict
 from tests.agent.fakes import IDENTITY, FakeEngine, Life, ProcessKilledError, changed, task
 
@@ -40,7 +36,12 @@ def test_what_the_container_is_given(tmp_path: Path) -> None:
     plan = life.engine.plans[0]
     told = {name: value for name, value in plan.environment.items() if not name.startswith("SPOTYARD_")}
     assert told == {"A": "1", "VAST_CONTAINERLABEL": "mine", "VAST_TCP_PORT_22": "23001"}
-    assert plan.labels == {"spotyard.machine": "7", "spotyard.owner": IDENTITY.owner, "spotyard.task": "1"}
+    assert plan.labels == {
+        "spotyard.machine": "7",
+        "spotyard.owner": IDENTITY.owner,
+        "spotyard.task": "1",
+        "spotyard.gpus": "GPU-9",
+    }
     assert (plan.hostname, plan.user, plan.gpu_uuids) == ("C.1", "0", [])
 
 
@@ -292,81 +293,3 @@ def test_changes_that_matter_are_told_at_once(tmp_path: Path) -> None:
     assert life.changes == [False, False, True]
     life.tick()
     assert life.changes == [False, False, True]
-
-
-WAYS: list[list[tuple[DesiredState, int]]] = [
-    [("running", 1)],
-    [("running", 1), ("stopped", 1)],
-    [("running", 1), ("running", 2)],
-    [("running", 1), ("stopped", 1), ("running", 2)],
-    [("running", 1), ("removed", 1)],
-    [("running", 1), ("stopped", 1), ("running", 2), ("running", 3), ("removed", 3)],
-]
-FINAL = {"running": "running", "stopped": "stopped", "removed": "removed"}
-
-
-class Killer:
-    """Kills the agent at the n-th point passed, by checkpoint or in the engine's calls."""
-
-    def __init__(self, points: set[int]) -> None:
-        self.points = points
-        self.passed = 0
-
-    def pass_point(self, *_: object) -> None:
-        self.passed += 1
-        if self.passed in self.points:
-            raise ProcessKilledError
-
-
-def walk(way: list[tuple[DesiredState, int]], points: set[int], mode: str, directory: Path) -> tuple[Life, Killer]:
-    """Carry out the wishes one after the other; each kill is followed by a new life with the same wish."""
-    killer, engine = Killer(points), FakeEngine()
-    engine.interrupt = killer.pass_point
-    life = Life(engine, directory, killer.pass_point)
-    for state, generation in way:
-        wish = task(state=state, run_generation=generation, mode=mode)
-        life = _until_done(life, wish, engine, directory, killer)
-    return life, killer
-
-
-def _until_done(life: Life, wish: DesiredTask, engine: FakeEngine, directory: Path, killer: Killer) -> Life:
-    while True:
-        try:
-            life.want(wish)
-            life.tick()
-        except ProcessKilledError:
-            life = Life(engine, directory, killer.pass_point)
-        else:
-            return life
-
-
-@pytest.mark.parametrize("mode", ["ssh", "args"])
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(f"{state}{run}" for state, run in way))
-def test_killed_once_at_every_point(way: list[tuple[DesiredState, int]], mode: str) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        _, killer = walk(way, set(), mode, Path(scratch) / "none")
-        for point in range(1, killer.passed + 1):
-            life, _ = walk(way, {point}, mode, Path(scratch) / str(point))
-            check_end(life, way)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    way=st.sampled_from(WAYS),
-    mode=st.sampled_from(["ssh", "args"]),
-    points=st.sets(st.integers(min_value=1, max_value=40), max_size=6),
-)
-def test_killed_again_and_again(way: list[tuple[DesiredState, int]], mode: str, points: set[int]) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        life, _ = walk(way, points, mode, Path(scratch))
-        check_end(life, way)
-
-
-def check_end(life: Life, way: list[tuple[DesiredState, int]]) -> None:
-    """The last wish is fulfilled, every run took place exactly once, and there was never a second container."""
-    state, generation = way[-1]
-    assert life.seen() == (FINAL[state], generation, None)
-    assert len(life.engine.starts) == len({run for wish, run in way if wish == "running"})
-    assert len(life.engine.plans) == 1
-    assert len(life.engine.containers) == (0 if state == "removed" else 1)
-    assert len(life.engine.removed) == (1 if state == "removed" else 0)

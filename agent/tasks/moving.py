@@ -1,0 +1,84 @@
+"""Moving a task to other GPUs: a container keeps those it was made with, so another one takes its place on its disk.
+
+The disk is saved as an image, which is written down before the container goes; volumes stay and are mounted again.
+Until the next start all of the disk is in that image, so the agent may be killed at any point.
+"""
+
+import logging
+
+from agent.engine.types import ContainerFacts, Layer, TaskError
+from agent.logs import say
+from agent.protocol import DesiredTask
+from agent.tasks.decide import Move
+from agent.tasks.memory import SavedDisk, TaskMemory
+from agent.tasks.plan import disk_image, disk_name
+from agent.tasks.slot import Slot
+from agent.tasks.tools import Tools, require_room
+
+_log = logging.getLogger(__name__)
+
+
+class Mover:
+    """What a move does before and after the creation of the container, and what it leaves to be deleted."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._engine = tools.engine
+        self._checkpoint = tools.checkpoint
+
+    def take_down(self, slot: Slot, desired: DesiredTask, step: Move) -> None:
+        """Save the disk and delete the container. Raises ``TaskError`` with both still there."""
+        container = slot.container()
+        layer = self._engine.layer(container.container_id)
+        require_room(self._tools, layer.copy_mb)
+        # Known before there is anything of it, so that a removal deletes that too.
+        self._tools.save(slot, slot.memory_for(desired).changed(created=True))
+        self._checkpoint("moving", slot.task_id)
+        disk = self._saved(slot, desired, layer, step.last_run)
+        self._checkpoint("disk_saved", slot.task_id)
+        memory = slot.memory_for(desired)
+        volumes = sorted({*memory.volumes, *disk.volumes.values()})
+        self._tools.save(slot, memory.changed(moving=disk, volumes=volumes))
+        self._checkpoint("move_noted", slot.task_id)
+        slot.looked = False
+        self._engine.remove(container.container_id, keep_volumes=True)
+        self._checkpoint("old_removed", slot.task_id)
+        say(_log, "container_moves", task=slot.task_id, image=disk.image, used_mb=disk.used_mb)
+
+    def _saved(self, slot: Slot, desired: DesiredTask, layer: Layer, last_run: int) -> SavedDisk:
+        container_id = slot.container().container_id
+        before = slot.memory_for(desired).origin(container_id)
+        image = disk_image(self._tools.identity, desired, container_id)
+        given = self._engine.save_disk(container_id, image, before.given_names if before is not None else [])
+        return SavedDisk(
+            container_id=container_id,
+            image=image,
+            volumes=self._engine.volumes(container_id),
+            given_names=given,
+            used_mb=layer.used_mb + (before.used_mb if before is not None else 0),
+            last_run=last_run,
+        )
+
+    def settle(self, slot: Slot, container_id: str) -> None:
+        """See a move under way to its end: this container is there. Images no longer needed go, if the engine lets."""
+        if slot.memory is None or slot.memory.moving is None:
+            return
+        memory = slot.memory.settled(container_id)
+        self._tools.save(slot, memory)
+        self._checkpoint("move_settled", slot.task_id)
+        try:
+            keep = memory.disk.image if memory.disk is not None else ""
+            self._engine.drop_disks(disk_name(self._tools.identity, slot.task_id), keep)
+        except TaskError as error:
+            say(_log, "old_disk_stays", level=logging.WARNING, task=slot.task_id, message=error.message)
+
+    def note_volumes(self, memory: TaskMemory, container: ContainerFacts) -> TaskMemory:
+        """The memory with the volumes that the container may leave behind when it is deleted."""
+        left = self._engine.volumes(container.container_id).values()
+        return memory.changed(volumes=sorted({*memory.volumes, *left}))
+
+    def delete_disk(self, slot: Slot) -> None:
+        """Delete what a task may have left beside its container. Raises ``TaskError``; may be done again."""
+        self._engine.drop_disks(disk_name(self._tools.identity, slot.task_id))
+        if slot.memory is not None and slot.memory.volumes:
+            self._engine.drop_volumes(slot.memory.volumes)

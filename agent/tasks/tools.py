@@ -1,0 +1,71 @@
+"""What the steps of all tasks of an agent are done with."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.engine.types import Engine, TaskError
+from agent.guest.probe import ssh_answers
+from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore
+from agent.tasks.plan import Identity
+from agent.tasks.slot import Slot
+
+Checkpoint = Callable[[str, int], None]
+"""Told the name of each point passed and the task's id; tests end the process there."""
+
+_GB = 1 << 30
+_MB = 1 << 20
+
+
+def no_checkpoint(_name: str, _task_id: int) -> None:
+    """Passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """One for all tasks of an agent."""
+
+    engine: Engine
+    store: MemoryStore
+    traffic: TrafficStore
+    identity: Identity
+    disk_floor_gb: float
+    data_root: Callable[[], str | None] = field(default=lambda: None)
+    checkpoint: Checkpoint = no_checkpoint
+    probe: Callable[[str, int], bool] = ssh_answers
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch, to compare with the engine's timestamps."""
+
+    def save(self, slot: Slot, memory: TaskMemory) -> None:
+        """On the disk first, so that what the slot says is never forgotten."""
+        self.store.save(memory)
+        slot.memory = memory
+
+
+def require_disk(tools: Tools) -> None:
+    """Refuse while the host's disk is nearly full: a start would then fail half way, or hurt the others."""
+    if not _has_room(tools, 0):
+        raise TaskError("disk_full", "The host's disk is almost full, so nothing can be started on it now.")
+
+
+def require_room(tools: Tools, copy_mb: int) -> None:
+    """Refuse a copy of a disk for which the host lacks the room."""
+    if not _has_room(tools, copy_mb):
+        message = (
+            "The host's disk has too little free space to move the instance to other GPUs, which takes a copy of "
+            "what it has written. Nothing of it is lost."
+        )
+        raise TaskError("disk_full", message)
+
+
+def _has_room(tools: Tools, more_mb: int) -> bool:
+    """Whether more fits above the floor; True where that can't be seen from here."""
+    root = tools.data_root()
+    if root is None:
+        return True
+    try:
+        free_bytes = shutil.disk_usage(root).free
+    except OSError:
+        return True
+    return free_bytes - more_mb * _MB >= tools.disk_floor_gb * _GB
