@@ -157,6 +157,8 @@ class DesiredTask(Message, frozen=True):
     authorized_keys: list[str]
     """May change while the task runs; the agent rewrites the file in the container."""
     stop_grace_seconds: int = 10
+    notice: str = ""
+    """Why others stop it, for who works in the container; empty when the client asked."""
 
 
 class ObservedTask(Message, frozen=True):
