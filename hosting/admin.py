@@ -6,7 +6,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
-from hosting.models import Gpu, GpuClaim, InstallToken, Listing, Machine, MachineEvent, PortLease, Task, TaskEvent
+from hosting.models import (
+    Gpu,
+    GpuClaim,
+    IdleJob,
+    InstallToken,
+    Listing,
+    Machine,
+    MachineEvent,
+    PortLease,
+    Task,
+    TaskEvent,
+)
 from hosting.services.listing import listing_end
 from hosting.services.verification import machine_set_verification
 
@@ -95,6 +106,13 @@ class GpuAdmin(ReadOnlyAdmin):
 class ListingAdmin(ReadOnlyAdmin):
     list_display = ("machine", "active", "gpu_micros_per_hour", "min_gpus", "end_at")
     list_filter = ("active",)
+
+
+@admin.register(IdleJob)
+class IdleJobAdmin(ReadOnlyAdmin):
+    list_display = ("machine", "active", "image", "price_micros_per_gpu_hour", "set_at")
+    list_filter = ("active",)
+    search_fields = ("image", "=machine__id")
 
 
 class TaskEventInline(ReadOnlyInline):

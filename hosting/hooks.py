@@ -30,6 +30,12 @@ class MarketHooks(Protocol):
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """The agent speaks again."""
 
+    def contracts_extend(self, machine: Machine, end_at: datetime, host: AbstractBaseUser, now: datetime) -> int:
+        """Give every contract of the machine that ends earlier this later end, at its price; returns how many."""
+
+    def contract_ends(self, machine: Machine) -> list[datetime]:
+        """When each contract of the machine ends, the earliest first. A read: needs no lock."""
+
     def machine_earnings_micros(
         self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime
     ) -> dict[int, int]:

@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from hosting.domain.secrets import secret_hash
-from hosting.models import Gpu, GpuClaim, InstallToken, Machine, Task
+from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Task
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -59,6 +59,7 @@ def _desired_task(task: Any) -> DesiredTask:
         spec=msgspec.convert(task.spec, ContainerSpec),
         authorized_keys=task.authorized_keys,
         stop_grace_seconds=task.stop_grace_seconds,
+        notice=task.notice,
     )
 
 
@@ -74,14 +75,31 @@ def free_gpus(machine: Machine) -> list[Gpu]:
 
 
 def machines_of(host: AbstractBaseUser) -> "QuerySet[MachineInUse]":
-    """The host's registered machines with listing and the count of GPUs in use, oldest first."""
-    in_use = Count("gpus", filter=Q(gpus__claims__isnull=False, gpus__claims__released_at=None), distinct=True)
+    """The host's registered machines with listing, idle job and the count of GPUs in use, oldest first.
+
+    A GPU that only the idle job runs on is not in use: anyone can rent it.
+    """
+    claimed = Q(gpus__claims__isnull=False, gpus__claims__released_at=None)
+    in_use = Count("gpus", filter=claimed & ~Q(gpus__claims__task__kind=Task.Kind.IDLE_JOB), distinct=True)
     return (
         Machine.objects.filter(host_id=host.pk, removed_at=None)
-        .select_related("listing")
+        .select_related("listing", "idle_job")
         .annotate(gpus_in_use=in_use)
         .order_by("pk")
     )
+
+
+def idle_floor_micros(machine: Machine) -> int:
+    """The price of the machine's idle job in micro-dollars per GPU and hour, 0 without one: a floor under every bid."""
+    job: IdleJob | None = getattr(machine, "idle_job", None)
+    return job.price_micros_per_gpu_hour if job is not None and job.active else 0
+
+
+def bid_floor_micros(machine: Machine) -> int:
+    """The least bid that the machine takes, in micro-dollars per GPU and hour: minimum bid or idle job's price."""
+    listing: Listing | None = getattr(machine, "listing", None)
+    min_bid_micros = listing.min_bid_micros_per_gpu_hour if listing is not None and listing.active else 0
+    return max(min_bid_micros, idle_floor_micros(machine))
 
 
 def install_tokens_of(host: AbstractBaseUser) -> QuerySet[InstallToken]:
@@ -90,6 +108,9 @@ def install_tokens_of(host: AbstractBaseUser) -> QuerySet[InstallToken]:
 
 
 def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
-    """The machine's present GPUs by index, each with ``in_use``: whether a task holds it."""
+    """The machine's present GPUs by index, each with ``in_use``: whether a task other than the idle job holds it, and
+    ``idles``: whether the idle job does."""
     live = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
-    return machine.gpus.filter(present=True).annotate(in_use=Exists(live)).order_by("index")
+    idle = live.filter(task__kind=Task.Kind.IDLE_JOB)
+    used = live.exclude(task__kind=Task.Kind.IDLE_JOB)
+    return machine.gpus.filter(present=True).annotate(in_use=Exists(used), idles=Exists(idle)).order_by("index")

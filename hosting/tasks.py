@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
+from hosting.services.idle_jobs import idle_jobs_restart
 from hosting.services.listing import listings_expire
 from hosting.services.offline import machines_sweep_offline
 
@@ -17,3 +18,9 @@ def sweep_offline() -> int:
 def expire_listings() -> int:
     """Every minute: listings past their end date."""
     return listings_expire(now=timezone.now())
+
+
+@shared_task
+def restart_idle_jobs() -> int:
+    """Every 15 seconds: idle jobs that ended by themselves a while ago."""
+    return idle_jobs_restart(now=timezone.now())

@@ -32,12 +32,28 @@ def problems(terms: ListingTerms, *, gpu_count: int, now: datetime) -> dict[str,
     for name in ("inet_up_micros_per_gb", "inet_down_micros_per_gb"):
         if not 0 <= getattr(terms, name) <= MAX_TRAFFIC_MICROS_PER_GB:
             found[name] = "The traffic price must be between $0 and $100 per GB."
-    if not 0 <= terms.min_bid_micros_per_gpu_hour <= terms.gpu_micros_per_hour:
-        found["min_bid_micros_per_gpu_hour"] = "The minimum bid must be between $0 and the on-demand price."
+    bid_problem = min_bid_problem(
+        terms.min_bid_micros_per_gpu_hour, on_demand_micros_per_hour=terms.gpu_micros_per_hour
+    )
+    if bid_problem:
+        found["min_bid_micros_per_gpu_hour"] = bid_problem
     if not 1 <= terms.min_gpus <= gpu_count:
         found["min_gpus"] = f"The minimum number of GPUs must be between 1 and the machine's {gpu_count}."
-    if terms.end_at <= now:
-        found["end_at"] = "The end date must be in the future."
-    elif terms.end_at > now + LONGEST:
-        found["end_at"] = "The end date must be within three years."
+    late_or_far = end_problem(terms.end_at, now)
+    if late_or_far:
+        found["end_at"] = late_or_far
     return found
+
+
+def min_bid_problem(micros_per_gpu_hour: int, *, on_demand_micros_per_hour: int) -> str:
+    """Why this can't be the least bid for a GPU that has this price on demand; empty when it can."""
+    if 0 <= micros_per_gpu_hour <= on_demand_micros_per_hour:
+        return ""
+    return "The minimum bid must be between $0 and the on-demand price."
+
+
+def end_problem(end_at: datetime, now: datetime) -> str:
+    """Why no rental can be promised until ``end_at``; empty when it can."""
+    if end_at <= now:
+        return "The end date must be in the future."
+    return "The end date must be within three years." if end_at > now + LONGEST else ""

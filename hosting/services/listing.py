@@ -8,23 +8,14 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from hosting import hooks
-from hosting.domain.listing import ListingTerms, problems
+from hosting.access import lock_own_machine
+from hosting.domain.listing import ListingTerms, min_bid_problem, problems
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
-from hosting.models import Listing, Machine
+from hosting.models import IdleJob, Listing, Machine
 from hosting.services.events import machine_event
 
 logger = structlog.get_logger(__name__)
-
-
-def _own_machine(machine_id: int, host: AbstractBaseUser) -> Machine:
-    try:
-        machine = lock_machine(machine_id)
-    except Machine.DoesNotExist:
-        machine = None
-    if machine is None or machine.host_id != host.pk or machine.removed_at is not None:
-        raise HostingError("no_such_machine", f"You have no machine {machine_id}.", status=404)
-    return machine
 
 
 @transaction.atomic
@@ -33,8 +24,8 @@ def listing_set(*, machine_id: int, host: AbstractBaseUser, terms: ListingTerms,
 
     Raises HostingError: no_such_machine (404), invalid_terms with the field at fault.
     """
-    machine = _own_machine(machine_id, host)
-    found = problems(terms, gpu_count=machine.gpu_count, now=now)
+    machine = lock_own_machine(machine_id, host)
+    found = problems(terms, gpu_count=machine.gpu_count, now=now) | _idle_job_problem(machine, terms)
     if found:
         field, message = next(iter(found.items()))
         raise HostingError("invalid_terms", message, field=field)
@@ -50,10 +41,41 @@ def listing_set(*, machine_id: int, host: AbstractBaseUser, terms: ListingTerms,
     return listing
 
 
+def _idle_job_problem(machine: Machine, terms: ListingTerms) -> dict[str, str]:
+    """No floor under bids is above the on-demand price: it would be a market on which nobody can bid."""
+    job = IdleJob.objects.filter(machine=machine, active=True).first()
+    if job is None or job.price_micros_per_gpu_hour <= terms.gpu_micros_per_hour:
+        return {}
+    message = "The machine's idle job has a higher price. Lower that, or remove the idle job, first."
+    return {"gpu_micros_per_hour": message}
+
+
+@transaction.atomic
+def min_bid_set(*, machine_id: int, host: AbstractBaseUser, micros_per_gpu_hour: int, now: datetime) -> Listing:
+    """Set the least bid that the listed machine takes, in micro-dollars per GPU and hour; 0 is none.
+
+    Raises HostingError: no_such_machine (404), not_listed (409), invalid_terms with the field at fault.
+    """
+    machine = lock_own_machine(machine_id, host)
+    listing = Listing.objects.filter(machine=machine, active=True).first()
+    if listing is None:
+        raise HostingError("not_listed", f"Machine {machine_id} is not listed. List it first.", status=409)
+    problem = min_bid_problem(micros_per_gpu_hour, on_demand_micros_per_hour=listing.gpu_micros_per_hour)
+    if problem:
+        raise HostingError("invalid_terms", problem, field="min_bid_micros_per_gpu_hour")
+    if listing.min_bid_micros_per_gpu_hour != micros_per_gpu_hour:
+        listing.min_bid_micros_per_gpu_hour = micros_per_gpu_hour
+        listing.save(update_fields=["min_bid_micros_per_gpu_hour"])
+        machine.listing = listing
+        machine_event(machine, "min_bid", now=now, actor=host, min_bid_micros_per_gpu_hour=micros_per_gpu_hour)
+        hooks.market().machine_changed(machine, now)
+    return listing
+
+
 @transaction.atomic
 def listing_end(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> None:
     """Take the machine's offers off the market. Contracts run on to their end. Unlisting twice is fine."""
-    machine = _own_machine(machine_id, host)
+    machine = lock_own_machine(machine_id, host)
     if Listing.objects.filter(machine=machine, active=True).update(active=False):
         machine_event(machine, "unlisted", now=now, actor=host)
         hooks.market().machine_changed(lock_machine(machine_id), now)

@@ -17,6 +17,7 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
+from hosting.services.idle_jobs import idle_task_observed
 from hosting.services.inventory import inventory_receive
 from hosting.services.tasks import claims_release_if_idle
 
@@ -239,6 +240,7 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         PortLease.objects.filter(task=task, released_at=None).update(released_at=now)
     task.save()
     _task_event(task)
+    idle_task_observed(task=task, now=now)
     claims_release_if_idle(task, now)
     hooks.market().task_observed(task, now)
     return True

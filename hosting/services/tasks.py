@@ -5,7 +5,7 @@ generation; the agent's held request is woken after the commit.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import msgspec
@@ -18,6 +18,7 @@ from hosting.gateways.wakeup import wake
 from hosting.models import Gpu, GpuClaim, Machine, PortLease, Task
 
 NOT_RUNNING_PHASES = frozenset({"unknown", "stopped", "exited", "removed", "failed"})
+USUAL_GRACE_SECONDS = 10
 
 
 def desired_changed(machine: Machine) -> None:
@@ -54,13 +55,30 @@ def task_set_spec(*, task: Task, spec: ContainerSpec) -> None:
 
 
 def task_run(*, task: Task, gpus: Iterable[Gpu], now: datetime) -> None:
-    """Claim the GPUs that the task does not hold yet and ask for a new run."""
+    """Ask for a new run on exactly these GPUs: claim those that the task does not hold, free what it holds besides.
+
+    The next stop has the usual grace and no notice again. Raises HostingError(still_running, 409) when the task holds
+    other GPUs and may run on them still: they are freed on the agent's word only.
+    """
+    wanted = {gpu.pk: gpu for gpu in gpus}
     held = set(task.gpu_claims.filter(released_at=None).values_list("gpu_id", flat=True))
-    GpuClaim.objects.bulk_create([GpuClaim(gpu=gpu, task=task, claimed_at=now) for gpu in gpus if gpu.pk not in held])
+    if held - wanted.keys():
+        _release_others(task, keep=wanted.keys(), now=now)
+    GpuClaim.objects.bulk_create(
+        [GpuClaim(gpu=gpu, task=task, claimed_at=now) for pk, gpu in wanted.items() if pk not in held]
+    )
     task.desired_state = Task.Desired.RUNNING
     task.run_generation += 1
-    task.save(update_fields=["desired_state", "run_generation"])
+    task.stop_grace_seconds, task.notice = USUAL_GRACE_SECONDS, ""
+    task.save(update_fields=["desired_state", "run_generation", "stop_grace_seconds", "notice"])
     desired_changed(task.machine)
+
+
+def _release_others(task: Task, *, keep: Collection[int], now: datetime) -> None:
+    if not _surely_not_running(task):
+        message = f"Task {task.pk} may still run on the GPUs that it holds."
+        raise HostingError("still_running", message, status=409)
+    task.gpu_claims.filter(released_at=None).exclude(gpu_id__in=keep).update(released_at=now)
 
 
 def task_restart(*, task: Task) -> None:
@@ -70,10 +88,16 @@ def task_restart(*, task: Task) -> None:
     desired_changed(task.machine)
 
 
-def task_stop(*, task: Task, now: datetime) -> None:
-    """Ask the agent to stop the container and keep its disk. GPUs are freed once it says that nothing runs."""
+def task_stop(*, task: Task, now: datetime, grace_seconds: int | None = None, notice: str = "") -> None:
+    """Ask the agent to stop the container and keep its disk. GPUs are freed once it says that nothing runs.
+
+    ``grace_seconds`` pass between the wish to end and the kill; None is the usual time. ``notice`` tells who works in
+    the container why others end it; it stays empty when they asked themselves.
+    """
     task.desired_state = Task.Desired.STOPPED
-    task.save(update_fields=["desired_state"])
+    task.stop_grace_seconds = USUAL_GRACE_SECONDS if grace_seconds is None else grace_seconds
+    task.notice = notice
+    task.save(update_fields=["desired_state", "stop_grace_seconds", "notice"])
     claims_release_if_idle(task, now)
     desired_changed(task.machine)
 

@@ -1,5 +1,6 @@
 """Form fields for money and dates as hosts and clients write them."""
 
+import shlex
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -28,6 +29,19 @@ class DollarsField(forms.CharField):
             return parse_dollars(text)
         except InvalidAmountError as error:
             raise ValidationError(str(error)) from error
+
+
+class CommandField(forms.CharField):
+    """A command line in the browser, its words in Python; quotes work as in a shell."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return shlex.join(value) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return tuple(shlex.split(super().to_python(value) or ""))
+        except ValueError as error:
+            raise ValidationError(f"This can't be split into words: {str(error).lower()}.") from error
 
 
 class EndOfDayField(forms.DateField):

@@ -1,18 +1,20 @@
 """What hosts fill in."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 
 from hosting.domain.listing import ListingTerms
-from hosting.models import Machine
-from hosting.web.fields import DollarsField, EndOfDayField
+from hosting.models import IdleJob, Machine
+from hosting.web.fields import CommandField, DollarsField, EndOfDayField
 
 USUAL_TERMS = {
     "storage_micros_per_gb_month": 100_000,
     "inet_up_micros_per_gb": 10_000,
     "inet_down_micros_per_gb": 10_000,
+    "min_bid_micros_per_gpu_hour": 0,
     "min_gpus": 1,
 }
 """What the form suggests for a machine that was never listed."""
@@ -25,6 +27,7 @@ class PricesForm(forms.Form):
     storage_micros_per_gb_month = DollarsField(label="Storage")
     inet_up_micros_per_gb = DollarsField(label="Traffic up")
     inet_down_micros_per_gb = DollarsField(label="Traffic down")
+    min_bid_micros_per_gpu_hour = DollarsField(label="Minimum bid", required=False)
     min_gpus = forms.IntegerField(label="Minimum GPUs per rental")
     end_at = EndOfDayField(label="Available through")
 
@@ -37,11 +40,53 @@ class PricesForm(forms.Form):
             initial = {name: getattr(listing, name) for name in cls.base_fields}
         return cls(initial=initial)
 
-    def terms(self, machine: Machine) -> ListingTerms:
-        """The terms as the service wants them; a minimum bid set elsewhere stays as it is."""
-        listing = getattr(machine, "listing", None)
-        min_bid_micros = listing.min_bid_micros_per_gpu_hour if listing is not None else 0
-        return ListingTerms(min_bid_micros_per_gpu_hour=min_bid_micros, **self.cleaned_data)
+    def terms(self) -> ListingTerms:
+        """The terms as the service wants them. No minimum bid is one of 0."""
+        min_bid_micros = self.cleaned_data["min_bid_micros_per_gpu_hour"] or 0
+        return ListingTerms(**self.cleaned_data | {"min_bid_micros_per_gpu_hour": min_bid_micros})
+
+
+class ExtendForm(forms.Form):
+    """A later end for what is rented already."""
+
+    end_at = EndOfDayField(label="New end date")
+
+
+class IdleJobForm(forms.Form):
+    """The host's own job. Field names are those of ``idle_job_set``, so refusals find their field."""
+
+    machine_id = forms.TypedChoiceField(label="Machine", coerce=int)
+    image = forms.CharField(
+        label="Image",
+        required=False,  # the service says better what an image looks like
+        widget=forms.TextInput(attrs={"placeholder": "ubuntu", "autocomplete": "off", "spellcheck": "false"}),
+    )
+    args = CommandField(
+        label="Command and arguments",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "bash", "autocomplete": "off", "spellcheck": "false"}),
+    )
+    price_micros_per_gpu_hour = DollarsField(label="Price")
+
+    def __init__(self, *values: Any, machines: Iterable[Machine], **options: Any) -> None:
+        super().__init__(*values, **options)
+        choice: Any = self.fields["machine_id"]
+        choice.choices = [(machine.pk, _named(machine)) for machine in machines]
+
+    @classmethod
+    def for_machine(cls, machine: Machine | None, machines: Iterable[Machine]) -> "IdleJobForm":
+        """The form with the machine's present job, or empty."""
+        if machine is None:
+            return cls(machines=machines)
+        job: IdleJob | None = getattr(machine, "idle_job", None)
+        initial: dict[str, Any] = {"machine_id": machine.pk}
+        if job is not None:
+            initial |= {name: getattr(job, name) for name in ("image", "args", "price_micros_per_gpu_hour")}
+        return cls(initial=initial, machines=machines)
+
+
+def _named(machine: Machine) -> str:
+    return f"{machine.pk}: {machine.gpu_count}\N{MULTIPLICATION SIGN} {machine.gpu_name}, {machine.hostname}"
 
 
 class InstallTokenForm(forms.Form):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting.web import views
+from hosting.web import idle_jobs, views
 
 urlpatterns = [
     path("host/machines/", views.machines, name="host_machines"),
@@ -10,6 +10,10 @@ urlpatterns = [
     path("host/machines/<int:machine_id>/", views.machine, name="host_machine"),
     path("host/machines/<int:machine_id>/prices/", views.prices, name="host_prices"),
     path("host/machines/<int:machine_id>/unlist/", views.unlist, name="host_unlist"),
+    path("host/machines/<int:machine_id>/extend/", views.extend, name="host_extend"),
+    path("host/jobs/", idle_jobs.jobs, name="host_jobs"),
+    path("host/jobs/create/", idle_jobs.create, name="host_job_create"),
+    path("host/jobs/<int:machine_id>/remove/", idle_jobs.remove, name="host_job_remove"),
     path("host/setup/", views.setup, name="host_setup"),
     path("host/setup/tokens/", views.token_create, name="host_token_create"),
     path("host/setup/tokens/<int:token_id>/revoke/", views.token_revoke, name="host_token_revoke"),

@@ -1,7 +1,7 @@
 """Pages of hosts: form in, service, page out. Refusals that belong to no field are answered by the middleware."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,11 +16,13 @@ from billing import selectors as billing
 from billing.web.requests import AccountRequest
 from hosting import hooks, selectors
 from hosting.access import machine_for
+from hosting.domain.listing import LONGEST
 from hosting.errors import HostingError
-from hosting.models import Machine
+from hosting.models import Listing, Machine
 from hosting.services.install_tokens import install_token_create, install_token_revoke
+from hosting.services.lifetimes import lifetimes_extend
 from hosting.services.listing import listing_end, listing_set
-from hosting.web.forms import InstallTokenForm, PricesForm
+from hosting.web.forms import ExtendForm, InstallTokenForm, PricesForm
 
 EVENTS_SHOWN = 50
 EARNINGS_PERIOD = timedelta(days=30)
@@ -32,6 +34,11 @@ class MachineCard:
 
     machine: Machine
     earned_micros: int
+
+    @property
+    def bid_floor_micros(self) -> int:
+        """The least bid for a GPU and hour, in micro-dollars."""
+        return selectors.bid_floor_micros(self.machine)
 
 
 @login_required
@@ -74,6 +81,7 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
         {
             "machine": found,
             "gpus": selectors.gpus_with_use(found),
+            "bid_floor_micros": selectors.bid_floor_micros(found),
             "events": found.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
             "now": timezone.now(),
         },
@@ -92,18 +100,64 @@ def prices(request: AccountRequest, machine_id: int) -> HttpResponse:
     if not form.is_valid():
         return _prices_page(request, found, form, status=422)
     try:
-        listing_set(machine_id=found.pk, host=request.user, terms=form.terms(found), now=now)
+        listing_set(machine_id=found.pk, host=request.user, terms=form.terms(), now=now)
     except HostingError as refusal:
         if refusal.field not in form.fields:
             raise
         form.add_error(refusal.field, refusal.message)
         return _prices_page(request, found, form, status=422)
     messages.success(request, f"Machine {found.pk} is listed at these prices. Running rentals keep theirs.")
-    return _machines_changed(request)
+    return machines_changed(request)
 
 
 def _prices_page(request: HttpRequest, found: Any, form: PricesForm, *, status: int = 200) -> HttpResponse:
     return render(request, "hosting/prices.html", {"machine": found, "form": form}, status=status)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def extend(request: AccountRequest, machine_id: int) -> HttpResponse:
+    """Extend: a later end for the contracts of the machine."""
+    found = machine_for(request.user, machine_id)
+    now = timezone.now()
+    if request.method != "POST":
+        return _extend_page(request, found, ExtendForm(initial={"end_at": _suggested_end(found, now)}))
+    form = ExtendForm(request.POST)
+    if not form.is_valid():
+        return _extend_page(request, found, form, status=422)
+    end_at = form.cleaned_data["end_at"]
+    try:
+        extended = lifetimes_extend(machine_id=found.pk, host=request.user, end_at=end_at, now=now)
+    except HostingError as refusal:
+        if refusal.field not in form.fields:
+            raise
+        form.add_error(refusal.field, refusal.message)
+        return _extend_page(request, found, form, status=422)
+    messages.success(request, _extended_message(extended, end_at))
+    return machines_changed(request)
+
+
+def _suggested_end(machine: Machine, now: datetime) -> datetime:
+    """A month after the last end there is."""
+    listing: Listing | None = getattr(machine, "listing", None)
+    ends: list[datetime] = [
+        now,
+        *hooks.market().contract_ends(machine),
+        *([listing.end_at] if listing is not None else []),
+    ]
+    return min(max(ends) + timedelta(days=30), now + LONGEST - timedelta(days=1))
+
+
+def _extended_message(extended: int, end_at: datetime) -> str:
+    day = f"{end_at - timedelta(microseconds=1):%Y-%m-%d}"
+    if not extended:
+        return f"No contract ends before {day}; none was changed."
+    return f"{extended} contract{'s' if extended > 1 else ''} extended through {day}."
+
+
+def _extend_page(request: HttpRequest, found: Machine, form: ExtendForm, *, status: int = 200) -> HttpResponse:
+    context = {"machine": found, "form": form, "ends": hooks.market().contract_ends(found)}
+    return render(request, "hosting/extend.html", context, status=status)
 
 
 @login_required
@@ -112,10 +166,11 @@ def unlist(request: AccountRequest, machine_id: int) -> HttpResponse:
     """Take the machine off the market; what runs on it runs on."""
     listing_end(machine_id=machine_id, host=request.user, now=timezone.now())
     messages.success(request, f"Machine {machine_id} is off the market. Running rentals go on to their end.")
-    return _machines_changed(request)
+    return machines_changed(request)
 
 
-def _machines_changed(request: HttpRequest) -> HttpResponse:
+def machines_changed(request: HttpRequest) -> HttpResponse:
+    """The answer after a change that the Machines page shows."""
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Trigger": '{"dialog-close": {}, "machines-changed": {}}'})
     return redirect("host_machines")

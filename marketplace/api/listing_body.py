@@ -50,19 +50,19 @@ def listing_terms(fields: Fields, present: Listing | None, *, now: datetime) -> 
     if present is None and "price_gpu" not in fields:
         raise MarketError("invalid_args", "Give price_gpu, the price of one GPU in $/hour.", field="price_gpu")
     return ListingTerms(
-        gpu_micros_per_hour=_micros(fields, "price_gpu", present.gpu_micros_per_hour if present else 0),
-        storage_micros_per_gb_month=_micros(
+        gpu_micros_per_hour=micros(fields, "price_gpu", present.gpu_micros_per_hour if present else 0),
+        storage_micros_per_gb_month=micros(
             fields,
             "price_disk",
             present.storage_micros_per_gb_month if present else USUAL_STORAGE_MICROS_PER_GB_MONTH,
         ),
-        inet_up_micros_per_gb=_micros(
+        inet_up_micros_per_gb=micros(
             fields, "price_inetu", present.inet_up_micros_per_gb if present else USUAL_TRAFFIC_MICROS_PER_GB
         ),
-        inet_down_micros_per_gb=_micros(
+        inet_down_micros_per_gb=micros(
             fields, "price_inetd", present.inet_down_micros_per_gb if present else USUAL_TRAFFIC_MICROS_PER_GB
         ),
-        min_bid_micros_per_gpu_hour=_micros(
+        min_bid_micros_per_gpu_hour=micros(
             fields, "price_min_bid", present.min_bid_micros_per_gpu_hour if present else 0
         ),
         min_gpus=_count(fields, "min_chunk", present.min_gpus if present else 1),
@@ -70,7 +70,12 @@ def listing_terms(fields: Fields, present: Listing | None, *, now: datetime) -> 
     )
 
 
-def _micros(fields: Fields, name: str, default: int) -> int:
+def has_end(fields: Fields) -> bool:
+    """Whether the body says itself until when, which in this dialect extends running contracts too."""
+    return "end_date" in fields or "duration" in fields
+
+
+def micros(fields: Fields, name: str, default: int) -> int:
     """Dollars as micro-dollars, to the nearest one. Decimal, because a float times a million is not always whole."""
     dollars = fields.number(name)
     if dollars is None:

@@ -1,10 +1,12 @@
 """How a host's machine looks in the API."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hosting.models import Gpu, Listing, Machine
+from hosting.models import Gpu, IdleJob, Listing, Machine
+from hosting.selectors import bid_floor_micros
 from marketplace.domain.offers import cuda_number, driver_number
+from marketplace.models import Instance
 from marketplace.offer_json import MICROS
 
 _TERM_NAMES = """
@@ -13,8 +15,12 @@ _TERM_NAMES = """
 """
 
 
-def machine_json(machine: Machine, gpus: Iterable[Gpu], busy_gpu_ids: frozenset[int]) -> dict[str, Any]:
-    """The machine object. Prices are dollars per GPU-hour, GB-month and GB; null while it is not listed."""
+def machine_json(machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[int, str | None]) -> dict[str, Any]:
+    """The machine object. Prices are dollars per GPU-hour, GB-month and GB; null while it is not listed.
+
+    ``rental_types`` has the GPUs that are rented, by id. ``floor_price`` is the least bid: the higher one of
+    ``min_bid_price`` and the idle job's price.
+    """
     present = [gpu for gpu in gpus if gpu.present]
     return {
         "id": machine.pk,
@@ -27,7 +33,7 @@ def machine_json(machine: Machine, gpus: Iterable[Gpu], busy_gpu_ids: frozenset[
         "num_gpus": machine.gpu_count,
         "gpu_name": machine.gpu_name,
         "gpu_ram": present[0].vram_mb if present else None,
-        "gpu_occupancy": " ".join(_occupancy(gpu, busy_gpu_ids) for gpu in present),
+        "gpu_occupancy": " ".join(_occupancy(gpu, rental_types) for gpu in present),
         "cpu_name": machine.cpu_name,
         "cpu_cores": machine.cpu_cores,
         "cpu_ram": machine.ram_mb,
@@ -47,15 +53,23 @@ def machine_json(machine: Machine, gpus: Iterable[Gpu], busy_gpu_ids: frozenset[
         "reliability2": machine.reliability,
         "verification": machine.verification,
         "num_reports": 0,
+        "idle_job": _idle_job(getattr(machine, "idle_job", None)),
+        "floor_price": bid_floor_micros(machine) / MICROS,
         **_listing(getattr(machine, "listing", None)),
     }
 
 
-def _occupancy(gpu: Gpu, busy_gpu_ids: frozenset[int]) -> str:
-    """One letter per GPU: D rented on demand, x free, E not usable."""
-    if gpu.pk in busy_gpu_ids:
-        return "D"
+def _occupancy(gpu: Gpu, rental_types: Mapping[int, str | None]) -> str:
+    """One letter per GPU: D rented on demand, I by a bid, x free (an idle job may run on it), E not usable."""
+    if gpu.pk in rental_types:
+        return "I" if rental_types[gpu.pk] == Instance.RentalType.INTERRUPTIBLE else "D"
     return "E" if gpu.unhealthy_reason else "x"
+
+
+def _idle_job(job: IdleJob | None) -> dict[str, Any] | None:
+    if job is None or not job.active:
+        return None
+    return {"image": job.image, "args": job.args, "price": job.price_micros_per_gpu_hour / MICROS}
 
 
 def _listing(listing: Listing | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The caller's machines: show, list, unlist."""
+"""The caller's machines: show, list, unlist, idle jobs, minimum bids."""
 
 from typing import Any
 
@@ -7,11 +7,15 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from billing.domain.money import exact_dollars
 from hosting.access import machine_for
-from hosting.models import GpuClaim
+from hosting.models import GpuClaim, Task
 from hosting.selectors import machines_of
-from hosting.services.listing import listing_end, listing_set
-from marketplace.api.listing_body import listing_terms, machine_of
+from hosting.services.idle_jobs import idle_job_remove, idle_job_set
+from hosting.services.lifetimes import listing_set_and_extend
+from hosting.services.listing import listing_end, listing_set, min_bid_set
+from marketplace.api.idle_job_body import idle_job, min_bid_micros
+from marketplace.api.listing_body import has_end, listing_terms, machine_of
 from marketplace.api.machine_json import machine_json
 from marketplace.api.schema import ANY_OBJECT, DONE
 from marketplace.api.views import AccountView, caller
@@ -21,9 +25,10 @@ from marketplace.models import User
 
 def _rows(user: User, **only: int) -> list[dict[str, Any]]:
     machines = list(machines_of(user).filter(**only).prefetch_related("gpus"))
-    busy = GpuClaim.objects.filter(gpu__machine__in=machines, released_at=None).values_list("gpu_id", flat=True)
-    busy_gpu_ids = frozenset(busy)
-    return [machine_json(machine, machine.gpus.all(), busy_gpu_ids) for machine in machines]
+    claims = GpuClaim.objects.filter(gpu__machine__in=machines, released_at=None)
+    rented = claims.exclude(task__kind=Task.Kind.IDLE_JOB).values_list("gpu_id", "task__instance__rental_type")
+    rental_types = dict(rented)
+    return [machine_json(machine, machine.gpus.all(), rental_types) for machine in machines]
 
 
 class Machines(AccountView):
@@ -52,8 +57,12 @@ class CreateAsks(AccountView):
         user, fields, now = caller(request), Fields(request.data), timezone.now()
         machine = machine_for(user, machine_of(fields))
         terms = listing_terms(fields, getattr(machine, "listing", None), now=now)
-        listing_set(machine_id=machine.pk, host=user, terms=terms, now=now)
-        return reply({"success": True, "msg": f"Machine {machine.pk} is listed.", "extended": 0})
+        extended = 0
+        if has_end(fields):
+            extended = listing_set_and_extend(machine_id=machine.pk, host=user, terms=terms, now=now)
+        else:
+            listing_set(machine_id=machine.pk, host=user, terms=terms, now=now)
+        return reply({"success": True, "msg": f"Machine {machine.pk} is listed.", "extended": extended})
 
 
 class MachineAsks(AccountView):
@@ -63,3 +72,46 @@ class MachineAsks(AccountView):
     def delete(self, request: Request, machine_id: int) -> HttpResponse:
         listing_end(machine_id=machine_id, host=caller(request), now=timezone.now())
         return reply({"success": True, "msg": f"Machine {machine_id} is not offered any more."})
+
+
+class CreateBids(AccountView):
+    """The idle job of a machine ("default job")."""
+
+    @extend_schema(request=ANY_OBJECT, responses=DONE, summary="Give a machine an idle job")
+    def put(self, request: Request) -> HttpResponse:
+        """``price_gpu`` is in $ per GPU and hour."""
+        fields = Fields(request.data)
+        machine_id = machine_of(fields)
+        image, args, price_micros = idle_job(fields)
+        idle_job_set(
+            machine_id=machine_id,
+            host=caller(request),
+            image=image,
+            args=args,
+            price_micros_per_gpu_hour=price_micros,
+            now=timezone.now(),
+        )
+        price = exact_dollars(price_micros)
+        message = f"The idle job of machine {machine_id} has a price of ${price} per GPU and hour (not per day)."
+        return reply({"success": True, "msg": message})
+
+
+class MachineDefaultJob(AccountView):
+    """The idle job of one machine."""
+
+    @extend_schema(request=None, responses=DONE, summary="Remove a machine's idle job")
+    def delete(self, request: Request, machine_id: int) -> HttpResponse:
+        idle_job_remove(machine_id=machine_id, host=caller(request), now=timezone.now())
+        return reply({"success": True, "msg": f"Machine {machine_id} has no idle job."})
+
+
+class MachineMinBid(AccountView):
+    """The least bid that a machine takes."""
+
+    @extend_schema(request=ANY_OBJECT, responses=DONE, summary="Set a machine's minimum bid")
+    def put(self, request: Request, machine_id: int) -> HttpResponse:
+        """``price`` is in $ per GPU and hour; null is none."""
+        price_micros = min_bid_micros(Fields(request.data))
+        min_bid_set(machine_id=machine_id, host=caller(request), micros_per_gpu_hour=price_micros, now=timezone.now())
+        message = f"Machine {machine_id} takes bids from ${exact_dollars(price_micros)} per GPU and hour on."
+        return reply({"success": True, "msg": message})

@@ -49,8 +49,11 @@ urlpatterns = [
     *_both("v0/users/current", account.CurrentUser),
     *_both("v0/machines", machines.Machines),
     *_both("v0/machines/create_asks/", machines.CreateAsks),
+    *_both("v0/machines/create_bids/", machines.CreateBids),
     *_both("v0/machines/<id:machine_id>", machines.MachineDetail),
     *_both("v0/machines/<id:machine_id>/asks/", machines.MachineAsks),
+    *_both("v0/machines/<id:machine_id>/defjob/", machines.MachineDefaultJob),
+    *_both("v0/machines/<id:machine_id>/minbid/", machines.MachineMinBid),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="api_schema"),
     path(
         "docs/",

@@ -5,20 +5,16 @@ import json
 import re
 from dataclasses import asdict, dataclass, field
 
+from hosting.domain.images import MAX_IMAGE_CHARS, args_problem, image_problem, text_problem
+
 MIN_DISK_GB = 8
 MAX_LABEL_CHARS = 256
 MAX_RUNTYPE_CHARS = 80
-MAX_IMAGE_CHARS = 1024
 MAX_ENV_CHARS = 32_768
 MAX_ONSTART_CHARS = 65_536
-MAX_ARGS = 256
 MAX_PORTS = 64
 SSH_PORT = 22
 
-# The grammar of an image reference: optional registry, path components, optional tag, optional digest.
-_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?"
-_IMAGE = re.compile(rf"{_HOST}{_PATH}(?:/{_PATH})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_ENV = frozenset(
     {"VAST_CONTAINERLABEL", "CONTAINER_ID", "GPU_COUNT", "PUBLIC_IPADDR", "NVIDIA_VISIBLE_DEVICES"}
@@ -66,38 +62,18 @@ def own_environment(
 def problems(request: RentRequest) -> dict[str, str]:
     """A sentence for each field that makes no sense; empty when all is well."""
     found = {
-        "image": _image_problem(request.image),
+        "image": image_problem(request.image),
         "disk_gb": "" if request.disk_gb >= MIN_DISK_GB else f"The disk must have at least {MIN_DISK_GB} GB.",
         "mode": "" if request.mode in ("ssh", "args") else f"{request.mode!r} is not a launch mode.",
-        "runtype": _text_problem("The runtype", request.runtype, MAX_RUNTYPE_CHARS),
-        "args": _args_problem(request),
+        "runtype": text_problem("The runtype", request.runtype, MAX_RUNTYPE_CHARS),
+        "args": args_problem(request.args),
         "env": _env_problem(request.env),
         "ports": _ports_problem(request.ports),
-        "onstart": _text_problem("The on-start script", request.onstart, MAX_ONSTART_CHARS),
-        "label": _text_problem("The label", request.label, MAX_LABEL_CHARS),
-        "entrypoint": _text_problem("The entrypoint", request.entrypoint, MAX_IMAGE_CHARS),
+        "onstart": text_problem("The on-start script", request.onstart, MAX_ONSTART_CHARS),
+        "label": text_problem("The label", request.label, MAX_LABEL_CHARS),
+        "entrypoint": text_problem("The entrypoint", request.entrypoint, MAX_IMAGE_CHARS),
     }
     return {name: text for name, text in found.items() if text}
-
-
-def _image_problem(image: str) -> str:
-    if not image:
-        return "Name the image to run, like ubuntu:22.04 or pytorch/pytorch."
-    if len(image) > MAX_IMAGE_CHARS or not _IMAGE.fullmatch(image):
-        return f"{image[:80]!r} is not an image name. It looks like ubuntu:22.04 or registry.example.com/team/app:tag."
-    return ""
-
-
-def _text_problem(what: str, text: str, limit: int) -> str:
-    if len(text) > limit:
-        return f"{what} has {len(text)} characters; {limit} is the most."
-    return f"{what} contains a NUL character." if "\0" in text else ""
-
-
-def _args_problem(request: RentRequest) -> str:
-    if len(request.args) > MAX_ARGS:
-        return f"At most {MAX_ARGS} arguments."
-    return next((p for arg in request.args if (p := _text_problem("An argument", arg, MAX_ENV_CHARS))), "")
 
 
 def _env_problem(env: dict[str, str]) -> str:

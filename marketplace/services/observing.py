@@ -10,6 +10,7 @@ from marketplace.domain import instance_states as states
 from marketplace.locks import lock_payers, share_machine
 from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
+from marketplace.services.extending import contract_ends, contracts_extend
 from marketplace.services.metering import gpu_time_ends, gpu_time_starts, storage_ends, storage_starts
 from marketplace.services.offers import offers_refresh
 from marketplace.services.placement import machine_place
@@ -61,6 +62,14 @@ class InstanceHooks:
         lock_payers(running)
         for instance in running:
             gpu_time_starts(instance=instance, at=now)
+
+    def contracts_extend(self, machine: Machine, end_at: datetime, host: AbstractBaseUser, now: datetime) -> int:
+        """See MarketHooks."""
+        return contracts_extend(machine=machine, end_at=end_at, host=host, now=now)
+
+    def contract_ends(self, machine: Machine) -> list[datetime]:
+        """See MarketHooks."""
+        return contract_ends(machine)
 
     def machine_earnings_micros(
         self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime

@@ -1,5 +1,7 @@
 """How pages spell money, sizes and times, and the small pieces that they are made of."""
 
+import shlex
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -174,6 +176,12 @@ def reference(text: str) -> str:
 def words(code: str) -> str:
     """A machine-readable code as words: "went_offline" becomes "Went offline"."""
     return code.replace("_", " ").capitalize()
+
+
+@register.filter
+def command_line(args: Iterable[str]) -> str:
+    """The words of a command as one would type them in a shell."""
+    return shlex.join(args)
 
 
 @register.inclusion_tag("ui/occupancy.html")

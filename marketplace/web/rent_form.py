@@ -1,27 +1,17 @@
 """The rent dialog's form. Field names are those of ``RentRequest``, so refusals of the service find their field."""
 
 import re
-import shlex
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from hosting.web.fields import CommandField
 from marketplace.domain.rent import RentRequest
 
 SUGGESTED_DISK_GB = 10
 _PORT = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
-
-
-class CommandField(forms.CharField):
-    """A command line in the browser, its words in Python; quotes work as in a shell."""
-
-    def to_python(self, value: Any) -> Any:
-        try:
-            return tuple(shlex.split(super().to_python(value) or ""))
-        except ValueError as error:
-            raise ValidationError(f"This can't be split into words: {str(error).lower()}.") from error
 
 
 class PortsField(forms.CharField):
