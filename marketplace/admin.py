@@ -1,5 +1,7 @@
 """Staff's view of accounts, offers and instances."""
 
+from urllib.parse import urlsplit
+
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -10,7 +12,17 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from hosting.admin import ReadOnlyAdmin, ReadOnlyInline
-from marketplace.models import ApiKey, Instance, InstanceEvent, Offer, SshKey, User
+from marketplace.models import (
+    ApiKey,
+    Instance,
+    InstanceEvent,
+    Notice,
+    Offer,
+    SshKey,
+    User,
+    Webhook,
+    WebhookDelivery,
+)
 from marketplace.services.keys import api_key_revoke
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 
@@ -98,3 +110,45 @@ class InstanceAdmin(ReadOnlyAdmin):
     def destroy(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
         for pk in queryset.values_list("pk", flat=True):
             instance_destroy(instance_id=pk, actor=_staff(request), now=timezone.now())
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    list_display = ("at", "client", "instance", "kind", "subject", "mailed_at", "mail_attempts", "mail_given_up_at")
+    list_filter = ("kind",)
+    search_fields = ("client__email", "=instance__id", "subject")
+    list_select_related = ("client", "instance")
+    date_hierarchy = "at"
+
+
+@admin.register(Webhook)
+class WebhookAdmin(ReadOnlyAdmin):
+    list_display = ("user", "host", "active", "last_success_at", "consecutive_failures", "last_error", "disabled_at")
+    list_filter = ("active",)
+    search_fields = ("user__email",)
+    list_select_related = ("user",)
+    exclude = ("url", "secret", "previous_secret")  # paths of such URLs are often secrets too
+    readonly_fields = ("host",)
+
+    @admin.display(description="Host")
+    def host(self, webhook: Webhook) -> str:
+        return urlsplit(webhook.url).hostname or ""
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    list_display = (
+        "created_at",
+        "webhook",
+        "event",
+        "message_id",
+        "attempts",
+        "delivered_at",
+        "next_attempt_at",
+        "given_up_at",
+        "last_error",
+    )
+    list_filter = ("event",)
+    search_fields = ("webhook__user__email", "=message_id")
+    list_select_related = ("webhook",)
+    date_hierarchy = "created_at"

@@ -1,16 +1,23 @@
 """Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
 
 Whatever changes an instance holds the lock of its machine, so the instance's own row needs no lock of its own: the
-machine's lock serialises everything that happens on one machine.
+machine's lock serialises everything that happens on one machine. Webhooks are locked alone, or before what they send.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
 from django.db.models import QuerySet
 
 from billing.services import accounts_lock
 from hosting.locks import lock_machine
 from hosting.models import Machine
 from marketplace.errors import MarketError
-from marketplace.models import Instance
+from marketplace.models import Instance, Webhook
+
+OUTBOUND_RUN = 0x5350_4F54_0001
+"""The number of the advisory lock of whoever sends mails or webhooks at this moment."""
 
 
 def lock_instance(instance_id: int) -> Instance:
@@ -35,3 +42,31 @@ def share_machine(instance: Instance, machine: Machine) -> None:
     """Let the instance and its task point at the one locked machine object, not at stale copies of their own."""
     instance.machine = machine
     instance.task.machine = machine
+
+
+def lock_webhook(user_id: int, *, also_removed: bool = False) -> Webhook:
+    """The account's webhook, locked until the transaction ends. Raises MarketError(no_such_webhook, 404).
+
+    Those who write notices refer to it all the same: they never wait for this lock.
+    """
+    webhook = Webhook.objects.select_for_update(no_key=True).filter(user_id=user_id).first()
+    if webhook is None or not (webhook.url or also_removed):
+        raise MarketError("no_such_webhook", "You have no webhook.", status=404)
+    return webhook
+
+
+@contextmanager
+def sole_run(number: int) -> Iterator[bool]:
+    """Whether nobody else is in the part of the code that ``number`` stands for; never waits.
+
+    The lock belongs to the connection, so it is free again the moment a worker is killed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+        is_alone: bool = cursor.fetchone()[0]
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [number])

@@ -8,7 +8,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
-from marketplace.models import ApiKey, Instance, Offer, SshKey, User
+from marketplace.models import ApiKey, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
 from marketplace.services.keys import api_key_hash
 from marketplace.services.metering import instance_of_reference
 
@@ -34,6 +34,16 @@ def ssh_keys_of(user: AbstractBaseUser) -> QuerySet[SshKey]:
 def api_keys_of(user: AbstractBaseUser) -> QuerySet[ApiKey]:
     """The user's API keys that are not revoked, oldest first."""
     return ApiKey.objects.filter(user_id=user.pk, revoked_at=None).order_by("pk")
+
+
+def webhook_of(user: AbstractBaseUser) -> Webhook | None:
+    """The user's webhook, also one that was switched off; None when there is none."""
+    return Webhook.objects.filter(user_id=user.pk).exclude(url="").first()
+
+
+def webhook_deliveries_of(user: AbstractBaseUser) -> QuerySet[WebhookDelivery]:
+    """What was or is to be sent to the user's webhook, newest first."""
+    return WebhookDelivery.objects.filter(webhook__user_id=user.pk).select_related("notice").order_by("-pk")
 
 
 def user_by_api_key(raw: str, now: datetime | None = None) -> User | None:

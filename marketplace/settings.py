@@ -185,6 +185,8 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "search"
 
 EMAIL_CONFIG = _read("EMAIL_URL", env.email_url, "consolemail://")
 globals().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = _read("EMAIL_TIMEOUT_SECONDS", env.int, 10, check=lambda v: 1 <= v <= 60, wants="between 1 and 60")
+"""How long a mail server may keep us waiting."""
 DEFAULT_FROM_EMAIL = _read("DEFAULT_FROM_EMAIL", env.str, "Spotyard <no-reply@spotyard.example>")
 
 REST_FRAMEWORK = {
@@ -314,6 +316,11 @@ PLATFORM_HOST_SHARE_BPS = _read(
     "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
 )
 """The host's part of every usage posting, in hundredths of a percent."""
+
+WEBHOOK_ALLOW_PRIVATE = _read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
+"""Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""
+WEBHOOK_ALLOW_HTTP = DEBUG or DEMO or TESTING
+"""Whether webhooks may go over plain HTTP."""
 
 SUGGESTED_IMAGES = _read(
     "SUGGESTED_IMAGES",

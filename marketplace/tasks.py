@@ -1,10 +1,15 @@
 """Celery tasks: load the clock, call one service."""
 
+import random
+
 from celery import shared_task
 from django.utils import timezone
 
+from marketplace.locks import OUTBOUND_RUN, sole_run
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import stop_expired
+from marketplace.services.notice_mails import notice_mails_send
+from marketplace.services.webhook_deliveries import webhooks_deliver
 
 
 @shared_task
@@ -17,3 +22,20 @@ def stop_exhausted_clients() -> int:
 def stop_expired_instances() -> int:
     """Every few seconds: instances past the end of their lifetime."""
     return stop_expired(now=timezone.now())
+
+
+@shared_task
+def deliver_webhooks() -> int:
+    """Every second: events that are due at clients' servers.
+
+    Of all that sends, one task runs at a time: servers that keep us waiting must not occupy every worker.
+    """
+    with sole_run(OUTBOUND_RUN) as is_alone:
+        return webhooks_deliver(now=timezone.now(), fraction=random.random) if is_alone else 0
+
+
+@shared_task
+def send_notice_mails() -> int:
+    """Every second: notices whose mail is due; one at a time with the above."""
+    with sole_run(OUTBOUND_RUN) as is_alone:
+        return notice_mails_send(now=timezone.now(), fraction=random.random) if is_alone else 0

@@ -1,7 +1,20 @@
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, SshKey
+from marketplace.models.notice import Notice
 from marketplace.models.offer import Offer
 from marketplace.models.user import User
+from marketplace.models.webhook import Webhook, WebhookDelivery
 
-__all__ = ["ApiKey", "DirtyMark", "Instance", "InstanceEvent", "Offer", "SshKey", "User"]
+__all__ = [
+    "ApiKey",
+    "DirtyMark",
+    "Instance",
+    "InstanceEvent",
+    "Notice",
+    "Offer",
+    "SshKey",
+    "User",
+    "Webhook",
+    "WebhookDelivery",
+]

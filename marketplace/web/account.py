@@ -1,4 +1,4 @@
-"""The account: profile, SSH keys, API keys."""
+"""The account: profile, SSH keys, API keys; shows the webhook too."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -12,26 +12,37 @@ from marketplace import selectors
 from marketplace.errors import MarketError
 from marketplace.services.keys import api_key_create, api_key_revoke, ssh_key_add, ssh_key_delete
 from marketplace.services.profile import profile_set
-from marketplace.web.forms import ApiKeyForm, ProfileForm, SshKeyForm
+from marketplace.web.forms import ApiKeyForm, ProfileForm, SshKeyForm, WebhookForm
 from marketplace.web.requests import UserRequest
+
+DELIVERIES_SHOWN = 10
 
 
 @login_required
 @require_GET
 def account(request: UserRequest) -> HttpResponse:
     """Everything about the account on one page."""
-    return _page(request)
+    return account_page(request)
 
 
-def _page(request: UserRequest, *, new_api_key: str = "", status: int = 200, **forms: Form) -> HttpResponse:
+def account_page(
+    request: UserRequest, *, new_api_key: str = "", new_webhook_secret: str = "", status: int = 200, **forms: Form
+) -> HttpResponse:
+    """The page, with ``forms`` as they were filled in and with secrets that are shown this once."""
+    webhook = selectors.webhook_of(request.user)
     context = {
         "profile_form": ProfileForm(initial={"full_name": request.user.full_name}),
         "ssh_key_form": SshKeyForm(),
         "api_key_form": ApiKeyForm(),
+        "webhook_form": WebhookForm(initial={"url": webhook.url if webhook else ""}),
         **forms,
         "ssh_keys": selectors.ssh_keys_of(request.user),
         "api_keys": selectors.api_keys_of(request.user),
         "new_api_key": new_api_key,
+        "webhook": webhook,
+        "new_webhook_secret": new_webhook_secret,
+        "deliveries": selectors.webhook_deliveries_of(request.user)[:DELIVERIES_SHOWN],
+        "now": timezone.now(),
     }
     return render(request, "marketplace/account.html", context, status=status)
 
@@ -42,7 +53,7 @@ def profile(request: UserRequest) -> HttpResponse:
     """Change the name that the account shows."""
     form = ProfileForm(request.POST)
     if not form.is_valid():
-        return _page(request, profile_form=form, status=422)
+        return account_page(request, profile_form=form, status=422)
     profile_set(user=request.user, full_name=form.cleaned_data["full_name"])
     messages.success(request, "Saved.")
     return redirect("account")
@@ -54,12 +65,12 @@ def ssh_key_create(request: UserRequest) -> HttpResponse:
     """Store a pasted public key."""
     form = SshKeyForm(request.POST)
     if not form.is_valid():
-        return _page(request, ssh_key_form=form, status=422)
+        return account_page(request, ssh_key_form=form, status=422)
     try:
         key = ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=timezone.now())
     except MarketError as refusal:
         form.add_error("ssh_key", refusal.message)
-        return _page(request, ssh_key_form=form, status=422)
+        return account_page(request, ssh_key_form=form, status=422)
     messages.success(request, f"Key {key.fingerprint} opens your instances now, running ones too.")
     return redirect("account")
 
@@ -79,13 +90,13 @@ def api_key_make(request: UserRequest) -> HttpResponse:
     """Make an API key and show it, this once."""
     form = ApiKeyForm(request.POST)
     if not form.is_valid():
-        return _page(request, api_key_form=form, status=422)
+        return account_page(request, api_key_form=form, status=422)
     try:
         _, raw = api_key_create(user=request.user, name=form.cleaned_data["name"], now=timezone.now())
     except MarketError as refusal:
         form.add_error("name", refusal.message)
-        return _page(request, api_key_form=form, status=422)
-    return _page(request, new_api_key=raw)
+        return account_page(request, api_key_form=form, status=422)
+    return account_page(request, new_api_key=raw)
 
 
 @login_required

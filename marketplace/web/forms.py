@@ -32,6 +32,18 @@ class ApiKeyForm(forms.Form):
     )
 
 
+class WebhookForm(forms.Form):
+    """Where events go."""
+
+    url = forms.CharField(
+        label="URL",
+        required=False,  # the service checks the URL
+        widget=forms.URLInput(
+            attrs={"placeholder": "https://example.com/hooks/spotyard", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+
+
 class ProfileForm(forms.Form):
     """What the account shows about its owner."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.web import account, help_page, instances, rent, search
+from marketplace.web import account, help_page, instances, rent, search, webhook
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -24,5 +24,10 @@ urlpatterns = [
     path("account/ssh-keys/<int:key_id>/delete/", account.ssh_key_remove, name="ssh_key_delete"),
     path("account/api-keys/", account.api_key_make, name="api_key_create"),
     path("account/api-keys/<int:key_id>/revoke/", account.api_key_end, name="api_key_revoke"),
+    path("account/webhook/", webhook.save, name="webhook_save"),
+    path("account/webhook/rotate/", webhook.rotate, name="webhook_rotate"),
+    path("account/webhook/remove/", webhook.remove, name="webhook_remove"),
+    path("account/webhook/test/", webhook.test, name="webhook_test"),
+    path("account/webhook/deliveries/", webhook.deliveries, name="webhook_deliveries"),
     path("help/", help_page.help_page, name="help"),
 ]

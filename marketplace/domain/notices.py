@@ -1,0 +1,42 @@
+"""What clients are told about their instances, and the shape in which programs get it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+OUTBID = "outbid"  # others bid more or rent on demand
+RESUMED = "resumed"  # it runs again
+EXPIRING = "expiring"  # its lifetime ends soon
+EXPIRED = "expired"  # its lifetime is over, the disk is kept for a while
+DISK_EXPIRING = "disk_expiring"  # its disk is deleted soon
+DISK_DELETED = "disk_deleted"
+EXTENDED = "extended"  # the host granted a longer lifetime
+
+INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED)
+WEBHOOK_DISABLED = "webhook_disabled"  # about the account's webhook, so it goes by mail only
+KINDS = (*INSTANCE_KINDS, WEBHOOK_DISABLED)
+
+TEST_EVENT = "webhook.test"
+SUBJECT_MAX_CHARS = 200
+
+
+def event_type(kind: str) -> str:
+    """The name under which webhooks hear of a notice: "instance.outbid"."""
+    return f"instance.{kind}"
+
+
+def message_id(notice_id: int) -> str:
+    """The same at every attempt, so that receivers can drop what they have already."""
+    return f"ntc_{notice_id}"
+
+
+def payload(*, message_id: str, event: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a webhook gets, before it is written as JSON."""
+    created_at = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return {"id": message_id, "type": event, "created_at": created_at, "data": dict(data)}
+
+
+def one_line(subject: str) -> str:
+    """A subject as mail servers take it: one line of at most SUBJECT_MAX_CHARS characters."""
+    line = " ".join(subject.split())
+    return line if len(line) <= SUBJECT_MAX_CHARS else line[: SUBJECT_MAX_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
