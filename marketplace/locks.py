@@ -1,18 +1,21 @@
 """Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
 
 Whatever changes an instance holds the lock of its machine, so the instance's own row needs no lock of its own: the
-machine's lock serialises everything that happens on one machine. Webhooks are locked alone, or before what they send.
+machine's lock serialises everything that happens on one machine. The one exception is a bid, which anybody may change
+at any time; the auction reads it under the machine's lock. Whatever may start or stop somebody on a machine locks the
+accounts of all who run there at once, before it changes any meter. Webhooks are locked alone, or before what they
+send.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection
-from django.db.models import QuerySet
 
 from billing.services import accounts_lock
 from hosting.locks import lock_machine
 from hosting.models import Machine
+from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Webhook
 
@@ -20,22 +23,33 @@ OUTBOUND_RUN = 0x5350_4F54_0001
 """The number of the advisory lock of whoever sends mails or webhooks at this moment."""
 
 
-def lock_instance(instance_id: int) -> Instance:
-    """The instance with its machine locked until the transaction ends. Raises MarketError(no_such_instance)."""
-    machine_id = Instance.objects.filter(pk=instance_id).values_list("machine_id", flat=True).first()
-    if machine_id is None:
-        raise MarketError("no_such_instance", f"There is no instance {instance_id}.", status=404)
+def lock_market(machine_id: int, *, payer_ids: Iterable[int] = ()) -> Machine:
+    """The machine, locked together with the ledger accounts of everybody whose meters may change with it.
+
+    Those are the clients who run on it, because each of them may have to leave, and ``payer_ids``.
+    """
     machine = lock_machine(machine_id)
+    lock_runners([machine_id], payer_ids=payer_ids)
+    return machine
+
+
+def lock_instance(instance_id: int) -> Instance:
+    """The instance, with machine and accounts locked as by ``lock_market``. Raises MarketError(no_such_instance)."""
+    found = Instance.objects.filter(pk=instance_id).values_list("machine_id", "client_id").first()
+    if found is None:
+        raise MarketError("no_such_instance", f"There is no instance {instance_id}.", status=404)
+    machine = lock_market(found[0], payer_ids=[found[1]])
     instance = Instance.objects.select_related("task", "client").get(pk=instance_id)
     share_machine(instance, machine)
     return instance
 
 
-def lock_payers(instances: QuerySet[Instance]) -> None:
-    """Lock the ledger accounts of the instances' clients, by pk, before the meters of several of them change."""
-    payer_ids = set(instances.order_by().values_list("client_id", flat=True))
-    if payer_ids:
-        accounts_lock(payer_ids=payer_ids)
+def lock_runners(machine_ids: Collection[int], *, payer_ids: Iterable[int] = ()) -> None:
+    """Lock, in order, the ledger accounts of the clients who run on these locked machines, and ``payer_ids``."""
+    runners = Instance.objects.filter(machine_id__in=machine_ids, state__in=states.ON_GPUS)
+    owners = set(runners.order_by().values_list("client_id", flat=True)) | set(payer_ids)
+    if owners:
+        accounts_lock(payer_ids=owners)
 
 
 def share_machine(instance: Instance, machine: Machine) -> None:

@@ -312,6 +312,16 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("img/logo.svg")}],
 }
 
+BID_INCREMENT_BPS = _read(
+    "BID_INCREMENT_BPS", env.int, 500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
+)
+"""What a bid must add to a running one to displace it, in hundredths of a percent: cents must not thrash containers."""
+
+DISPLACEMENT_GRACE_SECONDS = _read(
+    "DISPLACEMENT_GRACE_SECONDS", env.int, 30, check=lambda v: 0 <= v <= 600, wants="between 0 and 600"
+)
+"""From the SIGTERM to the kill of a container that lost its GPUs."""
+
 PLATFORM_HOST_SHARE_BPS = _read(
     "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
 )

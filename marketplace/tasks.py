@@ -5,7 +5,9 @@ import random
 from celery import shared_task
 from django.utils import timezone
 
+from marketplace.gateways.clearing_hint import hint_heard
 from marketplace.locks import OUTBOUND_RUN, sole_run
+from marketplace.services.clearing import dirty_clear
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import stop_expired
 from marketplace.services.notice_mails import notice_mails_send
@@ -39,3 +41,10 @@ def send_notice_mails() -> int:
     """Every second: notices whose mail is due; one at a time with the above."""
     with sole_run(OUTBOUND_RUN) as is_alone:
         return notice_mails_send(now=timezone.now(), fraction=random.random) if is_alone else 0
+
+
+@shared_task
+def clear_dirty_machines() -> int:
+    """When hinted, and every second: machines whose claims changed."""
+    hint_heard()
+    return dirty_clear(now=timezone.now)

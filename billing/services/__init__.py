@@ -13,6 +13,7 @@ from billing.services.meters import (
     traffic_meter_open,
 )
 from billing.services.proofs import ledger_check_record
+from billing.services.repricing import meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "meter_pause",
     "meter_resume",
     "meter_set_rate",
+    "meters_set_rates",
     "settle_payer",
     "settle_running",
     "traffic_count",

@@ -75,7 +75,7 @@ def _settle_payers(payer_ids: list[int], now: datetime) -> int:
     locks.client_accounts(payer_ids)
     meters = list(_waiting(now).filter(payer_id__in=payer_ids).order_by("pk"))
     posted = accrued_post(meters, now)
-    _save(meters)
+    meters_save(meters)
     zero_at_refresh(owner_ids=payer_ids, now=now)
     return posted
 
@@ -127,7 +127,8 @@ def _draft(meter: Meter, since: datetime, charge: Charge, ids: dict[tuple[Accoun
     )
 
 
-def _save(meters: Sequence[Meter]) -> None:
+def meters_save(meters: Sequence[Meter]) -> None:
+    """Write what ``accrued_post`` counted on these meters, in one statement."""
     columns = (
         [meter.pk for meter in meters],
         [meter.units for meter in meters],

@@ -8,14 +8,18 @@ Pure and deterministic: the same claims give the same outcome and the same quote
   small margin, so that cents don't thrash containers. Ties go to the bid that runs, then to the earlier one, then to
   the lower number.
 - Under every bid lies a floor, the least the host takes for a GPU.
+
+Where winners run is a second question, answered by marketplace/domain/assignment.py.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
 BPS = 10_000
+LEAST_FLOOR = 1_000
+"""A tenth of a cent per GPU and hour: less than that is a slip of the finger, so no machine's floor is lower."""
 
 
 class Kind(Enum):
@@ -25,12 +29,11 @@ class Kind(Enum):
     BID = "bid"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """A contract that wants ``num_gpus`` GPUs now. ``holds`` are the GPUs it runs on; empty while it waits.
 
     ``price`` is a bid in micro-dollars per hour for all its GPUs (0 on demand), ``placed_at`` when it was asked or bid.
-    ``prefers`` are the GPUs it ran on before.
     """
 
     claim_id: int
@@ -39,7 +42,6 @@ class Claim:
     placed_at: datetime
     price: int = 0
     holds: frozenset[int] = frozenset()
-    prefers: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,113 +54,172 @@ class Policy:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``runs``: GPUs of each claim that runs from now on. ``displaced``: claims that ran and must stop.
+    """``winners`` run from now on, on-demand contracts first. ``displaced``: claims that must leave the GPUs they hold.
+
+    A claim can be both: a bid that wins, but holds a GPU that has become unusable, has to move to others.
 
     ``quotes[k]``: the least bid, in micro-dollars per hour for all k GPUs, at which one more contract for k GPUs would
     run at once; None where no price would do, because on-demand contracts hold too many GPUs.
     """
 
-    runs: dict[int, frozenset[int]]
+    winners: tuple[Claim, ...]
     displaced: frozenset[int]
     quotes: dict[int, int | None] = field(default_factory=dict)
 
+    @property
+    def winner_ids(self) -> frozenset[int]:
+        """Ids of the winners."""
+        return frozenset(claim.claim_id for claim in self.winners)
 
-def clear(gpus: Sequence[int], claims: Iterable[Claim], policy: Policy) -> Outcome:
+
+@dataclass(frozen=True)
+class _Contest:
+    """The bids that can matter, and what can be reached with those from the i-th on.
+
+    ``table[i][c]`` is the greatest weight that bids i, i+1, ... reach on c GPUs; weights are values x 2**``tie_bits``
+    with a last part that makes every tie go the right way. Without tie bits all bids run, and one row is enough.
+    """
+
+    bids: list[Claim]
+    table: list[list[int]]
+    tie_bits: int
+
+    @property
+    def best_weights(self) -> list[int]:
+        return self.table[0]
+
+
+def clear(gpus: Collection[int], claims: Iterable[Claim], policy: Policy) -> Outcome:
     """Decide who runs on these (healthy) GPUs."""
     known = list(claims)
-    on_demand = _on_demand(len(gpus), [claim for claim in known if claim.kind is Kind.ON_DEMAND])
-    capacity = len(gpus) - sum(claim.num_gpus for claim in on_demand)
-    offered = [claim for claim in known if claim.kind is Kind.BID and claim.price >= policy.floor * claim.num_gpus]
-    bids = contenders(offered, capacity, policy)
-    table = _best_values(bids, capacity, policy)
-    winners = on_demand + _chosen(bids, capacity, table)
-    runs = _assign(gpus, winners)
-    displaced = frozenset(c.claim_id for c in known if c.holds and c.claim_id not in runs)
-    return Outcome(runs, displaced, _quotes(len(gpus), capacity, len(bids), policy, table[0]))
+    usable = frozenset(gpus)
+    on_demand, capacity = _on_demand(usable, [claim for claim in known if claim.kind is Kind.ON_DEMAND])
+    contest = _contest(_offered(known, usable, policy), capacity, policy)
+    winners = (*on_demand, *_chosen(contest, capacity))
+    won = {claim.claim_id: claim for claim in winners}
+    displaced = frozenset(c.claim_id for c in known if c.holds and _leaves(won.get(c.claim_id)))
+    return Outcome(winners, displaced, _quotes(len(usable), capacity, policy, contest))
 
 
-def _on_demand(gpu_count: int, claims: list[Claim]) -> list[Claim]:
-    """Those that run, and of the waiting, in the order they asked, each that still fits."""
+def quote_for(gpus: Collection[int], claims: Iterable[Claim], policy: Policy, claim_id: int) -> int | None:
+    """The least bid at which this contract, already among the claims as a bid, would run, or go on running.
+
+    In micro-dollars per hour for all its GPUs; None where no price would do. It beats every tie, so it may ask a
+    micro-dollar more than a lucky tie would.
+    """
+    known = list(claims)
+    usable = frozenset(gpus)
+    own = next(claim for claim in known if claim.claim_id == claim_id)
+    others = [claim for claim in known if claim is not own]
+    _, capacity = _on_demand(usable, [claim for claim in others if claim.kind is Kind.ON_DEMAND])
+    contest = _contest(_offered(others, usable, policy), capacity, policy)
+    margin_bps = policy.increment_bps if own.holds and own.holds <= usable else 0
+    return _quote(own.num_gpus, capacity, policy, contest, margin_bps)
+
+
+def _leaves(winner: Claim | None) -> bool:
+    """A winner that may stay where it runs is the only one not to leave."""
+    return winner is None or not winner.holds
+
+
+def _on_demand(usable: frozenset[int], claims: list[Claim]) -> tuple[list[Claim], int]:
+    """Those that run, and of the waiting, in the order they asked, each that still fits; and the GPUs left."""
     started = [claim for claim in claims if claim.holds]
-    left = gpu_count - sum(claim.num_gpus for claim in started)
+    left = len(usable) - sum(len(claim.holds & usable) for claim in started)
     for claim in sorted((c for c in claims if not c.holds), key=lambda c: (c.placed_at, c.claim_id)):
         if claim.num_gpus <= left:
             started.append(claim)
             left -= claim.num_gpus
-    return started
+    return started, left
+
+
+def _offered(claims: list[Claim], usable: frozenset[int], policy: Policy) -> list[Claim]:
+    """The bids at or above the floor. One on a GPU that is no longer usable competes like one that waits."""
+    floor = policy.floor
+    bids = [claim for claim in claims if claim.kind is Kind.BID and claim.price >= floor * claim.num_gpus]
+    if all(bid.holds <= usable for bid in bids if bid.holds):
+        return bids
+    return [bid if bid.holds <= usable else replace(bid, holds=frozenset()) for bid in bids]
 
 
 def _preference(bid: Claim) -> tuple[bool, datetime, int]:
     return (not bid.holds, bid.placed_at, bid.claim_id)
 
 
-def _value(bid: Claim, policy: Policy) -> int:
+def _value(bid: Claim, margin_bps: int) -> int:
     """What the bid is worth to the auction, in micro-dollars per hour x BPS."""
-    return bid.price * (BPS + (policy.increment_bps if bid.holds else 0))
+    return bid.price * (BPS + margin_bps if bid.holds else BPS)
 
 
-def contenders(bids: Sequence[Claim], capacity: int, policy: Policy) -> list[Claim]:
-    """The bids that can matter, most preferred first: of each size only as many of the best as can fit."""
+def _contest(offered: list[Claim], capacity: int, policy: Policy) -> _Contest:
     by_size: dict[int, list[Claim]] = {}
-    for bid in bids:
+    for bid in offered:
         if bid.num_gpus <= capacity:
             by_size.setdefault(bid.num_gpus, []).append(bid)
-    best = [
-        bid
-        for size, same in by_size.items()
-        for bid in sorted(same, key=lambda b: (-_value(b, policy), _preference(b)))[: capacity // size]
-    ]
-    return sorted(best, key=_preference)
+    margin_bps = policy.increment_bps
+    best = {size: _highest(same, capacity // size, margin_bps) for size, same in by_size.items()}
+    if len(best) == 1:
+        return _contest_of_equals(*next(iter(best.items())), capacity, margin_bps)
+    bids = sorted((bid for same in best.values() for bid in same), key=_preference)
+    return _Contest(bids, _best_weights(bids, capacity, margin_bps), len(bids))
 
 
-def _weights(bids: Sequence[Claim], policy: Policy) -> list[int]:
-    """Values with a unique last part that breaks every tie the same way: no two sets of bids weigh the same.
+def _highest(bids: Sequence[Claim], count: int, margin_bps: int) -> list[Claim]:
+    """The ``count`` best of bids for equally many GPUs. Most are ruled out by comparing plain numbers."""
+    values = [_value(bid, margin_bps) for bid in bids]
+    if len(bids) > count:
+        least = sorted(values, reverse=True)[count - 1]
+        bids = [bid for bid, value in zip(bids, values, strict=True) if value >= least]
+    return sorted(bids, key=lambda bid: (-_value(bid, margin_bps), _preference(bid)))[:count]
 
-    The last part makes a set with a more preferred bid heavier than any set of equal value without it.
-    """
-    count = len(bids)
-    return [(_value(bid, policy) << count) | (1 << (count - 1 - rank)) for rank, bid in enumerate(bids)]
+
+def _contest_of_equals(size: int, bids: list[Claim], capacity: int, margin_bps: int) -> _Contest:
+    """All bids want equally many GPUs: the highest run, and sums over them are the whole table."""
+    values = [0]
+    for bid in bids:
+        values.append(values[-1] + _value(bid, margin_bps))
+    return _Contest(bids, [[values[min(room // size, len(bids))] for room in range(capacity + 1)]], 0)
 
 
-def _best_values(bids: Sequence[Claim], capacity: int, policy: Policy) -> list[list[int]]:
-    """Row i, column c: the greatest weight that bids i, i+1, ... reach on c GPUs."""
+def _best_weights(bids: Sequence[Claim], capacity: int, margin_bps: int) -> list[list[int]]:
+    """The table of a contest between bids of different sizes, by dynamic programming from the last bid on."""
     rows = [[0] * (capacity + 1)]
-    for bid, weight in zip(reversed(bids), reversed(_weights(bids, policy)), strict=True):
+    for bid, weight in zip(reversed(bids), reversed(_weights(bids, margin_bps)), strict=True):
         without, size = rows[-1], bid.num_gpus
         rows.append([max(v, weight + without[c - size]) if c >= size else v for c, v in enumerate(without)])
     return rows[::-1]
 
 
-def _chosen(bids: Sequence[Claim], capacity: int, table: list[list[int]]) -> list[Claim]:
+def _weights(bids: Sequence[Claim], margin_bps: int) -> list[int]:
+    """Values with a unique last part that breaks every tie the same way: no two sets of bids weigh the same.
+
+    The last part makes a set with a more preferred bid heavier than any set of equal value without it.
+    """
+    count = len(bids)
+    return [(_value(bid, margin_bps) << count) | (1 << (count - 1 - rank)) for rank, bid in enumerate(bids)]
+
+
+def _chosen(contest: _Contest, capacity: int) -> list[Claim]:
+    if not contest.tie_bits:
+        return contest.bids
     chosen = []
     left = capacity
-    for number, bid in enumerate(bids):
-        if table[number][left] != table[number + 1][left]:
+    for number, bid in enumerate(contest.bids):
+        if contest.table[number][left] != contest.table[number + 1][left]:
             chosen.append(bid)
             left -= bid.num_gpus
     return chosen
 
 
-def _quotes(gpu_count: int, capacity: int, bid_count: int, policy: Policy, best: list[int]) -> dict[int, int | None]:
-    """One table answers all sizes: a newcomer must outweigh what its GPUs are worth to the others."""
-    quotes: dict[int, int | None] = {}
-    for size in range(1, gpu_count + 1):
-        if size > capacity:
-            quotes[size] = None
-            continue
-        lost = best[capacity] - best[capacity - size]
-        quotes[size] = max(policy.floor * size, lost // (BPS << bid_count) + 1)
-    return quotes
+def _quotes(gpu_count: int, capacity: int, policy: Policy, contest: _Contest) -> dict[int, int | None]:
+    """One table answers all sizes."""
+    return {size: _quote(size, capacity, policy, contest, 0) for size in range(1, gpu_count + 1)}
 
 
-def _assign(gpus: Sequence[int], winners: list[Claim]) -> dict[int, frozenset[int]]:
-    """Who runs keeps its GPUs; who starts gets those it had before where free, then the first free ones."""
-    runs = {claim.claim_id: claim.holds for claim in winners if claim.holds}
-    taken = {gpu for held in runs.values() for gpu in held}
-    free = [gpu for gpu in gpus if gpu not in taken]
-    starting = sorted((c for c in winners if not c.holds), key=lambda claim: not claim.prefers)
-    for claim in starting:
-        by_preference = sorted(free, key=lambda gpu: gpu not in claim.prefers)
-        runs[claim.claim_id] = frozenset(by_preference[: claim.num_gpus])
-        free = [gpu for gpu in free if gpu not in runs[claim.claim_id]]
-    return runs
+def _quote(size: int, capacity: int, policy: Policy, contest: _Contest, margin_bps: int) -> int | None:
+    """A newcomer must outweigh what its GPUs are worth to the others; whoever runs already has its margin."""
+    if size > capacity:
+        return None
+    best = contest.best_weights
+    lost = (best[capacity] - best[capacity - size]) >> contest.tie_bits
+    return max(policy.floor * size, lost // (BPS + margin_bps) + 1)

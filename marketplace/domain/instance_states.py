@@ -26,6 +26,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     DESTROYED: frozenset(),
 }
 
+ON_GPUS = frozenset({LOADING, RUNNING})
 CAN_START = frozenset({STOPPED, STOPPING, EXITED, ERROR})
 CAN_STOP = frozenset({SCHEDULING, LOADING, RUNNING, OUTBID})
 CAN_REBOOT = frozenset({RUNNING})

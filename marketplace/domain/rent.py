@@ -29,6 +29,12 @@ class RentRequest:
     disk_gb: int
     mode: str = "ssh"
     runtype: str = "ssh"
+    bid_micros_per_hour: int | None = None
+    """For all GPUs of the offer together; None rents on demand."""
+    accepts_waiting: bool = False
+    """Whether a bid that does not win now may wait for its turn."""
+    idempotency_key: str = ""
+    """Told by the client to mark retries of one request."""
     args: tuple[str, ...] = ()
     entrypoint: str = ""
     env: dict[str, str] = field(default_factory=dict)

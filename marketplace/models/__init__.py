@@ -1,3 +1,4 @@
+from marketplace.models.auction_round import AuctionRound
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, SshKey
@@ -8,6 +9,7 @@ from marketplace.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
+    "AuctionRound",
     "DirtyMark",
     "Instance",
     "InstanceEvent",

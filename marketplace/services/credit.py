@@ -12,6 +12,7 @@ from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
 from marketplace.models import Instance, User
+from marketplace.services.clearing import machine_clear
 from marketplace.services.stopping import instance_stop_now, swept
 
 HOURS_OF_CREDIT_NEEDED = 1
@@ -68,4 +69,5 @@ def _stop_for_credit(instance_id: int, spent_at: datetime, now: datetime) -> boo
         reason="no_credit",
         message="Stopped because your credit is used up. The disk is kept; add credit and start it again.",
     )
+    machine_clear(machine=instance.machine, now=now)
     return True

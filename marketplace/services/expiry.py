@@ -7,7 +7,7 @@ from django.db import transaction
 from marketplace.domain import instance_states as states
 from marketplace.locks import lock_instance
 from marketplace.models import Instance
-from marketplace.services.observing import market_changed
+from marketplace.services.clearing import machine_clear
 from marketplace.services.stopping import instance_stop_now, swept
 
 MESSAGE = "Stopped because its lifetime is over. The disk is kept for now: copy out what you need."
@@ -30,5 +30,5 @@ def _stop(instance_id: int, now: datetime) -> bool:
     instance_stop_now(
         instance=instance, actor=None, billed_until=instance.end_at, now=now, reason="expired", message=MESSAGE
     )
-    market_changed(machine=instance.machine, now=now)
+    machine_clear(machine=instance.machine, now=now)
     return True

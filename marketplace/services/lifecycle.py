@@ -11,9 +11,9 @@ from marketplace.domain.rent import MAX_LABEL_CHARS
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
 from marketplace.models import Instance
+from marketplace.services.clearing import machine_clear
 from marketplace.services.credit import require_credit
 from marketplace.services.metering import gpu_time_ends, meters_close
-from marketplace.services.observing import market_changed
 from marketplace.services.stopping import instance_stop_now
 from marketplace.services.transition import instance_event, instance_transition
 
@@ -42,7 +42,7 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
         reason="start",
         message="Waiting for its GPUs, which others use now.",
     )
-    market_changed(machine=instance.machine, now=now)
+    machine_clear(machine=instance.machine, now=now)
     instance.refresh_from_db(fields=["state", "status_message", "wants_running", "waiting_since"])
     return instance
 
@@ -58,7 +58,7 @@ def instance_stop(*, instance_id: int, actor: AbstractBaseUser, now: datetime) -
         return instance
     _refuse_unless(instance, states.CAN_STOP, "stopped")
     instance_stop_now(instance=instance, actor=actor, billed_until=now, now=now, reason="client", message="")
-    market_changed(machine=instance.machine, now=now)
+    machine_clear(machine=instance.machine, now=now)
     return instance
 
 
@@ -105,7 +105,7 @@ def instance_destroy(*, instance_id: int, actor: AbstractBaseUser, now: datetime
         reason="client",
         message="Removing its disk.",
     )
-    market_changed(machine=instance.machine, now=now)
+    machine_clear(machine=instance.machine, now=now)
     return instance
 
 

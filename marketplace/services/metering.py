@@ -2,13 +2,18 @@
 
 from datetime import datetime
 
-from billing.services import meter_close, meter_open, meter_pause, meter_resume
+from billing.services import meter_close, meter_open, meter_pause, meter_resume, meters_set_rates
 from marketplace.models import Instance
 
 
 def gpu_reference(instance: Instance) -> str:
     """The name of the instance's GPU meter."""
-    return f"instance:{instance.pk}:gpu"
+    return gpu_reference_of(instance.pk)
+
+
+def gpu_reference_of(instance_id: int) -> str:
+    """The same, for who knows only the number."""
+    return f"instance:{instance_id}:gpu"
 
 
 def storage_reference(instance: Instance) -> str:
@@ -36,6 +41,11 @@ def meters_open(*, instance: Instance, now: datetime) -> None:
             now=now,
             running=False,
         )
+
+
+def gpu_rate_set(*, instance: Instance, now: datetime) -> None:
+    """Charge GPU time at the instance's price in force; nothing happens where that is so already."""
+    meters_set_rates(rates={gpu_reference(instance): instance.gpu_micros_per_hour}, now=now)
 
 
 def gpu_time_starts(*, instance: Instance, at: datetime) -> None:

@@ -7,13 +7,13 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from hosting.models import Machine, Task
 from hosting.services.tasks import task_stop
 from marketplace.domain import instance_states as states
-from marketplace.locks import lock_payers, share_machine
+from marketplace.locks import lock_runners, share_machine
 from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
+from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
 from marketplace.services.metering import gpu_time_ends, gpu_time_starts, storage_ends, storage_starts
-from marketplace.services.offers import offers_refresh
-from marketplace.services.placement import machine_place
+from marketplace.services.notices import notice_post
 from marketplace.services.transition import instance_transition
 
 LOADING_MESSAGES = {
@@ -23,18 +23,13 @@ LOADING_MESSAGES = {
 }
 
 
-def market_changed(*, machine: Machine, now: datetime) -> None:
-    """Availability of the locked machine may have changed: start who waits, then offer what is left."""
-    machine_place(machine=machine, now=now)
-    offers_refresh(machine=machine, now=now)
-
-
 class InstanceHooks:
     """hosting.hooks.MarketHooks."""
 
     def tasks_reported(self, task_ids: list[int]) -> None:
         """See MarketHooks. Two machines of the same clients must not wait for each other's ledger accounts."""
-        lock_payers(Instance.objects.filter(task__in=task_ids))
+        reported = Instance.objects.filter(task__in=task_ids).values_list("machine_id", "client_id")
+        lock_runners({machine_id for machine_id, _ in reported}, payer_ids={client_id for _, client_id in reported})
 
     def task_observed(self, task: Task, now: datetime) -> None:
         """See MarketHooks."""
@@ -47,20 +42,19 @@ class InstanceHooks:
 
     def machine_changed(self, machine: Machine, now: datetime) -> None:
         """See MarketHooks."""
-        market_changed(machine=machine, now=now)
+        lock_runners([machine.pk])
+        machine_clear(machine=machine, now=now)
 
     def machine_went_offline(self, machine: Machine, last_seen_at: datetime) -> None:
         """See MarketHooks. Nobody pays for a machine that can't be reached."""
-        running = Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk")
-        lock_payers(running)
-        for instance in running:
+        lock_runners([machine.pk])
+        for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_ends(instance=instance, at=last_seen_at)
 
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """See MarketHooks. What still runs is charged again from now on."""
-        running = Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk")
-        lock_payers(running)
-        for instance in running:
+        lock_runners([machine.pk])
+        for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_starts(instance=instance, at=now)
 
     def contracts_extend(self, machine: Machine, end_at: datetime, host: AbstractBaseUser, now: datetime) -> int:
@@ -134,6 +128,23 @@ def _runs(instance: Instance, now: datetime) -> None:
     gpu_time_starts(instance=instance, at=since)
     Instance.objects.filter(pk=instance.pk).update(running_since=since)
     instance_transition(instance=instance, to=states.RUNNING, now=now, reason="started")
+    _tell_if_resumed(instance, now)
+
+
+def _tell_if_resumed(instance: Instance, now: datetime) -> None:
+    """Whoever waited for its bid to win is told that it runs."""
+    turns = instance.events.filter(to_state__in=(states.OUTBID, states.RUNNING)).order_by("-pk")
+    if turns.values_list("to_state", flat=True)[1:2].first() != states.OUTBID:
+        return
+    notice_post(
+        instance=instance,
+        kind="resumed",
+        key=f"instance:{instance.pk}:resumed:{instance.task.run_generation}",
+        subject=f"Instance {instance.pk} runs",
+        text="Your bid won: the instance runs, and its start command or /root/onstart.sh was run again.",
+        now=now,
+        data={},
+    )
 
 
 def _interrupted(instance: Instance, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,17 +11,22 @@ from django.db.models import Sum
 from dlperf.catalogue import gpu_score
 from hosting.domain.hardware import capability
 from hosting.models import Gpu, Listing, Machine
-from hosting.selectors import free_gpus, usable_gpus
+from hosting.selectors import usable_gpus
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
 
+LIVE = ("min_bid_micros_per_hour", "disk_space_gb")
+"""Columns of an offer that follow the market in place: whoever has its id may still rent it at its terms."""
 
-def offers_refresh(*, machine: Machine, now: datetime) -> None:
+
+def offers_refresh(*, machine: Machine, quotes: Mapping[int, int | None], now: datetime) -> None:
     """Bring the live offers of the locked machine to its present terms and availability.
 
-    A slice whose content is unchanged keeps its offer; any other is retired and replaced under a new id.
+    ``quotes`` are the auction's, by GPU count; a size without one can't be rented now. A slice whose content is
+    unchanged keeps its offer, which follows the market in ``LIVE`` columns only; any other is retired and replaced
+    under a new id.
     """
-    wanted = _wanted(machine, now)
+    wanted = _wanted(machine, quotes, now)
     live = {offer.num_gpus: offer for offer in Offer.objects.filter(machine=machine, retired_at=None)}
     outdated = [
         offer.pk
@@ -29,6 +35,8 @@ def offers_refresh(*, machine: Machine, now: datetime) -> None:
     ]
     if outdated:
         Offer.objects.filter(pk__in=outdated).update(retired_at=now, rentable=False)
+    for size in live.keys() & wanted.keys():
+        _follow(live[size], wanted[size], outdated)
     Offer.objects.bulk_create(
         [
             Offer(created_at=now, **content)
@@ -38,6 +46,12 @@ def offers_refresh(*, machine: Machine, now: datetime) -> None:
     )
 
 
+def _follow(offer: Offer, wanted: dict[str, Any], outdated: list[int]) -> None:
+    changed = {name: wanted[name] for name in LIVE if getattr(offer, name) != wanted[name]}
+    if changed and offer.pk not in outdated:
+        Offer.objects.filter(pk=offer.pk).update(**changed)
+
+
 def offer_consume(*, offer: Offer, now: datetime) -> None:
     """Retire the offer that was just rented, even if its slice could be rented once more: an id is sold once."""
     offer.retired_at = now
@@ -45,19 +59,18 @@ def offer_consume(*, offer: Offer, now: datetime) -> None:
     offer.save(update_fields=["retired_at", "rentable"])
 
 
-def _wanted(machine: Machine, now: datetime) -> dict[int, dict[str, Any]]:
+def _wanted(machine: Machine, quotes: Mapping[int, int | None], now: datetime) -> dict[int, dict[str, Any]]:
     listing = Listing.objects.filter(machine=machine, active=True, end_at__gt=now).first()
     gpus = list(usable_gpus(machine))
     if listing is None or not gpus or machine.removed_at is not None:
         return {}
-    free_count = len(free_gpus(machine)) if machine.online and not machine.engine_error else 0
     disk_given_gb = disk_given(machine)
     facts = _machine_facts(machine, listing, gpus)
     return {
         size: _sealed(
             facts | _slice_facts(machine, listing, gpus, size, disk_given_gb),
-            rentable=size <= free_count,
-            rented=size > len(free_gpus(machine)),
+            quotes.get(size),
+            rented=size in quotes and quotes[size] is None,
         )
         for size in shape.slice_sizes(len(gpus), listing.min_gpus)
     }
@@ -69,10 +82,13 @@ def disk_given(machine: Machine) -> int:
     return live.aggregate(total=Sum("disk_gb"))["total"] or 0
 
 
-def _sealed(content: dict[str, Any], *, rentable: bool, rented: bool) -> dict[str, Any]:
-    content |= {"rentable": rentable and content["disk_space_gb"] > 0, "rented": rented}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    return content | {"content_hash": digest}
+def _sealed(content: dict[str, Any], least_bid: int | None, *, rented: bool) -> dict[str, Any]:
+    """The offer's row. It can be rented on demand wherever a bid could win: on-demand rentals displace bids."""
+    rentable = least_bid is not None and content["disk_space_gb"] > 0
+    content |= {"rentable": rentable, "rented": rented}
+    terms = {name: value for name, value in content.items() if name not in LIVE}
+    digest = hashlib.sha256(json.dumps(terms, sort_keys=True, default=str).encode()).hexdigest()
+    return content | {"content_hash": digest, "min_bid_micros_per_hour": least_bid if rentable else None}
 
 
 def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[str, Any]:
@@ -137,5 +153,4 @@ def _slice_facts(machine: Machine, listing: Listing, gpus: list[Gpu], size: int,
         "dlperf": round(score.value * size, 1),
         "dlperf_is_estimate": score.is_estimate,
         "gpu_micros_per_hour": listing.gpu_micros_per_hour * size,
-        "min_bid_micros_per_hour": listing.min_bid_micros_per_gpu_hour * size,
     }

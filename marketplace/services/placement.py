@@ -1,101 +1,190 @@
-"""Lets the auction decide who runs on a machine, and starts who won."""
+"""Carries out an auction's outcome on one machine: who leaves, who starts, who waits and why."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.conf import settings
+from django.db import transaction
 
-from hosting.models import Gpu, GpuClaim, Listing, Machine
-from hosting.selectors import usable_gpus
-from hosting.services.tasks import task_run
+from hosting.models import Gpu, GpuClaim, Machine
+from hosting.services.idle_jobs import idle_tasks_apply
+from hosting.services.tasks import task_run, task_stop
 from marketplace.domain import instance_states as states
-from marketplace.domain.auction import Claim, Kind, Outcome, Policy, clear
+from marketplace.domain.assignment import Surroundings, assign
+from marketplace.domain.auction import Claim, Kind, Outcome
+from marketplace.domain.displacement import Cause, displacement_cause, waiting_message
+from marketplace.gateways.clearing_hint import hint_clearing
 from marketplace.locks import share_machine
-from marketplace.models import Instance
+from marketplace.models import AuctionRound, Instance
+from marketplace.services.clearing_sql import Contract, MarketFacts, gpus_before, machine_mark
+from marketplace.services.metering import gpu_rate_set, gpu_time_ends
+from marketplace.services.notices import notice_post
 from marketplace.services.transition import instance_transition
 
-_HOLDING = (states.LOADING, states.RUNNING)
+WAITS_FOR_HANDOVER = "Its GPUs are being handed over; it starts in a moment."
 
 
-def machine_place(*, machine: Machine, now: datetime) -> int:
-    """Start every waiting instance of the locked machine that the auction lets run; returns how many."""
-    if not machine.online or machine.engine_error or machine.removed_at is not None:
-        return 0
-    waiting = {instance.pk: instance for instance in _contracts(machine).filter(state=states.SCHEDULING)}
-    if not waiting:
-        return 0
-    outcome = machine_outcome(machine)
-    gpus = {gpu.pk: gpu for gpu in usable_gpus(machine)}
-    started = [
-        instance for pk, instance in waiting.items() if outcome.runs.get(pk) and _fits(instance, outcome.runs[pk])
-    ]
-    for instance in started:
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What was known and what was decided."""
+
+    facts: MarketFacts
+    outcome: Outcome
+
+    def assigned(self) -> dict[int, frozenset[int]]:
+        """GPU ids by instance id, for every winner."""
+        facts, winners = self.facts, self.outcome.winner_ids
+        waiting = [c for c in facts.contracts if c.waits and c.claim.claim_id in winners]
+        leaving = {c.claim.claim_id: c.held for c in facts.contracts if c.held and not c.claim.holds}
+        around = Surroundings(ending=facts.ending, idle=facts.idle, before=gpus_before(waiting), leaving=leaving)
+        return assign(facts.gpus, self.outcome.winners, around)
+
+    def ready(self, contract: Contract, gpus: frozenset[int]) -> bool:
+        """Whether a waiting winner can start on its GPUs now: nobody else's container is still on them, nor its own
+        elsewhere."""
+        busy = (self.facts.ending | self.facts.idle | self._held_by_others(contract)) - contract.held
+        return contract.held <= gpus and not gpus & busy
+
+    def _held_by_others(self, contract: Contract) -> set[int]:
+        return {gpu for other in self.facts.contracts if other is not contract for gpu in other.held}
+
+
+def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> None:
+    """Bring the locked machine to the outcome. The accounts of those who leave are locked."""
+    facts, outcome = placement.facts, placement.outcome
+    by_id = {contract.claim.claim_id: contract for contract in facts.contracts}
+    assigned = placement.assigned()
+    leaving = [by_id[pk] for pk in sorted(outcome.displaced)]
+    starting = [c for c in facts.contracts if c.waits and c.claim.claim_id in outcome.winner_ids]
+    ready = [c for c in starting if placement.ready(c, assigned[c.claim.claim_id])]
+    losing = [c for c in facts.contracts if c.waits and c.claim.claim_id not in outcome.winner_ids]
+    instances = _instances([*leaving, *starting, *losing], machine)
+    if leaving or ready:
+        _record(placement, assigned, now)
+    for contract in leaving:
+        cause = displacement_cause(contract.claim, outcome, facts.policy)
+        instance_displace(instance=instances[contract.claim.claim_id], cause=cause, now=now)
+    gpus = {gpu.pk: gpu for gpu in machine.gpus.filter(pk__in=facts.gpus)} if ready else {}
+    for contract in ready:
+        won = sorted((gpus[pk] for pk in assigned[contract.claim.claim_id]), key=lambda gpu: gpu.index)
+        instance_load(instance=instances[contract.claim.claim_id], gpus=won, now=now)
+    for contract in starting:
+        if contract not in ready:
+            _wait(instances[contract.claim.claim_id], states.SCHEDULING, WAITS_FOR_HANDOVER, now)
+    for contract in losing:
+        _lose(instances[contract.claim.claim_id], contract.claim, placement, now)
+    if facts.has_idle_job:
+        _idle_on_the_rest(machine, placement, assigned, now)
+    if (leaving or facts.idle) and len(ready) < len(starting):
+        _come_again_if_freed(machine, placement, now)
+
+
+def _come_again_if_freed(machine: Machine, placement: Placement, now: datetime) -> None:
+    """A container that was told to leave before it ever began frees its GPUs at once, and no report will say so."""
+    held_before = placement.facts.idle.union(*(contract.held for contract in placement.facts.contracts))
+    still_held = GpuClaim.objects.filter(gpu__in=held_before, released_at=None).values_list("gpu_id", flat=True)
+    if held_before - set(still_held):
+        machine_mark(machine.pk, now)
+        transaction.on_commit(hint_clearing)
+
+
+def _instances(contracts: list[Contract], machine: Machine) -> dict[int, Instance]:
+    ids = {contract.claim.claim_id for contract in contracts}
+    if not ids:
+        return {}
+    found = {one.pk: one for one in Instance.objects.select_related("task", "client").filter(pk__in=ids)}
+    for instance in found.values():
         share_machine(instance, machine)
-        won = sorted(outcome.runs[instance.pk], key=lambda pk: gpus[pk].index)
-        instance_load(instance=instance, gpus=[gpus[pk] for pk in won], now=now)
-    return len(started)
-
-
-def machine_outcome(machine: Machine) -> Outcome:
-    """What the auction says of the locked machine as it is now.
-
-    GPUs of containers that are still ending take no part: they come back when the agent has said that they are free.
-    """
-    held = _held_gpus(machine)
-    contracts = list(_contracts(machine))
-    holding = {instance.pk: held.pop(instance.task_id) for instance in contracts if instance.task_id in held}
-    ending = {gpu_id for gpu_ids in held.values() for gpu_id in gpu_ids}
-    gpu_ids = [gpu.pk for gpu in usable_gpus(machine) if gpu.pk not in ending]
-    claims = [_claim(instance, holding.get(instance.pk, frozenset())) for instance in contracts]
-    return clear(gpu_ids, claims, _policy(machine))
+    return found
 
 
 def instance_load(*, instance: Instance, gpus: list[Gpu], now: datetime) -> None:
     """Give the instance its GPUs and ask the agent for a new run."""
+    gpu_rate_set(instance=instance, now=now)
     task_run(task=instance.task, gpus=gpus, now=now)
+    Instance.objects.filter(pk=instance.pk).update(waiting_since=None)
     instance.waiting_since = None
-    instance.save(update_fields=["waiting_since"])
     instance_transition(instance=instance, to=states.LOADING, now=now, message="Waiting for the machine to start it.")
 
 
-def _contracts(machine: Machine) -> QuerySet[Instance]:
-    """Instances that run or should. One that was stopped and started again at once takes no part before its container
-    has really ended."""
-    ending = GpuClaim.objects.filter(task=OuterRef("task"), released_at=None)
-    wants_gpus = Q(state__in=_HOLDING) | (Q(state=states.SCHEDULING) & ~Exists(ending))
-    return Instance.objects.filter(wants_gpus, machine=machine).select_related("task").order_by("pk")
+def instance_displace(*, instance: Instance, cause: Cause, now: datetime) -> None:
+    """Take the GPUs from an instance that still wants them: notice, SIGTERM, grace, stop. Charging ends now.
 
-
-def _held_gpus(machine: Machine) -> dict[int, frozenset[int]]:
-    """GPU ids by the task that holds them."""
-    held: dict[int, set[int]] = {}
-    live = GpuClaim.objects.filter(task__machine=machine, released_at=None)
-    for task_id, gpu_id in live.values_list("task_id", "gpu_id"):
-        held.setdefault(task_id, set()).add(gpu_id)
-    return {task_id: frozenset(gpu_ids) for task_id, gpu_ids in held.items()}
-
-
-def _claim(instance: Instance, holds: frozenset[int]) -> Claim:
-    return Claim(
-        claim_id=instance.pk,
-        kind=Kind.ON_DEMAND,
-        num_gpus=instance.num_gpus,
-        placed_at=instance.waiting_since or instance.created_at,
-        holds=holds,
-        prefers=frozenset() if holds else _gpus_before(instance),
+    It keeps its disk and starts again by itself when it wins.
+    """
+    gpu_time_ends(instance=instance, at=now)
+    Instance.objects.filter(pk=instance.pk).update(running_since=None, waiting_since=now)
+    instance_transition(instance=instance, to=states.OUTBID, now=now, reason=cause.reason, message=cause.message)
+    task_stop(
+        task=instance.task,
+        now=now,
+        grace_seconds=settings.DISPLACEMENT_GRACE_SECONDS,
+        notice=cause.message,
+    )
+    notice_post(
+        instance=instance,
+        kind="outbid",
+        key=f"instance:{instance.pk}:outbid:{instance.task.run_generation}",
+        subject=f"Instance {instance.pk} was interrupted",
+        text=f"{cause.message} Its disk is kept, and it starts again by itself when its bid wins.",
+        now=now,
+        data={"reason": cause.reason},
     )
 
 
-def _fits(instance: Instance, won: frozenset[int]) -> bool:
-    """A container keeps the GPUs it was created with: one that exists already can run on no others."""
-    before = _gpus_before(instance)
-    return not before or won == before
+def _lose(instance: Instance, claim: Claim, placement: Placement, now: datetime) -> None:
+    """A bid that loses is outbid; an on-demand contract waits for others of its kind."""
+    outcome, facts = placement.outcome, placement.facts
+    if claim.kind is Kind.ON_DEMAND:
+        held = sum(len(c.held) for c in facts.contracts if c.claim.kind is Kind.ON_DEMAND and c.claim.holds)
+        message = (
+            f"Waiting for {claim.num_gpus} of the machine's {len(facts.gpus)} GPUs: on-demand rentals use {held}. "
+            "It starts as soon as they are free."
+        )
+        _wait(instance, states.SCHEDULING, message, now)
+    elif instance.state != states.OUTBID:
+        _wait(instance, states.OUTBID, waiting_message(claim, outcome, facts.policy), now)
 
 
-def _gpus_before(instance: Instance) -> frozenset[int]:
-    earlier = GpuClaim.objects.filter(task=instance.task).order_by("-claimed_at", "-pk")[: instance.num_gpus]
-    return frozenset(earlier.values_list("gpu_id", flat=True))
+def _wait(instance: Instance, state: str, message: str, now: datetime) -> None:
+    if instance.state != state:
+        instance_transition(instance=instance, to=state, now=now, reason="waiting", message=message)
+    elif instance.status_message != message:
+        Instance.objects.filter(pk=instance.pk).update(status_message=message)
 
 
-def _policy(machine: Machine) -> Policy:
-    floor = Listing.objects.filter(machine=machine).values_list("min_bid_micros_per_gpu_hour", flat=True).first()
-    return Policy(floor=floor or 0)
+def _idle_on_the_rest(
+    machine: Machine, placement: Placement, assigned: Mapping[int, frozenset[int]], now: datetime
+) -> None:
+    facts = placement.facts
+    taken = {gpu for gpus in assigned.values() for gpu in gpus}
+    held = {gpu for contract in facts.contracts for gpu in contract.held} | facts.ending
+    rest = [gpu for gpu in facts.gpus if gpu not in taken]
+    free = [gpu for gpu in rest if gpu not in held and gpu not in facts.idle]
+    idle_tasks_apply(machine=machine, gpu_ids=rest, free_gpu_ids=free, now=now)
+
+
+def _record(placement: Placement, assigned: Mapping[int, frozenset[int]], now: datetime) -> None:
+    """Keep what the decision rests on, so that anybody can replay it."""
+    facts, outcome = placement.facts, placement.outcome
+    AuctionRound.objects.create(
+        machine_id=facts.machine_id,
+        at=now,
+        gpus=facts.gpus,
+        claims=[_claim_record(claim) for claim in facts.claims],
+        policy=asdict(facts.policy),
+        runs={str(pk): sorted(gpus) for pk, gpus in assigned.items()},
+        displaced=sorted(outcome.displaced),
+    )
+
+
+def _claim_record(claim: Claim) -> dict[str, object]:
+    return {
+        "instance": claim.claim_id,
+        "kind": claim.kind.value,
+        "num_gpus": claim.num_gpus,
+        "micros_per_hour": claim.price,
+        "placed_at": claim.placed_at.isoformat(),
+        "holds": sorted(claim.holds),
+    }

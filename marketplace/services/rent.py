@@ -1,51 +1,58 @@
 """A client rents an offer."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 
+from billing.domain.money import exact_dollars
 from hosting.domain.containers import Slice, container_spec
 from hosting.errors import HostingError
-from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task
-from hosting.selectors import free_gpus
 from hosting.services.tasks import ports_lease, task_create, task_set_spec
 from marketplace.domain import instance_states as states
 from marketplace.domain.offers import storage_micros_per_hour
 from marketplace.domain.rent import SSH_PORT, RentRequest, own_environment, problems
 from marketplace.errors import MarketError
-from marketplace.locks import share_machine
+from marketplace.locks import lock_market, share_machine
 from marketplace.models import Instance, Offer
+from marketplace.services.bids import refuse_losing_bid, refuse_senseless_bid
+from marketplace.services.clearing import machine_clear
 from marketplace.services.credit import require_credit
 from marketplace.services.keys import authorized_keys, instance_keep_keys
 from marketplace.services.metering import meters_open
-from marketplace.services.offers import offer_consume, offers_refresh
-from marketplace.services.placement import instance_load
+from marketplace.services.offers import offer_consume
 from marketplace.services.transition import instance_event
+
+RETRY_WINDOW = timedelta(minutes=5)
 
 
 def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentRequest, now: datetime) -> Instance:
-    """Rent the offer on demand at its price, and start the container.
+    """Rent the offer, on demand at its price or interruptible at a bid, and start the container as soon as it may run.
 
-    Sending the same request for the same offer again returns the same instance: a retry never rents twice.
+    Sending the same request for the same offer again returns the same instance: a retry never rents twice. Bids leave
+    the offer on the market, so a bid that is repeated later than ``RETRY_WINDOW`` is another one, unless a key in the
+    request says that it is not.
 
     Raises:
-        MarketError: invalid_args (field named), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403),
-            no_credit (402), disk_too_large, no_free_port (409).
+        MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
+            accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
+            disk_too_large, no_free_port (409).
     """
     _refuse_nonsense(request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
     if machine_id is None:
         raise MarketError("no_such_ask", f"There is no offer {offer_id}.", status=404)
     with transaction.atomic():
-        machine = lock_machine(machine_id)
+        machine = lock_market(machine_id, payer_ids=[client.pk])
         offer = Offer.objects.get(pk=offer_id)
-        earlier = _earlier_rental(client, offer, request)
+        earlier = _earlier_rental(client, offer, request, now)
         if earlier is not None:
             return earlier
         _refuse_unrentable(client, offer, request, now)
+        if request.bid_micros_per_hour is not None and not request.accepts_waiting:
+            refuse_losing_bid(offer, request.bid_micros_per_hour)
         return _create(client, machine, offer, request, now)
 
 
@@ -56,14 +63,17 @@ def _refuse_nonsense(request: RentRequest) -> None:
         raise MarketError("invalid_args", message, field=field)
 
 
-def _earlier_rental(client: AbstractBaseUser, offer: Offer, request: RentRequest) -> Instance | None:
+def _earlier_rental(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> Instance | None:
     """What the same request rented before. One that was destroyed since is no answer to a request for an instance."""
     same = Instance.objects.filter(offer=offer, client_id=client.pk, request_fingerprint=request.fingerprint())
-    return same.exclude(state__in=(states.DESTROYING, states.DESTROYED)).first()
+    if request.bid_micros_per_hour is not None and not request.idempotency_key:
+        same = same.filter(created_at__gt=now - RETRY_WINDOW)
+    return same.exclude(state__in=(states.DESTROYING, states.DESTROYED)).order_by("-pk").first()
 
 
 def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> None:
-    if offer.retired_at is not None or not offer.rentable or offer.end_at <= now:
+    is_bid = request.bid_micros_per_hour is not None
+    if offer.retired_at is not None or offer.end_at <= now or not (offer.rentable or is_bid):
         raise MarketError(
             "no_such_ask",
             f"Offer {offer.pk} is not available any more: it was rented or its terms changed. Search again.",
@@ -78,7 +88,14 @@ def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequ
             field="disk_gb",
         )
     storage = storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb)
-    require_credit(client=client, micros_per_hour=offer.gpu_micros_per_hour + storage, now=now)
+    if request.bid_micros_per_hour is not None:
+        refuse_senseless_bid(request.bid_micros_per_hour, most_micros=offer.gpu_micros_per_hour)
+    require_credit(client=client, micros_per_hour=_gpu_rate(offer, request) + storage, now=now)
+
+
+def _gpu_rate(offer: Offer, request: RentRequest) -> int:
+    """Micro-dollars per hour for all GPUs: the bid, or the host's price."""
+    return offer.gpu_micros_per_hour if request.bid_micros_per_hour is None else request.bid_micros_per_hour
 
 
 def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: RentRequest, now: datetime) -> Instance:
@@ -91,9 +108,11 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         offer=offer,
         task=task,
         request_fingerprint=request.fingerprint(),
-        rental_type=Instance.RentalType.ON_DEMAND,
+        rental_type=_rental_type(request),
+        bid_micros_per_hour=request.bid_micros_per_hour,
+        bid_placed_at=None if request.bid_micros_per_hour is None else now,
         num_gpus=offer.num_gpus,
-        gpu_micros_per_hour=offer.gpu_micros_per_hour,
+        gpu_micros_per_hour=_gpu_rate(offer, request),
         storage_micros_per_hour=storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb),
         storage_micros_per_gb_month=offer.storage_micros_per_gb_month,
         inet_up_micros_per_gb=offer.inet_up_micros_per_gb,
@@ -115,13 +134,32 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         end_at=offer.end_at,
     )
     share_machine(instance, machine)
-    instance_event(instance, "rented", now=now, actor=client, to_state=states.SCHEDULING, message=str(offer))
+    instance_event(
+        instance,
+        "rented",
+        now=now,
+        actor=client,
+        to_state=states.SCHEDULING,
+        reason=instance.rental_type,
+        message=_terms(offer, request),
+    )
     meters_open(instance=instance, now=now)
-    instance_load(instance=instance, gpus=free_gpus(machine)[: offer.num_gpus], now=now)
-    offer_consume(offer=offer, now=now)
-    offers_refresh(machine=machine, now=now)
+    if request.bid_micros_per_hour is None:
+        offer_consume(offer=offer, now=now)
+    machine_clear(machine=machine, now=now)
+    instance.refresh_from_db(fields=["state", "state_since", "status_message", "waiting_since"])
     transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk))  # keys may have changed meanwhile
     return instance
+
+
+def _rental_type(request: RentRequest) -> Instance.RentalType:
+    types = Instance.RentalType
+    return types.ON_DEMAND if request.bid_micros_per_hour is None else types.INTERRUPTIBLE
+
+
+def _terms(offer: Offer, request: RentRequest) -> str:
+    kind = "on demand" if request.bid_micros_per_hour is None else "interruptible, with a bid"
+    return f"{offer}, {kind} of ${exact_dollars(_gpu_rate(offer, request))} per hour"
 
 
 def _next_instance_id() -> int:

@@ -37,9 +37,9 @@ def instance_stop_now(
 
     The GPUs are freed when the agent says that the container does not run, which may be later than this.
     """
-    was_waiting = instance.state == states.SCHEDULING
     gpu_time_ends(instance=instance, at=billed_until)
     task_stop(task=instance.task, now=now)
+    still_ending = instance.task.gpu_claims.filter(released_at=None).exists()
     Instance.objects.filter(pk=instance.pk).update(wants_running=False, waiting_since=None, running_since=None)
-    to = states.STOPPED if was_waiting else states.STOPPING
+    to = states.STOPPING if instance.state in states.ON_GPUS or still_ending else states.STOPPED
     instance_transition(instance=instance, to=to, now=now, actor=actor, reason=reason, message=message)

@@ -22,6 +22,7 @@ from marketplace.services.lifecycle import (
     instance_start,
     instance_stop,
 )
+from marketplace.services.placement import WAITS_FOR_HANDOVER
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import DOLLAR, T0, TestAgent
@@ -116,10 +117,16 @@ def test_gpus_are_free_only_when_the_agent_says_that_nothing_runs(agent: TestAge
     instance = rent(agent, client, gpus=4)
     agent.obey(after(10))
     instance_stop(instance_id=instance.pk, actor=client, now=after(20))
-    assert live_sizes(agent) == {1: False, 2: False, 4: False}
-    agent.obey(after(22))
     assert live_sizes(agent) == {1: True, 2: True, 4: True}
-    assert not GpuClaim.objects.filter(released_at=None).exists()
+    assert GpuClaim.objects.filter(released_at=None).count() == 4
+    other = rent(agent, market.user(dollars=50), gpus=2, at=21)
+    assert (other.state, other.status_message) == ("scheduling", WAITS_FOR_HANDOVER)
+    agent.report(after(21.5))
+    assert GpuClaim.objects.filter(released_at=None, task=instance.task).count() == 4
+    agent.obey(after(22))
+    other.refresh_from_db()
+    assert other.state == "loading"
+    assert GpuClaim.objects.filter(released_at=None).count() == 2
 
 
 def test_stop_before_the_run_began_frees_gpus_only_on_the_agents_promise(agent: TestAgent, client: User) -> None:
@@ -237,7 +244,10 @@ def test_restart_waits_for_gpus_that_others_hold_and_starts_by_itself(agent: Tes
     second = rent(agent, market.user(dollars=50), gpus=4, at=30)
     agent.obey(after(31))
     waiting = instance_start(instance_id=first.pk, actor=client, now=after(40))
-    assert (waiting.state, waiting.status_message) == ("scheduling", "Waiting for its GPUs, which others use now.")
+    assert (waiting.state, waiting.status_message) == (
+        "scheduling",
+        "Waiting for 4 of the machine's 4 GPUs: on-demand rentals use 4. It starts as soon as they are free.",
+    )
     assert meter_total_micros(f"instance:{first.pk}:gpu", after(50)) == 500_000 * 4 * 10 // 3600
     instance_destroy(instance_id=second.pk, actor=second.client, now=after(60))
     agent.obey(after(61))
@@ -248,12 +258,13 @@ def test_restart_waits_for_gpus_that_others_hold_and_starts_by_itself(agent: Tes
     assert first.state == "running"
 
 
-def test_stop_and_start_at_once_runs_again_after_the_container_ended(agent: TestAgent, client: User) -> None:
+def test_stop_and_start_at_once_runs_again_where_the_container_is_ending(agent: TestAgent, client: User) -> None:
     instance = rent(agent, client, gpus=1)
-    agent.obey(after(10))
+    before = agent.obey(after(10)).tasks[0].gpu_uuids
     instance_stop(instance_id=instance.pk, actor=client, now=after(20))
-    assert instance_start(instance_id=instance.pk, actor=client, now=after(20.1)).state == "scheduling"
-    agent.obey(after(22))
+    assert instance_start(instance_id=instance.pk, actor=client, now=after(20.1)).state == "loading"
+    (task,) = agent.report(after(22)).tasks
+    assert (task.state, task.run_generation, task.gpu_uuids) == ("running", 2, before)
     assert GpuClaim.objects.filter(released_at=None).count() == 1
     agent.obey(after(23))
     instance.refresh_from_db()
@@ -358,19 +369,21 @@ def test_a_reboot_of_the_host_starts_the_instance_anew_and_is_not_charged(agent:
     assert meter_total_micros(f"instance:{instance.pk}:gpu", after(5010)) == 500_000
 
 
-def test_a_container_returns_to_its_own_gpus_only(agent: TestAgent, client: User) -> None:
-    """A container keeps the devices it was created with: started on other claims it would share its old GPU."""
+def test_a_container_returns_to_its_own_gpus_where_free_and_else_to_others(agent: TestAgent, client: User) -> None:
     first = rent(agent, client, gpus=1)
     before = agent.obey(after(1)).tasks[0].gpu_uuids
     instance_stop(instance_id=first.pk, actor=client, now=after(2))
     agent.obey(after(3))
-    second = rent(agent, market.user(dollars=50), gpus=1, at=4)
-    agent.obey(after(5))
-    assert instance_start(instance_id=first.pk, actor=client, now=after(6)).state == "scheduling"
-    instance_destroy(instance_id=second.pk, actor=second.client, now=after(7))
-    agent.obey(after(8))
-    (task,) = agent.obey(after(9)).tasks
-    assert (task.state, task.gpu_uuids) == ("running", before)
+    instance_start(instance_id=first.pk, actor=client, now=after(4))
+    assert agent.obey(after(5)).tasks[0].gpu_uuids == before
+    instance_stop(instance_id=first.pk, actor=client, now=after(6))
+    agent.obey(after(7))
+    rent(agent, market.user(dollars=50), gpus=1, at=8)
+    agent.obey(after(9))
+    assert instance_start(instance_id=first.pk, actor=client, now=after(10)).state == "loading"
+    mine, others = agent.obey(after(11)).tasks
+    assert others.gpu_uuids == before
+    assert mine.gpu_uuids != before
 
 
 def test_a_start_that_fails_costs_nothing_not_even_storage(agent: TestAgent, client: User) -> None:

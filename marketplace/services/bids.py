@@ -1,0 +1,115 @@
+"""Bids: what a client offers for the GPUs of an interruptible instance."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+
+from billing.domain.money import exact_dollars
+from hosting.locks import lock_machine
+from marketplace.domain import instance_states as states
+from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, quote_for
+from marketplace.errors import MarketError
+from marketplace.gateways.clearing_hint import hint_clearing
+from marketplace.models import Instance, Offer
+from marketplace.services import clearing_sql as sql
+
+
+@dataclass(frozen=True)
+class ChangedBid:
+    """The bid as it stands now, in micro-dollars per hour for all GPUs of the instance."""
+
+    instance_id: int
+    micros_per_hour: int
+
+
+def bid_change(*, instance_id: int, client: AbstractBaseUser, price_micros: int | None, now: datetime) -> ChangedBid:
+    """Change the bid of an interruptible instance: micro-dollars per hour for all its GPUs; None bids the least that
+    wins now.
+
+    The auction takes it in right after, and from then on it is the price paid. Bidding the same again changes nothing.
+    Raises MarketError: no_such_instance (404), wrong_state (409) on demand or destroyed, invalid_price,
+    no_winning_bid (409) when no price would win.
+    """
+    price = _winning_price(instance_id, client) if price_micros is None else price_micros
+    if price < LEAST_FLOOR:
+        refuse_senseless_bid(price, most_micros=price)
+    message = f"Bid changed to ${exact_dollars(price)} per hour."
+    found = sql.bid_place(instance_id=instance_id, client_id=client.pk, price_micros=price, message=message, now=now)
+    if found is None or found.state == states.DESTROYED:
+        raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
+    if not found.is_interruptible:
+        raise _not_a_bid(instance_id)
+    if found.state == states.DESTROYING:
+        raise MarketError("wrong_state", f"Instance {instance_id} is being destroyed.", status=409)
+    refuse_senseless_bid(price, most_micros=found.most_micros_per_hour)
+    if found.placed:
+        transaction.on_commit(hint_clearing)
+    return ChangedBid(instance_id, price)
+
+
+def refuse_senseless_bid(price_micros: int, *, most_micros: int) -> None:
+    """Raises MarketError(invalid_price) for a bid below a tenth of a cent or above the on-demand price."""
+    if price_micros < LEAST_FLOOR:
+        least = exact_dollars(LEAST_FLOOR)
+        raise MarketError("invalid_price", f"A bid must be at least ${least} per hour.", field="price")
+    if price_micros > most_micros:
+        raise MarketError(
+            "invalid_price",
+            f"A bid of ${exact_dollars(price_micros)} per hour is more than renting on demand costs "
+            f"(${exact_dollars(most_micros)}). Rent on demand instead: nobody can interrupt that.",
+            field="price",
+        )
+
+
+def refuse_losing_bid(offer: Offer, price_micros: int) -> None:
+    """Raises MarketError(invalid_price) naming the minimum when the bid would not run now. The machine is locked, so
+    what the offer says is true."""
+    least = offer.min_bid_micros_per_hour
+    if least is None:
+        raise MarketError(
+            "no_such_ask",
+            f"On-demand rentals use the GPUs of offer {offer.pk}; no bid would run now. Ask to wait, or search again.",
+            status=410,
+        )
+    if price_micros < least:
+        raise MarketError(
+            "invalid_price",
+            f"Your bid of ${exact_dollars(price_micros)} per hour would not run now: the minimum is "
+            f"${exact_dollars(least)}. Bid that, or ask to wait for your turn.",
+            field="price",
+        )
+
+
+@transaction.atomic
+def _winning_price(instance_id: int, client: AbstractBaseUser) -> int:
+    """The least bid at which the instance would run, or go on running, now."""
+    instance = Instance.objects.filter(pk=instance_id, client_id=client.pk).first()
+    if instance is None:
+        raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
+    if instance.bid_micros_per_hour is None:
+        raise _not_a_bid(instance_id)
+    lock_machine(instance.machine_id)
+    (facts,) = sql.market_facts([instance.machine_id])
+    claims = [claim for claim in facts.claims if claim.claim_id != instance_id]
+    own = next((claim for claim in facts.claims if claim.claim_id == instance_id), _stopped(instance))
+    least = quote_for(facts.gpus, [*claims, own], facts.policy, instance_id)
+    if least is None:
+        raise MarketError(
+            "no_winning_bid", "On-demand rentals use the GPUs: no bid would run this instance now.", status=409
+        )
+    return least
+
+
+def _stopped(instance: Instance) -> Claim:
+    """The claim of an instance that takes no part now, as it would be if it did."""
+    return Claim(
+        claim_id=instance.pk, kind=Kind.BID, num_gpus=instance.num_gpus, placed_at=instance.created_at, price=1
+    )
+
+
+def _not_a_bid(instance_id: int) -> MarketError:
+    return MarketError(
+        "wrong_state", f"Instance {instance_id} is rented on demand at a fixed price: it has no bid.", status=409
+    )
