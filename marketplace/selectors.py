@@ -1,10 +1,10 @@
 """Reads of this app."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
@@ -12,18 +12,46 @@ from marketplace.models import ApiKey, Instance, Offer, SshKey, User, Webhook, W
 from marketplace.services.keys import api_key_hash
 from marketplace.services.metering import instance_of_reference
 
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    from django_stubs_ext import WithAnnotations
+
+    class MinBid(TypedDict):
+        """What ``instances_of`` looks up."""
+
+        min_bid_now_micros: int | None
+
+    InstanceWithMinBid = WithAnnotations[Instance, MinBid]
+
+_MIN_BID_NOW = Subquery(
+    Offer.objects.filter(machine=OuterRef("machine"), num_gpus=OuterRef("num_gpus"), retired_at=None).values(
+        "min_bid_micros_per_hour"
+    )[:1]
+)
+
 LAST_USED_RESOLUTION = timedelta(minutes=10)
 
 
-def instances_of(user: AbstractBaseUser) -> QuerySet[Instance]:
+def instances_of(user: AbstractBaseUser) -> "QuerySet[InstanceWithMinBid]":
     """The user's instances that are not destroyed, newest first, with what their pages show."""
     return (
         Instance.objects.filter(client_id=user.pk)
         .exclude(state="destroyed")
         .select_related("machine", "task", "offer")
         .prefetch_related("task__port_leases")
+        .annotate(min_bid_now_micros=_MIN_BID_NOW)
         .order_by("-pk")
     )
+
+
+def min_bid_now(instance: Instance) -> int | None:
+    """The least bid, in micro-dollars per hour, that one more contract of this size on its machine would run at now.
+
+    None where no bid would, and where the machine is not on the market.
+    """
+    row = Instance.objects.filter(pk=instance.pk).annotate(min_bid_now_micros=_MIN_BID_NOW)
+    return row.values_list("min_bid_now_micros", flat=True).first()
 
 
 def ssh_keys_of(user: AbstractBaseUser) -> QuerySet[SshKey]:

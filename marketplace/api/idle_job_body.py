@@ -1,6 +1,5 @@
 """The bodies of "set defjob" and "set min-bid", in the words of the command-line client."""
 
-from marketplace.api.listing_body import micros
 from marketplace.api.wire import Fields
 from marketplace.errors import MarketError
 
@@ -20,10 +19,10 @@ def idle_job(fields: Fields) -> tuple[str, list[str], int]:
             raise MarketError("invalid_args", message, field=name)
     if "price_gpu" not in fields:
         raise MarketError("invalid_args", "Give price_gpu, in $ per GPU and hour.", field="price_gpu")
-    return fields.text("image").strip(), list(fields.texts("args") or ()), micros(fields, "price_gpu", 0)
+    return fields.text("image").strip(), list(fields.texts("args") or ()), fields.micros("price_gpu", 0)
 
 
 def min_bid_micros(fields: Fields) -> int:
     """The least bid in micro-dollars per GPU and hour; null is none."""
     fields.refuse_unknown(_MIN_BID_NAMES)
-    return micros(fields, "price", 0)
+    return fields.micros("price", 0)

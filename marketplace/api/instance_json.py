@@ -34,7 +34,7 @@ _OTHER_NAMES = """
     state state_since error error_reason exit_code uptime_mins image_uuid image_args image_runtype entrypoint onstart
     extra_env disk_space disk_usage disk_util public_ipaddr local_ipaddrs ssh_host ssh_port machine_dir_ssh_port
     direct_port_count direct_port_start direct_port_end ports dph_base dph_total storage_total_cost storage_cost
-    inet_up_cost inet_down_cost min_bid dlperf_per_dphtotal flops_per_dphtotal search instance
+    inet_up_cost inet_down_cost min_bid bid_price dlperf_per_dphtotal flops_per_dphtotal search instance
 """
 INSTANCE_COLUMNS = (*_UNKNOWN, *_HARDWARE, *_OTHER_NAMES.split())
 """Every field of an instance; ``ports`` is there only while it runs."""
@@ -43,6 +43,10 @@ INSTANCE_COLUMNS = (*_UNKNOWN, *_HARDWARE, *_OTHER_NAMES.split())
 def dollars(micros: int) -> float:
     """Micro-dollars as the API's dollars."""
     return micros / MICROS
+
+
+def _dollars_or_null(micros: int | None) -> float | None:
+    return None if micros is None else dollars(micros)
 
 
 def instance_json(instance: Instance, now: datetime) -> dict[str, Any]:
@@ -169,7 +173,8 @@ def _prices(instance: Instance) -> dict[str, Any]:
         "storage_cost": dollars(instance.storage_micros_per_gb_month),
         "inet_up_cost": dollars(instance.inet_up_micros_per_gb),
         "inet_down_cost": dollars(instance.inet_down_micros_per_gb),
-        "min_bid": None if (lowest := instance.offer.min_bid_micros_per_hour) is None else dollars(lowest),
+        "min_bid": _dollars_or_null(getattr(instance, "min_bid_now_micros", None)),
+        "bid_price": _dollars_or_null(instance.bid_micros_per_hour),
         "dlperf_per_dphtotal": instance.offer.dlperf / total if total else None,
         "flops_per_dphtotal": instance.offer.total_flops_tflops / total if total else None,
         "search": parts,

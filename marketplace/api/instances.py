@@ -9,9 +9,10 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from billing.domain.money import exact_dollars
 from marketplace.access import instance_for
-from marketplace.api.instance_json import INSTANCE_COLUMNS, instance_json
-from marketplace.api.schema import ANY_OBJECT, DONE, INSTANCE, INSTANCES, PAGE_PARAMETERS
+from marketplace.api.instance_json import INSTANCE_COLUMNS, dollars, instance_json
+from marketplace.api.schema import ANY_OBJECT, BID, DONE, INSTANCE, INSTANCES, PAGE_PARAMETERS
 from marketplace.api.views import AccountView, caller
 from marketplace.api.wire import Fields, parse_json, reply
 from marketplace.domain.query_fields import invalid, shown
@@ -19,7 +20,8 @@ from marketplace.domain.query_values import number
 from marketplace.domain.row_pages import Row, known_column, matching, page_of
 from marketplace.errors import MarketError
 from marketplace.models import User
-from marketplace.selectors import instances_of
+from marketplace.selectors import instances_of, min_bid_now
+from marketplace.services.bids import bid_change
 from marketplace.services.bulk import Change, instances_change
 from marketplace.services.lifecycle import (
     instance_destroy,
@@ -186,3 +188,26 @@ class InstanceReboot(AccountView):
         instance_for(user, instance_id)
         instance_reboot(instance_id=instance_id, actor=user, now=timezone.now())
         return reply({"success": True})
+
+
+class InstanceBid(AccountView):
+    """The bid of an interruptible instance."""
+
+    @extend_schema(request=ANY_OBJECT, responses=BID, summary="Change a bid")
+    def put(self, request: Request, instance_id: int) -> HttpResponse:
+        """``price`` is dollars per hour for all GPUs of the instance; null bids the least that wins now."""
+        user, fields = caller(request), Fields(request.data)
+        fields.refuse_unknown(frozenset({"client_id", "price"}))
+        price_micros = fields.micros("price") if "price" in fields else None
+        bid = bid_change(instance_id=instance_id, client=user, price_micros=price_micros, now=timezone.now())
+        instance = instance_for(user, instance_id)
+        least = min_bid_now(instance)
+        return reply(
+            {
+                "success": True,
+                "price": dollars(bid.micros_per_hour),
+                "min_bid": None if least is None else dollars(least),
+                "state": instance.state,
+                "msg": f"The bid of instance {instance_id} is ${exact_dollars(bid.micros_per_hour)} per hour.",
+            }
+        )

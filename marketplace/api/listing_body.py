@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from hosting.domain.listing import ListingTerms
 from hosting.models import Listing
@@ -14,7 +13,6 @@ from marketplace.errors import MarketError
 USUAL_STORAGE_MICROS_PER_GB_MONTH = 100_000
 USUAL_TRAFFIC_MICROS_PER_GB = 10_000
 USUAL_DURATION = timedelta(days=90)
-MOST_DOLLARS = 1e9
 
 _KNOWN_NAMES = """
     machine client_id price_gpu price_disk price_inetu price_inetd price_min_bid min_chunk end_date duration
@@ -50,20 +48,19 @@ def listing_terms(fields: Fields, present: Listing | None, *, now: datetime) -> 
     if present is None and "price_gpu" not in fields:
         raise MarketError("invalid_args", "Give price_gpu, the price of one GPU in $/hour.", field="price_gpu")
     return ListingTerms(
-        gpu_micros_per_hour=micros(fields, "price_gpu", present.gpu_micros_per_hour if present else 0),
-        storage_micros_per_gb_month=micros(
-            fields,
+        gpu_micros_per_hour=fields.micros("price_gpu", present.gpu_micros_per_hour if present else 0),
+        storage_micros_per_gb_month=fields.micros(
             "price_disk",
             present.storage_micros_per_gb_month if present else USUAL_STORAGE_MICROS_PER_GB_MONTH,
         ),
-        inet_up_micros_per_gb=micros(
-            fields, "price_inetu", present.inet_up_micros_per_gb if present else USUAL_TRAFFIC_MICROS_PER_GB
+        inet_up_micros_per_gb=fields.micros(
+            "price_inetu", present.inet_up_micros_per_gb if present else USUAL_TRAFFIC_MICROS_PER_GB
         ),
-        inet_down_micros_per_gb=micros(
-            fields, "price_inetd", present.inet_down_micros_per_gb if present else USUAL_TRAFFIC_MICROS_PER_GB
+        inet_down_micros_per_gb=fields.micros(
+            "price_inetd", present.inet_down_micros_per_gb if present else USUAL_TRAFFIC_MICROS_PER_GB
         ),
-        min_bid_micros_per_gpu_hour=micros(
-            fields, "price_min_bid", present.min_bid_micros_per_gpu_hour if present else 0
+        min_bid_micros_per_gpu_hour=fields.micros(
+            "price_min_bid", present.min_bid_micros_per_gpu_hour if present else 0
         ),
         min_gpus=_count(fields, "min_chunk", present.min_gpus if present else 1),
         end_at=_end(fields, present, now),
@@ -73,16 +70,6 @@ def listing_terms(fields: Fields, present: Listing | None, *, now: datetime) -> 
 def has_end(fields: Fields) -> bool:
     """Whether the body says itself until when, which in this dialect extends running contracts too."""
     return "end_date" in fields or "duration" in fields
-
-
-def micros(fields: Fields, name: str, default: int) -> int:
-    """Dollars as micro-dollars, to the nearest one. Decimal, because a float times a million is not always whole."""
-    dollars = fields.number(name)
-    if dollars is None:
-        return default
-    if abs(dollars) > MOST_DOLLARS:
-        raise MarketError("invalid_args", f"{name}: {shown(dollars)} is not a price.", field=name)
-    return int((Decimal(repr(dollars)) * 1_000_000).to_integral_value())
 
 
 def _count(fields: Fields, name: str, default: int) -> int:

@@ -17,6 +17,7 @@ from marketplace.domain.query import parse_query
 from marketplace.domain.query_fields import invalid, shown, suggestion
 from marketplace.models import Instance
 from marketplace.search import gpu_names, search_offers
+from marketplace.selectors import min_bid_now
 from marketplace.services.rent import instance_rent
 
 
@@ -78,7 +79,7 @@ class Ask(AccountView):
 
     @extend_schema(request=ANY_OBJECT, responses=RENTED, summary="Rent an offer")
     def put(self, request: Request, offer_id: int) -> HttpResponse:
-        wanted = rent_request(request.data)
+        wanted = rent_request(request.data, request.headers.get("Idempotency-Key", ""))
         instance = instance_rent(client=caller(request), offer_id=offer_id, request=wanted, now=timezone.now())
         return reply(_contract(instance))
 
@@ -90,6 +91,9 @@ def _contract(instance: Instance) -> dict[str, Any]:
         "new_contract": instance.pk,
         "rental_type": instance.rental_type,
         "state": instance.state,
+        "status_msg": instance.status_message or None,
+        "price": None if instance.bid_micros_per_hour is None else dollars(instance.bid_micros_per_hour),
+        "min_bid": None if (least := min_bid_now(instance)) is None else dollars(least),
         "dph_total": dollars(instance.gpu_micros_per_hour + instance.storage_micros_per_hour),
         "end_date": instance.end_at.timestamp(),
     }

@@ -15,13 +15,15 @@ from marketplace.domain.rent import RentRequest
 from marketplace.errors import MarketError
 
 DEFAULT_DISK_GB = 10.0
+MOST_KEY_CHARS = 255
 SSH_RUNTYPES = frozenset({"ssh", "ssh_proxy", "ssh_direct", "ssh_direc"})
 ARGS_RUNTYPES = frozenset({"args", "args_str"})
 
-_MEANINGLESS_HERE = frozenset({"client_id", "api_key", "force", "cancel_unavail", "id", "ids"})
-"""Who asks is in the header; there is no sanity check to force; what is not available is always an error."""
+_MEANINGLESS_HERE = frozenset({"client_id", "api_key", "cancel_unavail", "id", "ids"})
+"""Who asks is in the header; what is not available is always an error."""
 _READ_NAMES = """
-    image env disk label onstart entrypoint runtype args args_str price target_state lang_utf8 python_utf8
+    image env disk label onstart entrypoint runtype args args_str price force accept_waiting target_state
+    lang_utf8 python_utf8
 """
 _UNAVAILABLE = {
     "template_hash_id": "Templates are not available yet: give image, env and onstart instead.",
@@ -45,10 +47,11 @@ _OPTIONS = {
 }
 
 
-def rent_request(body: object) -> RentRequest:
+def rent_request(body: object, idempotency_key: str = "") -> RentRequest:
     """The rental that the body asks for; further nonsense is refused by the service.
 
-    Raises MarketError: invalid_price for a bid, invalid_args with the field at fault.
+    A ``price`` is a bid, in dollars per hour for all GPUs. ``accept_waiting`` (which the command-line client can only
+    say as ``force``) lets one wait that is too low to run now. Raises MarketError(invalid_args) naming the field.
     """
     fields = Fields(body)
     fields.refuse_unknown(_KNOWN)
@@ -58,6 +61,9 @@ def rent_request(body: object) -> RentRequest:
     script = fields.text("onstart")
     return RentRequest(
         image=fields.text("image").strip(),
+        bid_micros_per_hour=fields.micros("price") if "price" in fields else None,
+        accepts_waiting=fields.flag("accept_waiting") or fields.flag("force"),
+        idempotency_key=_key(idempotency_key),
         disk_gb=math.ceil(fields.number("disk", DEFAULT_DISK_GB) or 0),
         mode=mode,
         runtype=runtype,
@@ -70,13 +76,13 @@ def rent_request(body: object) -> RentRequest:
     )
 
 
+def _key(text: str) -> str:
+    if len(text) > MOST_KEY_CHARS or "\0" in text:
+        raise MarketError("invalid_args", f"An Idempotency-Key has at most {MOST_KEY_CHARS} characters.")
+    return text
+
+
 def _refuse_unavailable(fields: Fields) -> None:
-    if "price" in fields:
-        raise MarketError(
-            "invalid_price",
-            "Interruptible rentals (a bid in price) are not available yet. Leave price out to rent on demand.",
-            field="price",
-        )
     for name, sentence in _UNAVAILABLE.items():
         if fields.get(name) not in (None, False, "", {}, []):
             raise MarketError("invalid_args", sentence, field=name)

@@ -19,8 +19,21 @@ RENTED = inline_serializer(
         "new_contract": serializers.IntegerField(help_text="The instance's id."),
         "rental_type": serializers.CharField(),
         "state": serializers.CharField(),
+        "status_msg": serializers.CharField(allow_null=True, help_text="What it waits for, if it does."),
+        "price": serializers.FloatField(allow_null=True, help_text="The bid; null on demand."),
+        "min_bid": serializers.FloatField(allow_null=True, help_text="What one more such bid would need to run now."),
         "dph_total": serializers.FloatField(help_text="Dollars per hour while it runs."),
         "end_date": serializers.FloatField(help_text="When its lifetime ends, seconds since 1970."),
+    },
+)
+BID = inline_serializer(
+    "Bid",
+    {
+        "success": serializers.BooleanField(),
+        "price": serializers.FloatField(help_text="The bid as it stands now, dollars per hour for all GPUs."),
+        "min_bid": serializers.FloatField(allow_null=True, help_text="What one more such bid would need to run now."),
+        "state": serializers.CharField(help_text="Before the auction takes the bid in, which is a moment away."),
+        "msg": serializers.CharField(),
     },
 )
 INSTANCES = inline_serializer(

@@ -40,6 +40,7 @@ urlpatterns = [
     *_both("v1/instances/", instances.InstancePages),
     *_both("v0/instances/", instances.Instances),
     *_both("v0/instances/filters/", instances.InstanceFilters),
+    *_both("v0/instances/bid_price/<id:instance_id>/", instances.InstanceBid),
     *_both("v0/instances/reboot/<id:instance_id>/", instances.InstanceReboot),
     *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
     *_both("v0/ssh/", keys.SshKeys),

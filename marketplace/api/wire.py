@@ -1,5 +1,6 @@
 """JSON in and out."""
 
+from decimal import Decimal
 from typing import Any, Never
 
 import msgspec
@@ -10,6 +11,8 @@ from rest_framework.parsers import BaseParser
 from marketplace.domain.query_fields import shown, suggestion
 from marketplace.domain.query_values import number
 from marketplace.errors import MarketError
+
+MOST_DOLLARS = 1e9
 
 
 class StrictJsonParser(BaseParser):
@@ -70,6 +73,15 @@ class Fields:
             return default
         found = number(value)
         return self._refuse(name, "a number") if found is None else found
+
+    def micros(self, name: str, default: int = 0) -> int:
+        """Dollars as micro-dollars, to the nearest one. Decimal, because a float times a million isn't always whole."""
+        dollars = self.number(name)
+        if dollars is None:
+            return default
+        if abs(dollars) > MOST_DOLLARS:
+            raise MarketError("invalid_args", f"{name}: {shown(dollars)} is not a price.", field=name)
+        return int((Decimal(repr(dollars)) * 1_000_000).to_integral_value())
 
     def flag(self, name: str) -> bool:
         """True or false; false by default."""

@@ -93,8 +93,10 @@ def test_a_runtype_fits_its_column() -> None:
 @pytest.mark.parametrize(
     ("body", "code", "field"),
     [
-        ({"price": 0.1}, "invalid_price", "price"),
-        ({"price": 0}, "invalid_price", "price"),
+        ({"price": 1e12}, "invalid_args", "price"),
+        ({"price": "cheap"}, "invalid_args", "price"),
+        ({"price": True}, "invalid_args", "price"),
+        ({"accept_waiting": 1}, "invalid_args", "accept_waiting"),
         ({"template_hash_id": "abc"}, "invalid_args", "template_hash_id"),
         ({"image_login": "-u a -p b docker.io"}, "invalid_args", "image_login"),
         ({"volume_info": {"mount_path": "/x"}}, "invalid_args", "volume_info"),
