@@ -7,7 +7,7 @@ from enum import Enum
 
 from agent.protocol import ContainerSpec
 from hosting.domain.containers import Slice, container_spec
-from hosting.domain.images import args_problem, image_problem
+from hosting.domain.images import MAX_ARG_CHARS, args_problem, image_problem, text_problem
 from hosting.domain.listing import MAX_GPU_MICROS_PER_HOUR
 
 IDLE_DISK_GB = 10
@@ -36,7 +36,7 @@ def problems(terms: IdleTerms, *, on_demand_micros_per_hour: int | None) -> dict
     """
     found = {
         "image": image_problem(terms.image),
-        "args": args_problem(terms.args),
+        "args": args_problem(terms.args) or text_problem("The command", " ".join(terms.args), MAX_ARG_CHARS),
         "price_micros_per_gpu_hour": _price_problem(terms.price_micros_per_gpu_hour, on_demand_micros_per_hour),
     }
     return {name: text for name, text in found.items() if text}

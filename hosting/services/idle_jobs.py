@@ -1,5 +1,6 @@
 """Idle jobs: the host's own job on every GPU that nobody else uses, and its price, the floor under every bid."""
 
+import shlex
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from agent.protocol import ContainerSpec
+from billing.domain.money import exact_dollars
 from hosting import hooks
 from hosting.access import lock_own_machine
 from hosting.domain import idle_jobs as rules
@@ -23,6 +25,7 @@ from hosting.services.tasks import task_create, task_remove, task_run, task_set_
 
 logger = structlog.get_logger(__name__)
 
+EVENT_COMMAND_CHARS = 500
 _ENDED = ("exited", "failed")
 
 
@@ -50,7 +53,9 @@ def idle_job_set(
     values: dict[str, Any] = {"image": image, "args": args, "price_micros_per_gpu_hour": price_micros_per_gpu_hour}
     job, _ = IdleJob.objects.update_or_create(machine=machine, defaults=values | {"active": True, "set_at": now})
     machine.idle_job = job
-    machine_event(machine, "idle_job_set", now=now, actor=host, **values)
+    command = shlex.join([image, *args])[:EVENT_COMMAND_CHARS]
+    said = f"{command} at ${exact_dollars(price_micros_per_gpu_hour)} per GPU-hour"
+    machine_event(machine, "idle_job_set", now=now, actor=host, message=said)
     hooks.market().machine_changed(machine, now)
     return job
 

@@ -28,7 +28,10 @@ def lifetimes_extend(*, machine_id: int, host: AbstractBaseUser, end_at: datetim
     extended = hooks.market().contracts_extend(machine, end_at, host, now)
     was_raised = _raise_listing(machine, end_at)
     if extended or was_raised:
-        machine_event(machine, "extended", now=now, actor=host, end_at=end_at.isoformat(), contracts=extended)
+        said = f"until {end_at:%Y-%m-%d %H:%M} UTC; contracts that ended earlier: {extended}"
+        machine_event(
+            machine, "extended", now=now, actor=host, message=said, end_at=end_at.isoformat(), contracts=extended
+        )
     if was_raised:
         hooks.market().machine_changed(machine, now)
     return extended

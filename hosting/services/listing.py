@@ -7,6 +7,7 @@ import structlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from billing.domain.money import exact_dollars
 from hosting import hooks
 from hosting.access import lock_own_machine
 from hosting.domain.listing import ListingTerms, min_bid_problem, problems
@@ -67,7 +68,8 @@ def min_bid_set(*, machine_id: int, host: AbstractBaseUser, micros_per_gpu_hour:
         listing.min_bid_micros_per_gpu_hour = micros_per_gpu_hour
         listing.save(update_fields=["min_bid_micros_per_gpu_hour"])
         machine.listing = listing
-        machine_event(machine, "min_bid", now=now, actor=host, min_bid_micros_per_gpu_hour=micros_per_gpu_hour)
+        said = f"${exact_dollars(micros_per_gpu_hour)} per GPU-hour"
+        machine_event(machine, "minimum_bid", now=now, actor=host, message=said, micros=micros_per_gpu_hour)
         hooks.market().machine_changed(machine, now)
     return listing
 

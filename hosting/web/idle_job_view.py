@@ -23,9 +23,9 @@ class IdleJobView:
     endings: Counter[str] = field(default_factory=Counter)
 
     @property
-    def resting(self) -> int:
-        """GPUs on which the job ended by itself and will start again."""
-        return self.endings.total()
+    def ended(self) -> list[tuple[str, int]]:
+        """What was said of containers that ended by themselves, and of how many, the most first."""
+        return self.endings.most_common()
 
 
 def idle_jobs_of(host: AbstractBaseUser) -> list[IdleJobView]:

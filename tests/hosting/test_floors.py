@@ -44,6 +44,7 @@ def set_job(agent: TestAgent, **values: Any) -> IdleJob:
         ({"args": ["x"] * 257}, "args"),
         ({"args": ["x" * 32_769]}, "args"),
         ({"args": ["a\0b"]}, "args"),
+        ({"args": ["x" * 20_000] * 2}, "args"),
         ({"price_micros_per_gpu_hour": -1}, "price_micros_per_gpu_hour"),
         ({"price_micros_per_gpu_hour": 500_001}, "price_micros_per_gpu_hour"),
         ({"price_micros_per_gpu_hour": 10**30}, "price_micros_per_gpu_hour"),

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from hosting.services.idle_jobs import idle_job_set
 from marketplace.models import User
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -40,6 +41,14 @@ def busy_market() -> None:
     renter = market.user(dollars=10)
     instance_rent(client=renter, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
     agent.obey(T0)
+    idle_job_set(
+        machine_id=agent.machine.pk,
+        host=agent.machine.host,
+        image="ubuntu",
+        args=["bash"],
+        price_micros_per_gpu_hour=1,
+        now=T0,
+    )
 
 
 @pytest.mark.usefixtures("busy_market")

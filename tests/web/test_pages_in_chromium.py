@@ -30,6 +30,8 @@ PRIVATE = [
     "/host/machines/",
     "/host/machines/{machine}/",
     "/host/machines/{machine}/prices/",
+    "/host/machines/{machine}/extend/",
+    "/host/jobs/create/?machine={machine}",
     "/host/setup/",
     "/accounts/email/",
     "/accounts/password/change/",
@@ -227,6 +229,32 @@ def test_set_prices_in_the_dialog(open_page: Open, scene: Market) -> None:
     expect(page.locator(".terms")).to_contain_text("$0.33 per GPU-hour")
     expect(dialog).to_be_hidden()
     expect(page.locator(".toast")).to_contain_text("is listed at these prices")
+
+
+def test_a_price_floor_in_three_clicks(open_page: Open, scene: Market) -> None:
+    page = open_page("/host/machines/", scene.user)
+    page.get_by_role("link", name="Create job").click()
+    page.get_by_role("button", name="ubuntu", exact=True).click()
+    page.get_by_role("button", name="bash", exact=True).click()
+    page.get_by_label("Price").fill("0.15")
+    page.get_by_role("button", name="Create the job").click()
+    job = page.locator(f"#job-{scene.own.machine.pk}")
+    expect(job).to_contain_text("ubuntu bash")
+    expect(job).to_contain_text("$0.15 per GPU-hour")
+    job.get_by_role("button", name="Remove").click()
+    expect(page.locator("#jobs")).to_contain_text("No idle jobs.")
+
+
+def test_extend_in_the_dialog(open_page: Open, scene: Market) -> None:
+    page = open_page("/host/machines/", scene.agent.machine.host)
+    page.locator(".machine-actions").get_by_text("Extend").click()
+    dialog = page.locator("#dialog")
+    expect(dialog).to_contain_text("1 contract on this machine")
+    end = scene.instance.end_at + timedelta(days=40)
+    dialog.get_by_label("New end date").fill(f"{end:%Y-%m-%d}")
+    dialog.get_by_role("button", name="Extend").click()
+    expect(page.locator(".toast")).to_contain_text("1 contract extended")
+    expect(dialog).to_be_hidden()
 
 
 @pytest.mark.usefixtures("scene")
