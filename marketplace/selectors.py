@@ -71,7 +71,7 @@ def webhook_of(user: AbstractBaseUser) -> Webhook | None:
 
 def webhook_deliveries_of(user: AbstractBaseUser) -> QuerySet[WebhookDelivery]:
     """What was or is to be sent to the user's webhook, newest first."""
-    return WebhookDelivery.objects.filter(webhook__user_id=user.pk).select_related("notice").order_by("-pk")
+    return WebhookDelivery.objects.filter(webhook__user_id=user.pk).select_related("notice__instance").order_by("-pk")
 
 
 def user_by_api_key(raw: str, now: datetime | None = None) -> User | None:

@@ -56,6 +56,7 @@ def _attempt(notice: Notice, connection: BaseEmailBackend, *, now: datetime, fra
         rows.update(mail_next_at=None)  # nobody reads it
         return False
     try:
+        connection.open()  # else every mail opens one of its own
         connection.send_messages([_mail(notice, connection)])
     except Exception:  # whatever a mail backend raises, the notice stays
         logger.exception("notice_mail_failed", notice_id=notice.pk, attempt=notice.mail_attempts)

@@ -25,8 +25,8 @@ IN_FLIGHT_FAILING = 6
 """How many of these may go to receivers whose last attempt failed: the others find room at once."""
 RUN_SECONDS = 5.0
 """A run begins no attempt after this, so that its worker is soon free for other tasks."""
-FLIGHT_SECONDS = 12.0
-"""An attempt is given up as failed after this: sending ends itself earlier, only resolving a name may hang longer."""
+FLIGHT_SECONDS = 16.0
+"""An attempt counts as failed after this: sending ends itself earlier, only resolving a name may hang longer."""
 
 
 def deliveries_claim(

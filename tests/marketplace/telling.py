@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
+
 from marketplace.models import Instance, Notice
 from marketplace.services.notice_mails import notice_mails_send
 from marketplace.services.notices import notice_post
@@ -39,3 +41,14 @@ def deliver(now: datetime = T0) -> int:
 def send_mails(now: datetime = T0) -> int:
     """A worker's run for mails, without jitter."""
     return notice_mails_send(now=now, fraction=lambda: 0.0)
+
+
+def transactions_open() -> int:
+    """How many other connections to this database are within a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+        )
+        found: int = cursor.fetchone()[0]
+    return found

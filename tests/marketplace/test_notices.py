@@ -19,7 +19,7 @@ from marketplace.services.notice_mails import LEASE, notice_mail_claim
 from marketplace.services.notices import News, notices_post
 from marketplace.services.webhooks import webhook_remove
 from tests.billing.racing import elsewhere, race
-from tests.marketplace.telling import after, deliver, send_mails, tell
+from tests.marketplace.telling import after, deliver, send_mails, tell, transactions_open
 from tests.plumbing.market import T0
 
 pytestmark = pytest.mark.django_db
@@ -162,6 +162,22 @@ def test_simulated_people_get_no_mail(instance: Instance) -> None:
 
 def test_mail_servers_do_not_hang_us() -> None:
     assert site.EMAIL_TIMEOUT == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_while_the_mail_server_is_waited_for(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def slow(*_: object) -> int:
+        seen.append(elsewhere(transactions_open))
+        return 1
+
+    monkeypatch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", slow)
+    tell(instance)
+    assert send_mails() == 1
+    assert seen == [0]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,7 +15,7 @@ from marketplace.services.webhook_deliveries import LEASE, deliveries_claim, del
 from marketplace.services.webhooks import webhook_remove, webhook_rotate, webhook_set, webhook_test
 from marketplace.tasks import deliver_webhooks, send_notice_mails
 from tests.billing.racing import elsewhere, race
-from tests.marketplace.telling import after, deliver, rented, send_mails, tell
+from tests.marketplace.telling import after, deliver, rented, send_mails, tell, transactions_open
 from tests.plumbing.market import T0
 from tests.plumbing.receiver import Receiver, receiving
 
@@ -223,6 +223,22 @@ def test_two_workers_at_once_send_an_attempt_once(instance: Instance, receiver: 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("secret")
+def test_no_transaction_is_open_while_a_receiver_is_waited_for(instance: Instance, receiver: Receiver) -> None:
+    seen: list[int] = []
+
+    def answer(handler: Any) -> None:
+        seen.append(elsewhere(transactions_open))
+        handler.send_response(200)
+        handler.end_headers()
+
+    receiver.answer = answer
+    tell(instance)
+    assert deliver() == 1
+    assert seen == [0]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("secret")
 def test_of_the_tasks_that_send_one_runs_at_a_time(instance: Instance, receiver: Receiver) -> None:
     tell(instance)
     with sole_run(OUTBOUND_RUN):
@@ -277,9 +293,12 @@ def test_failing_receivers_wait_behind_the_others_and_get_one_event_at_a_time(in
 def _dripping(receiver: Receiver) -> Callable[[Any], None]:
     def drip(handler: Any) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
-        while not receiver.test_is_over.wait(0.01):
+        for _ in range(300):
+            if receiver.test_is_over.wait(0.01):
+                return
             handler.wfile.write(b"a")
             handler.wfile.flush()
+        handler.wfile.write(b"\r\ncontent-length: 0\r\n\r\n")
 
     return drip
 

@@ -140,6 +140,9 @@ def test_deliveries_show_how_they_fare(web: Client, renter: User, instance: Inst
     assert "Failing since 2 Mar 2026 12:00 UTC. Answered 500." in shown
     WebhookDelivery.objects.filter(delivered_at=None).update(next_attempt_at=None, given_up_at=T0)
     assert "Answered 500. Given up" in text(web.get("/account/"))
+    assert f'href="/instances/{instance.pk}/"' in web.get("/account/").content.decode()
+    Instance.objects.update(state="destroyed")
+    assert f'href="/instances/{instance.pk}/"' not in web.get("/account/").content.decode()
 
 
 def test_a_webhook_that_was_switched_off_says_so_and_comes_back(web: Client, renter: User) -> None:
