@@ -59,8 +59,13 @@ def volumes(client: APIClient, container_id: str) -> dict[str, str]:
 def layer(client: APIClient, container_id: str) -> Layer:
     """See ``Engine.layer``; megabytes are rounded up."""
     size = sizes(client, container_id)
-    copied = size.whole_bytes if _is_stacked_high(_origin(client, container_id)) else size.written_bytes
-    return Layer(used_mb=-(-size.written_bytes // _MB), copy_mb=-(-copied // _MB))
+    origin = _origin(client, container_id)
+    copied = size.whole_bytes if _is_stacked_high(origin) else size.written_bytes
+    return Layer(
+        used_mb=-(-size.written_bytes // _MB),
+        copy_mb=-(-copied // _MB),
+        image_mb=int(origin.get("Size") or 0) // _MB,
+    )
 
 
 def save(client: APIClient, container_id: str, image: str, given_names: list[str]) -> list[str]:

@@ -216,6 +216,14 @@ class DockerEngine:
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
         return sizes.written_bytes // _MB + volumes.used_mb(inspected.get("Mounts") or [])
 
+    def content_mb(self, container_id: str, base_mb: int) -> int | None:
+        with translated():
+            inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
+        whole_mb = volumes.root_mb(inspected)
+        if whole_mb is None:
+            return None
+        return max(0, whole_mb - base_mb) + volumes.used_mb(inspected.get("Mounts") or [])
+
     def events(self) -> Iterator[EngineEvent]:
         filters = {"type": "container", "label": OWNER_LABEL, "event": ["start", "die", "destroy"]}
         with translated():

@@ -114,6 +114,8 @@ class Layer:
 
     used_mb: int
     copy_mb: int
+    image_mb: int
+    """Size of the image it was made from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +208,12 @@ class Engine(Protocol):
 
     def disk_used_mb(self, container_id: str) -> int:
         """Size of what the container has written to its own layer and to its volumes. Raises ``ContainerGoneError``."""
+
+    def content_mb(self, container_id: str, base_mb: int) -> int | None:
+        """What a running container has now on its disk beyond ``base_mb``, and in its volumes.
+
+        Walks over all of it. None where that is not seen from here. Raises ``ContainerGoneError``.
+        """
 
     def events(self) -> Iterator[EngineEvent]:
         """Blocks; ends or raises ``EngineDownError`` when the engine goes away."""

@@ -56,6 +56,7 @@ class Mover:
             volumes=self._engine.volumes(container_id),
             given_names=given,
             used_mb=layer.used_mb + (before.used_mb if before is not None else 0),
+            base_mb=before.base_mb if before is not None else layer.image_mb,
             last_run=last_run,
         )
 

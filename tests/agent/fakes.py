@@ -113,6 +113,7 @@ class FakeEngine:
     network: tuple[str, str] | None = None
     start_error: Exception | None = None
     used_mb: int = 0
+    whole_mb: int | None = None
     saved: list[str] = field(default_factory=list)
     save_error: Exception | None = None
     drop_error: Exception | None = None
@@ -201,7 +202,7 @@ class FakeEngine:
 
     def layer(self, container_id: str) -> Layer:
         self._name(container_id)
-        return Layer(used_mb=self.used_mb, copy_mb=self.used_mb)
+        return Layer(used_mb=self.used_mb, copy_mb=self.used_mb, image_mb=10)
 
     def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
         name = self._name(container_id)
@@ -245,6 +246,10 @@ class FakeEngine:
     def disk_used_mb(self, container_id: str) -> int:
         self._name(container_id)
         return self.used_mb
+
+    def content_mb(self, container_id: str, base_mb: int) -> int | None:
+        self._name(container_id)
+        return None if self.whole_mb is None else self.whole_mb - base_mb
 
     def events(self) -> Iterator[EngineEvent]:
         self._check()

@@ -192,7 +192,9 @@ def test_a_disk_saved_too_often_becomes_one_layer(identity: Identity, monkeypatc
     settings = ["Env", "User", "WorkingDir", "Volumes", "Entrypoint", "Cmd"]
     assert {key: saved.attrs["Config"][key] for key in settings} == {key: original[key] for key in settings}
 
-    disk = SavedDisk(container_id=first, image=name, volumes=volumes, given_names=given, used_mb=0, last_run=1)
+    disk = SavedDisk(
+        container_id=first, image=name, volumes=volumes, given_names=given, used_mb=0, base_mb=0, last_run=1
+    )
     plan = on_saved_disk(container_plan(identity, changed(wish, args=["cat /tmp/file"])), disk)
     second = engine.create(plan)
     assert engine.volumes(second) == volumes

@@ -195,23 +195,40 @@ def test_an_older_wish_begins_no_run_twice(tmp_path: Path) -> None:
     assert (life.seen(), len(engine.starts)) == (("running", 2, None), 2)
 
 
+def sample(life: Life, directory: Path) -> None:
+    """A first look at what is used, and what comes of it."""
+    sampler = UsageSampler(life.engine)
+    sampler.watch(life.reconciler, TrafficStore(directory))
+    sampler.sample()
+    life.pool.run()
+
+
 def test_what_was_written_before_moves_counts(tmp_path: Path) -> None:
     life = stopped_life(tmp_path)
     life.engine.used_mb = 3 * 1024
     life.want(changed(ON_B, disk_gb=5))
-    sampler = UsageSampler(life.engine)
-    sampler.watch(life.reconciler, TrafficStore(tmp_path))
     life.engine.used_mb = 2 * 1024
-    sampler.sample()
-    life.pool.run()
+    sample(life, tmp_path)
     assert [told.disk_used_mb for told in life.reconciler.observed()] == [5 * 1024]
     assert life.seen() == ("running", 2, None)
     life.want(changed(ON_A, run_generation=3, disk_gb=5))
     life.engine.used_mb = 1
-    sampler.sample()
-    life.pool.run()
+    sample(life, tmp_path)
     assert [told.disk_used_mb for told in life.reconciler.observed()] == [5 * 1024 + 1]
     assert life.seen() == ("exited", 3, "disk_limit")
+
+
+def test_what_was_deleted_since_a_move_ends_nobody(tmp_path: Path) -> None:
+    life = stopped_life(tmp_path)
+    life.engine.used_mb = 3 * 1024
+    life.want(changed(ON_B, disk_gb=5))
+    life.engine.whole_mb = 10 + 5 * 1024
+    sample(life, tmp_path)
+    assert [told.disk_used_mb for told in life.reconciler.observed()] == [5 * 1024]
+    assert life.seen() == ("running", 2, None)
+    life.engine.whole_mb += 1
+    sample(life, tmp_path)
+    assert life.seen() == ("exited", 2, "disk_limit")
 
 
 @pytest.mark.parametrize("error", [TaskError("engine_error", "In use."), EngineDownError("Away.")])
