@@ -30,6 +30,7 @@ from agent.engine.types import (
     Layer,
     Owned,
     PullWatch,
+    Saved,
     Status,
 )
 
@@ -178,9 +179,9 @@ class DockerEngine:
         with translated():
             return disks.layer(self._client, container_id)
 
-    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+    def save_disk(self, container_id: str, image: str, given_names: list[str], *, as_one: bool = False) -> Saved:
         with translated():
-            return disks.save(self._slow_client, container_id, image, given_names)
+            return disks.save(self._slow_client, container_id, image, given_names, as_one=as_one)
 
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         with translated():
