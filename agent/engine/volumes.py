@@ -36,15 +36,16 @@ def root_mb(inspected: Mapping[str, Any]) -> int | None:
     root = ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
     if not root or not Path(root).is_dir():
         return None
-    return _taken_kb([root]) // _KB_PER_MB or None
+    # By lengths, as the engine sizes images, with which this is compared.
+    return _taken_kb([root], "--apparent-size") // _KB_PER_MB or None
 
 
-def _taken_kb(directories: list[str]) -> int:
-    """By ``du``, which is fast, follows no link that a guest may plant, and tells blocks taken, not lengths."""
+def _taken_kb(directories: list[str], *options: str) -> int:
+    """By ``du``, which is fast and follows no link that a guest may plant; blocks taken, not lengths, unless told."""
     program = shutil.which("du")
     if program is None:
         return 0
-    command = [program, "-skx", "--", *directories]
+    command = [program, "-skx", *options, "--", *directories]
     try:
         # Its exit status does not matter: files that vanish meanwhile are no failure.
         done = subprocess.run(

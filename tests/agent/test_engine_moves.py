@@ -224,6 +224,9 @@ def test_a_disk_saved_again_leaves_none_without_a_name(identity: Identity) -> No
     # As when an earlier agent's copy is done after the next agent's.
     repository, _, tag = name.partition(":")
     client.api.commit(container, repository, tag)
+    # As when the agent was killed while it merged layers.
+    client.api.create_container(name, ["-"], name=repository.replace("/", "-"))
+    client.api.tag(name, repository, f"{tag}-bare")
     client.api.commit(container, "spotyard-disk/someone-else", "1")
     assert len(client.images.list(filters={"label": label}, all=True)) == 3
     engine.drop_disks(disk_name(identity, 1))
