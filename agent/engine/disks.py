@@ -11,7 +11,7 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
-from agent.engine.types import ContainerGoneError, DiskName, Layer, TaskError
+from agent.engine.types import ContainerGoneError, DiskName, Layer, Saved, TaskError
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -59,22 +59,29 @@ def volumes(client: APIClient, container_id: str) -> dict[str, str]:
 def layer(client: APIClient, container_id: str) -> Layer:
     """See ``Engine.layer``; megabytes are rounded up."""
     size = sizes(client, container_id)
-    copied = size.whole_bytes if _is_stacked_high(_origin(client, container_id)) else size.written_bytes
-    return Layer(used_mb=-(-size.written_bytes // _MB), copy_mb=-(-copied // _MB))
+    origin = _origin(client, container_id)
+    return Layer(
+        used_mb=-(-size.written_bytes // _MB),
+        whole_mb=-(-size.whole_bytes // _MB),
+        image_mb=_size_mb(origin),
+        stacked_high=len(origin.get("RootFS", {}).get("Layers") or []) > MOST_LAYERS,
+    )
 
 
-def save(client: APIClient, container_id: str, image: str, given_names: list[str]) -> list[str]:
+def save(client: APIClient, container_id: str, image: str, given_names: list[str], *, as_one: bool) -> Saved:
     """See ``Engine.save_disk``. A copy as one layer needs no earlier images, so nothing given stays in it."""
     origin, container = _origin(client, container_id), _inspected(client, container_id)
     settings = origin.get("Config") or {}
     # Giving a new image the name of an old one would leave the old one behind without a name.
     _drop_image(client, image)
-    if _is_stacked_high(origin):
+    given: set[str] = set()
+    if as_one:
         _flatten(client, container_id, image, _settings_of_copy(settings, container, given_names))
-        return []
-    client.commit(container_id, **_name(image), pause=False, conf=_settings_to_keep(settings))
-    own = _names(settings.get("Env")) - set(given_names)
-    return sorted({*given_names, *_names(container["Config"].get("Env"))} - own)
+    else:
+        client.commit(container_id, **_name(image), pause=False, conf=_settings_to_keep(settings))
+        own = _names(settings.get("Env")) - set(given_names)
+        given = {*given_names, *_names(container["Config"].get("Env"))} - own
+    return Saved(size_mb=_size_mb(_image(client, image)), given_names=sorted(given))
 
 
 def drop_images(client: APIClient, disk: DiskName, keep: str) -> None:
@@ -146,18 +153,22 @@ def _origin(client: APIClient, container_id: str) -> dict[str, Any]:
     """The image the container was made from. Raises ``TaskError`` where that was deleted by force."""
     image = _inspected(client, container_id)["Image"]
     try:
-        return cast("dict[str, Any]", cast("Any", client).inspect_image(image))
+        return _image(client, image)
     except docker.errors.NotFound as error:
         message = "The instance can't be moved to other GPUs: its image was deleted on the host."
         raise TaskError("engine_error", message) from error
 
 
+def _image(client: APIClient, name: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", cast("Any", client).inspect_image(name))
+
+
+def _size_mb(image: dict[str, Any]) -> int:
+    return int(image.get("Size") or 0) // _MB
+
+
 def _inspected(client: APIClient, container_id: str) -> dict[str, Any]:
     return cast("dict[str, Any]", client.inspect_container(container_id))
-
-
-def _is_stacked_high(image: dict[str, Any]) -> bool:
-    return len(image.get("RootFS", {}).get("Layers") or []) > MOST_LAYERS
 
 
 def _drop_image(client: APIClient, name: str) -> None:

@@ -30,6 +30,7 @@ from agent.engine.types import (
     Layer,
     Owned,
     PullWatch,
+    Saved,
     Status,
 )
 
@@ -178,9 +179,9 @@ class DockerEngine:
         with translated():
             return disks.layer(self._client, container_id)
 
-    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+    def save_disk(self, container_id: str, image: str, given_names: list[str], *, as_one: bool = False) -> Saved:
         with translated():
-            return disks.save(self._slow_client, container_id, image, given_names)
+            return disks.save(self._slow_client, container_id, image, given_names, as_one=as_one)
 
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         with translated():
@@ -215,6 +216,14 @@ class DockerEngine:
             sizes = disks.sizes(self._client, container_id)
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
         return sizes.written_bytes // _MB + volumes.used_mb(inspected.get("Mounts") or [])
+
+    def content_mb(self, container_id: str, base_mb: int) -> int | None:
+        with translated():
+            inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
+        whole_mb = volumes.root_mb(inspected)
+        if whole_mb is None:
+            return None
+        return max(0, whole_mb - base_mb) + volumes.used_mb(inspected.get("Mounts") or [])
 
     def events(self) -> Iterator[EngineEvent]:
         filters = {"type": "container", "label": OWNER_LABEL, "event": ["start", "die", "destroy"]}

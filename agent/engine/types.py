@@ -110,10 +110,24 @@ class ContainerPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """What a container has written beside its volumes, in megabytes, and the room that saving it as an image takes."""
+    """What a container has written beside its volumes; sizes in megabytes."""
 
     used_mb: int
-    copy_mb: int
+    whole_mb: int
+    """With all that lies below it, more than once where it was written more than once."""
+    image_mb: int
+    """Size of the image it was made from."""
+    stacked_high: bool
+    """There is hardly room for another layer above it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """An image made of a container's disk."""
+
+    size_mb: int
+    given_names: list[str]
+    """Variables in it that were given to containers and are not the original image's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,12 +201,12 @@ class Engine(Protocol):
     def layer(self, container_id: str) -> Layer:
         """Raises ``ContainerGoneError``."""
 
-    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+    def save_disk(self, container_id: str, image: str, given_names: list[str], *, as_one: bool = False) -> Saved:
         """Make what a container that does not run has on its disk, but for its volumes, an image that otherwise is as
         the one it was made from. One of that name is replaced.
 
-        The image keeps variables that were given to the container and are not the original image's. Returns the names
-        of all of those; ``given_names`` are the ones known from earlier times. Raises ``ContainerGoneError``.
+        ``given_names`` are those of the image it was made from. ``as_one`` makes it a single layer of what there is
+        now, which copies all of it, not only what the container has written. Raises ``ContainerGoneError``.
         """
 
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
@@ -206,6 +220,12 @@ class Engine(Protocol):
 
     def disk_used_mb(self, container_id: str) -> int:
         """Size of what the container has written to its own layer and to its volumes. Raises ``ContainerGoneError``."""
+
+    def content_mb(self, container_id: str, base_mb: int) -> int | None:
+        """What a running container has now on its disk beyond ``base_mb``, and in its volumes.
+
+        Walks over all of it. None where that is not seen from here. Raises ``ContainerGoneError``.
+        """
 
     def events(self) -> Iterator[EngineEvent]:
         """Blocks; ends or raises ``EngineDownError`` when the engine goes away."""

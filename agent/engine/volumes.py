@@ -1,4 +1,4 @@
-"""How much a container has written to its volumes, which the engine does not count with the container's own layer.
+"""How much a container has in its volumes, which the engine does not count with the container's own layer.
 
 An image may declare any directory a volume; the engine then keeps it elsewhere on the same disk.
 """
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.logs import say
 
@@ -27,12 +28,24 @@ def used_mb(mounts: Iterable[Mapping[str, object]]) -> int:
     return _taken_kb(readable) // _KB_PER_MB if readable else 0
 
 
-def _taken_kb(directories: list[str]) -> int:
-    """By ``du``, which is fast, follows no link that a guest may plant, and tells blocks taken, not lengths."""
+def root_mb(inspected: Mapping[str, Any]) -> int | None:
+    """Size of all that an inspected container sees as its file system, without volumes, in whole megabytes.
+
+    None where it can't be read from here: it does not run, or the engine keeps it in another way.
+    """
+    root = ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
+    if not root or not Path(root).is_dir():
+        return None
+    # By lengths, as the engine sizes images, with which this is compared.
+    return _taken_kb([root], "--apparent-size") // _KB_PER_MB or None
+
+
+def _taken_kb(directories: list[str], *options: str) -> int:
+    """By ``du``, which is fast and follows no link that a guest may plant; blocks taken, not lengths, unless told."""
     program = shutil.which("du")
     if program is None:
         return 0
-    command = [program, "-skx", "--", *directories]
+    command = [program, "-skx", *options, "--", *directories]
     try:
         # Its exit status does not matter: files that vanish meanwhile are no failure.
         done = subprocess.run(

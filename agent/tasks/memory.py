@@ -36,7 +36,9 @@ class SavedDisk(msgspec.Struct, frozen=True, kw_only=True):
     given_names: list[str]
     """Variables in the image that are not the original image's."""
     used_mb: int
-    """What the client has written to the image, over all moves."""
+    """What has been written to it over all moves, whether or not it was overwritten or deleted later."""
+    base_mb: int
+    """Size of the task's own image, below all that."""
     last_run: int
     """The latest run that took place on this disk."""
 

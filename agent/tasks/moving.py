@@ -13,7 +13,7 @@ from agent.tasks.decide import Move
 from agent.tasks.memory import SavedDisk, TaskMemory
 from agent.tasks.plan import disk_image, disk_name
 from agent.tasks.slot import Slot
-from agent.tasks.tools import Tools, require_room
+from agent.tasks.tools import Tools, has_room, require_room
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +30,12 @@ class Mover:
         """Save the disk and delete the container. Raises ``TaskError`` with both still there."""
         container = slot.container()
         layer = self._engine.layer(container.container_id)
-        require_room(self._tools, layer.copy_mb)
+        as_one = self._is_worth_merging(slot, desired, layer)
+        require_room(self._tools, layer.whole_mb if as_one else layer.used_mb)
         # Known before there is anything of it, so that a removal deletes that too.
         self._tools.save(slot, slot.memory_for(desired).changed(created=True))
         self._checkpoint("moving", slot.task_id)
-        disk = self._saved(slot, desired, layer, step.last_run)
+        disk = self._saved(slot, desired, layer, step.last_run, as_one=as_one)
         self._checkpoint("disk_saved", slot.task_id)
         memory = slot.memory_for(desired)
         volumes = sorted({*memory.volumes, *disk.volumes.values()})
@@ -45,19 +46,31 @@ class Mover:
         self._checkpoint("old_removed", slot.task_id)
         say(_log, "container_moves", task=slot.task_id, image=disk.image, used_mb=disk.used_mb)
 
-    def _saved(self, slot: Slot, desired: DesiredTask, layer: Layer, last_run: int) -> SavedDisk:
+    def _saved(self, slot: Slot, desired: DesiredTask, layer: Layer, last_run: int, *, as_one: bool) -> SavedDisk:
         container_id = slot.container().container_id
         before = slot.memory_for(desired).origin(container_id)
         image = disk_image(self._tools.identity, desired, container_id)
-        given = self._engine.save_disk(container_id, image, before.given_names if before is not None else [])
+        given = before.given_names if before is not None else []
+        saved = self._engine.save_disk(container_id, image, given, as_one=as_one)
+        base_mb = before.base_mb if before is not None else layer.image_mb
+        used_mb = layer.used_mb + (before.used_mb if before is not None else 0)
         return SavedDisk(
             container_id=container_id,
             image=image,
             volumes=self._engine.volumes(container_id),
-            given_names=given,
-            used_mb=layer.used_mb + (before.used_mb if before is not None else 0),
+            given_names=saved.given_names,
+            used_mb=min(used_mb, max(0, saved.size_mb - base_mb)) if as_one else used_mb,
+            base_mb=base_mb,
             last_run=last_run,
         )
+
+    def _is_worth_merging(self, slot: Slot, desired: DesiredTask, layer: Layer) -> bool:
+        """Whether to copy all there is into one layer, without what was overwritten or deleted: as no other will fit,
+        or, where there is room, as more was written over time than the task may have at any time."""
+        before = slot.memory_for(desired).origin(slot.container().container_id)
+        written_mb = layer.used_mb + (before.used_mb if before is not None else 0)
+        too_much = before is not None and written_mb > desired.spec.disk_gb * 1024
+        return layer.stacked_high or (too_much and has_room(self._tools, layer.whole_mb))
 
     def settle(self, slot: Slot, container_id: str) -> None:
         """See a move under way to its end: this container is there. Images no longer needed go, if the engine lets."""

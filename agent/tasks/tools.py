@@ -45,13 +45,13 @@ class Tools:
 
 def require_disk(tools: Tools) -> None:
     """Refuse while the host's disk is nearly full: a start would then fail half way, or hurt the others."""
-    if not _has_room(tools, 0):
+    if not has_room(tools, 0):
         raise TaskError("disk_full", "The host's disk is almost full, so nothing can be started on it now.")
 
 
 def require_room(tools: Tools, copy_mb: int) -> None:
     """Refuse a copy of a disk for which the host lacks the room."""
-    if not _has_room(tools, copy_mb):
+    if not has_room(tools, copy_mb):
         message = (
             "The host's disk has too little free space to move the instance to other GPUs, which takes a copy of "
             "what it has written. Nothing of it is lost."
@@ -59,7 +59,7 @@ def require_room(tools: Tools, copy_mb: int) -> None:
         raise TaskError("disk_full", message)
 
 
-def _has_room(tools: Tools, more_mb: int) -> bool:
+def has_room(tools: Tools, more_mb: int) -> bool:
     """Whether more fits above the floor; True where that can't be seen from here."""
     root = tools.data_root()
     if root is None:

@@ -20,6 +20,7 @@ from agent.engine.types import (
     NameTakenError,
     Owned,
     PullWatch,
+    Saved,
     TaskError,
     VolumeMissingError,
 )
@@ -113,7 +114,10 @@ class FakeEngine:
     network: tuple[str, str] | None = None
     start_error: Exception | None = None
     used_mb: int = 0
+    whole_mb: int | None = None
     saved: list[str] = field(default_factory=list)
+    merged: list[str] = field(default_factory=list)
+    most_saved: int = 100
     save_error: Exception | None = None
     drop_error: Exception | None = None
     down: bool = False
@@ -201,9 +205,14 @@ class FakeEngine:
 
     def layer(self, container_id: str) -> Layer:
         self._name(container_id)
-        return Layer(used_mb=self.used_mb, copy_mb=self.used_mb)
+        return Layer(
+            used_mb=self.used_mb,
+            whole_mb=self.used_mb + 10,
+            image_mb=10,
+            stacked_high=len(self.saved) >= self.most_saved,
+        )
 
-    def save_disk(self, container_id: str, image: str, given_names: list[str]) -> list[str]:
+    def save_disk(self, container_id: str, image: str, given_names: list[str], *, as_one: bool = False) -> Saved:
         name = self._name(container_id)
         assert self.containers[name].status != "running"
         self.interrupt("before save_disk")
@@ -211,8 +220,10 @@ class FakeEngine:
             raise self.save_error
         self.images[image] = self.written[name]
         self.saved.append(image)
+        self.merged += [image] if as_one else []
         self.interrupt("after save_disk")
-        return sorted({*given_names, *self.plans[-1].environment})
+        given = [] if as_one else sorted({*given_names, *self.plans[-1].environment})
+        return Saved(size_mb=self.whole_mb or 10, given_names=given)
 
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         self._check()
@@ -245,6 +256,10 @@ class FakeEngine:
     def disk_used_mb(self, container_id: str) -> int:
         self._name(container_id)
         return self.used_mb
+
+    def content_mb(self, container_id: str, base_mb: int) -> int | None:
+        self._name(container_id)
+        return None if self.whole_mb is None else self.whole_mb - base_mb
 
     def events(self) -> Iterator[EngineEvent]:
         self._check()

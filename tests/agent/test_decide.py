@@ -52,7 +52,7 @@ FAILED_1 = TaskMemory(task_id=1, verdict=Verdict(run_generation=1, reason="image
 PORT_TAKEN_1 = INTENT_1.changed(verdict=Verdict(run_generation=1, reason="port_taken", message="taken"))
 LOST_1 = TaskMemory(task_id=1, verdict=Verdict(run_generation=1, reason="container_lost", message="gone"))
 TOO_BIG_1 = INTENT_1.changed(verdict=Verdict(run_generation=1, reason="disk_limit", message="full"))
-DISK = SavedDisk(container_id="c", image="disk:2-c", volumes={}, given_names=[], used_mb=0, last_run=1)
+DISK = SavedDisk(container_id="c", image="disk:2-c", volumes={}, given_names=[], used_mb=0, base_mb=0, last_run=1)
 MOVING = INTENT_1.changed(moving=DISK)
 MOVED = INTENT_1.changed(disk=DISK)
 NO_ROOM_2 = INTENT_1.changed(verdict=Verdict(run_generation=2, reason="disk_full", message="no room"))

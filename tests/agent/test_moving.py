@@ -195,23 +195,61 @@ def test_an_older_wish_begins_no_run_twice(tmp_path: Path) -> None:
     assert (life.seen(), len(engine.starts)) == (("running", 2, None), 2)
 
 
+def sample(life: Life, directory: Path) -> None:
+    """A first look at what is used, and what comes of it."""
+    sampler = UsageSampler(life.engine)
+    sampler.watch(life.reconciler, TrafficStore(directory))
+    sampler.sample()
+    life.pool.run()
+
+
 def test_what_was_written_before_moves_counts(tmp_path: Path) -> None:
     life = stopped_life(tmp_path)
     life.engine.used_mb = 3 * 1024
     life.want(changed(ON_B, disk_gb=5))
-    sampler = UsageSampler(life.engine)
-    sampler.watch(life.reconciler, TrafficStore(tmp_path))
     life.engine.used_mb = 2 * 1024
-    sampler.sample()
-    life.pool.run()
+    sample(life, tmp_path)
     assert [told.disk_used_mb for told in life.reconciler.observed()] == [5 * 1024]
     assert life.seen() == ("running", 2, None)
     life.want(changed(ON_A, run_generation=3, disk_gb=5))
     life.engine.used_mb = 1
-    sampler.sample()
-    life.pool.run()
+    sample(life, tmp_path)
     assert [told.disk_used_mb for told in life.reconciler.observed()] == [5 * 1024 + 1]
     assert life.seen() == ("exited", 3, "disk_limit")
+
+
+def test_a_move_gives_back_what_was_overwritten_once_that_is_too_much(tmp_path: Path) -> None:
+    life = stopped_life(tmp_path)
+    life.engine.used_mb, life.engine.whole_mb = 3 * 1024, 10 + 2 * 1024
+    life.want(changed(ON_B, disk_gb=5))
+    assert life.engine.merged == []
+    life.want(changed(ON_A, run_generation=3, disk_gb=5))
+    assert life.engine.merged == life.engine.saved[1:]
+    life.engine.used_mb = 0
+    sample(life, tmp_path)
+    assert [told.disk_used_mb for told in life.reconciler.observed()] == [2 * 1024]
+    assert life.engine.written[NAME] == ("start 1", "start 2", "start 3")
+
+
+def test_a_disk_that_was_saved_very_often_is_merged(tmp_path: Path) -> None:
+    life = Life(FakeEngine(most_saved=2), tmp_path)
+    for run in range(1, 5):
+        life.want(task(run_generation=run, gpu_uuids=[str(run)]))
+    assert life.engine.merged == life.engine.saved[2:]
+    assert life.engine.plans[-1].environment.get("GREETING") == "hello"
+
+
+def test_what_was_deleted_since_a_move_ends_nobody(tmp_path: Path) -> None:
+    life = stopped_life(tmp_path)
+    life.engine.used_mb = 3 * 1024
+    life.want(changed(ON_B, disk_gb=5))
+    life.engine.whole_mb = 10 + 5 * 1024
+    sample(life, tmp_path)
+    assert [told.disk_used_mb for told in life.reconciler.observed()] == [5 * 1024]
+    assert life.seen() == ("running", 2, None)
+    life.engine.whole_mb += 1
+    sample(life, tmp_path)
+    assert life.seen() == ("exited", 2, "disk_limit")
 
 
 @pytest.mark.parametrize("error", [TaskError("engine_error", "In use."), EngineDownError("Away.")])

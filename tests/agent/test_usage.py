@@ -107,3 +107,22 @@ def test_what_is_written_to_the_volumes_of_an_image_counts(
     engine, container_id = run(wish)
     assert docker.from_env().containers.get(container_id).wait()["StatusCode"] == 0
     assert engine.disk_used_mb(container_id) in (40, 41)
+
+
+@pytest.mark.engine
+def test_what_a_container_has_now_is_less_than_what_it_wrote(
+    with_volume: str, run: Callable[[DesiredTask], tuple[DockerEngine, str]]
+) -> None:
+    write = "dd if=/dev/zero of=/data/big bs=1M count=20; dd if=/dev/zero of=/big bs=1M count=10"
+    script = f"{write}; echo >/up; exec sleep 1000"
+    wish = task(image=with_volume, mode="args", args=["sh", "-c", script], ports=[])
+    engine, container_id = run(wish)
+    base_mb = engine.layer(container_id).image_mb
+    guest = docker.from_env().containers.get(container_id)
+    while guest.exec_run(["cat", "/up"]).exit_code:
+        pass
+    assert engine.content_mb(container_id, base_mb) in (30, 31)
+    assert guest.exec_run(["rm", "/big"]).exit_code == 0
+    assert engine.content_mb(container_id, base_mb) in (20, 21)
+    engine.stop(container_id, 0)
+    assert engine.content_mb(container_id, base_mb) is None
