@@ -9,7 +9,7 @@ from marketplace.gateways.clearing_hint import hint_heard
 from marketplace.locks import OUTBOUND_RUN, sole_run
 from marketplace.services.clearing import dirty_clear
 from marketplace.services.credit import stop_exhausted
-from marketplace.services.expiry import stop_expired
+from marketplace.services.expiry import lifetimes_sweep, stop_expired
 from marketplace.services.notice_mails import notice_mails_send
 from marketplace.services.webhook_deliveries import webhooks_deliver
 
@@ -24,6 +24,12 @@ def stop_exhausted_clients() -> int:
 def stop_expired_instances() -> int:
     """Every few seconds: instances past the end of their lifetime."""
     return stop_expired(now=timezone.now())
+
+
+@shared_task
+def sweep_lifetimes() -> int:
+    """Every few seconds: warnings of ends to come, and disks whose time is over."""
+    return lifetimes_sweep(now=timezone.now())
 
 
 @shared_task

@@ -7,7 +7,9 @@ from django.db.models import QuerySet
 
 from hosting.models import Machine
 from marketplace.domain import instance_states as states
+from marketplace.domain import notices
 from marketplace.models import Instance
+from marketplace.services.notices import notice_post
 from marketplace.services.transition import instance_event
 
 
@@ -21,6 +23,15 @@ def contracts_extend(*, machine: Machine, end_at: datetime, host: AbstractBaseUs
     for instance in extended:
         message = f"The host extended the lifetime from {_spelled(instance.end_at)} to {_spelled(end_at)}."
         instance_event(instance, "extended", now=now, actor=host, message=message)
+        notice_post(
+            instance=instance,
+            kind=notices.EXTENDED,
+            key=f"instance:{instance.pk}:extended:{end_at.isoformat()}",
+            subject=f"Instance {instance.pk} may live longer",
+            text=f"{message} Its prices stay as they are.",
+            now=now,
+            data={"end_at": end_at},
+        )
     return len(extended)
 
 

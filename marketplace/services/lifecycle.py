@@ -5,7 +5,7 @@ from datetime import datetime
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
-from hosting.services.tasks import task_remove, task_restart
+from hosting.services.tasks import task_restart
 from marketplace.domain import instance_states as states
 from marketplace.domain.rent import MAX_LABEL_CHARS
 from marketplace.errors import MarketError
@@ -13,7 +13,8 @@ from marketplace.locks import lock_instance
 from marketplace.models import Instance
 from marketplace.services.clearing import machine_clear
 from marketplace.services.credit import require_credit
-from marketplace.services.metering import gpu_time_ends, meters_close
+from marketplace.services.destroying import instance_destroy_now
+from marketplace.services.metering import gpu_time_ends
 from marketplace.services.stopping import instance_stop_now
 from marketplace.services.transition import instance_event, instance_transition
 
@@ -94,18 +95,9 @@ def instance_destroy(*, instance_id: int, actor: AbstractBaseUser, now: datetime
     instance = lock_instance(instance_id)
     if instance.state in (states.DESTROYING, states.DESTROYED):
         return instance
-    meters_close(instance=instance, at=now)
-    task_remove(task=instance.task, now=now)
-    Instance.objects.filter(pk=instance.pk).update(wants_running=False, waiting_since=None, running_since=None)
-    instance_transition(
-        instance=instance,
-        to=states.DESTROYING,
-        now=now,
-        actor=actor,
-        reason="client",
-        message="Removing its disk.",
+    instance_destroy_now(
+        instance=instance, actor=actor, billed_until=now, now=now, reason="client", message="Removing its disk."
     )
-    machine_clear(machine=instance.machine, now=now)
     return instance
 
 

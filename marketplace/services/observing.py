@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from hosting.models import Machine, Task
 from hosting.services.tasks import task_stop
 from marketplace.domain import instance_states as states
+from marketplace.domain import notices
 from marketplace.locks import lock_runners, share_machine
 from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
@@ -138,12 +139,11 @@ def _tell_if_resumed(instance: Instance, now: datetime) -> None:
         return
     notice_post(
         instance=instance,
-        kind="resumed",
+        kind=notices.RESUMED,
         key=f"instance:{instance.pk}:resumed:{instance.task.run_generation}",
         subject=f"Instance {instance.pk} runs",
         text="Your bid won: the instance runs, and its start command or /root/onstart.sh was run again.",
         now=now,
-        data={},
     )
 
 

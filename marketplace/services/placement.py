@@ -11,6 +11,7 @@ from hosting.models import Gpu, GpuClaim, Machine
 from hosting.services.idle_jobs import idle_tasks_apply
 from hosting.services.tasks import task_run, task_stop
 from marketplace.domain import instance_states as states
+from marketplace.domain import notices
 from marketplace.domain.assignment import Surroundings, assign
 from marketplace.domain.auction import Claim, Kind, Outcome
 from marketplace.domain.displacement import Cause, displacement_cause, waiting_message
@@ -124,7 +125,7 @@ def instance_displace(*, instance: Instance, cause: Cause, now: datetime) -> Non
     )
     notice_post(
         instance=instance,
-        kind="outbid",
+        kind=notices.OUTBID,
         key=f"instance:{instance.pk}:outbid:{instance.task.run_generation}",
         subject=f"Instance {instance.pk} was interrupted",
         text=f"{cause.message} Its disk is kept, and it starts again by itself when its bid wins.",

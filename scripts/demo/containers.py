@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 OWNER_LABEL = "spotyard.owner"
+_VOLUMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
 
 
 def stop(owners: list[str], note: Path) -> None:
@@ -29,11 +30,24 @@ def resume_command(note: Path) -> list[str] | None:
 
 
 def remove(owners: list[str]) -> int:
-    """Remove the containers of these owners with their disks; how many there were."""
+    """Remove the containers of these owners with their disks; how many there were.
+
+    The disk of a container that moved between GPUs is an image, and its volumes have names: they go too.
+    """
     found = [container for owner in owners for container in _list(owner, running=False)]
+    volumes = _docker("inspect", "--format", _VOLUMES, *found).split() if found else []
     if found:
         _docker("rm", "--force", "--volumes", *found)
+    if left := set(volumes) & set(_docker("volume", "ls", "--quiet").split()):
+        _docker("volume", "rm", "--force", *sorted(left))
+    disks = [disk for owner in owners for disk in _disks(owner)]
+    if disks:
+        _docker("rmi", "--force", *dict.fromkeys(disks))
     return len(found)
+
+
+def _disks(owner: str) -> list[str]:
+    return _docker("images", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}").split()
 
 
 def _list(owner: str, *, running: bool) -> list[str]:

@@ -54,8 +54,9 @@ def held_environment(base: Mapping[str, str]) -> dict[str, str]:
 
 def worker() -> list[str]:
     """Celery's worker."""
-    # Some tasks run every second; at INFO each would leave three lines.
-    options = ["--loglevel=WARNING", "--concurrency=2", "--without-gossip", "--without-mingle"]
+    # Some tasks run every second; at INFO each would leave three lines. Threads, because some tasks wait for servers
+    # of others and must not keep those waiting that decide who runs.
+    options = ["--loglevel=WARNING", "--pool=threads", "--concurrency=8", "--without-gossip", "--without-mingle"]
     return [str(_BIN / "celery"), "--app=marketplace.celery", "worker", *options]
 
 
