@@ -245,7 +245,8 @@ def test_what_can_not_be_rented_is_refused(
     (offer,) = search("num_gpus=1")
     pk = str(offer["id"])
     for options, reason in (
-        (["--image", demo_image, "--bid_price", "0.1"], "Interruptible rentals"),
+        (["--image", demo_image, "--bid_price", "0.41"], "Rent on demand instead"),
+        (["--image", demo_image, "--bid_price", "0.0001"], "at least $0.001"),
         (["--image", demo_image, "--jupyter"], "Jupyter is not available"),
         (["--image", "NOT/An Image"], "is not an image name"),
         (["--image", demo_image, "--disk", "2"], "at least 8 GB"),
@@ -256,6 +257,44 @@ def test_what_can_not_be_rented_is_refused(
         assert reason in refused.stderr
     assert "There is no offer" in vast.run("create", "instance", "999999999", "--image", demo_image).stderr
     assert vast.raw("show", "instances") == []
+
+
+def test_bids_through_the_client(
+    vast: VastAi, vastai: Path, client: Account, machine: HostMachine, demo_image: str, tmp_path: Path
+) -> None:
+    host = VastAi(vastai, machine.host, tmp_path)
+    number = str(machine.machine_id)
+    assert "minimum bid" in host("set", "min-bid", number, "--price", "0.05").lower()
+    wanted = f"machine_id={number} verified=any num_gpus=2"
+    (offer,) = vast.raw("search", "offers", wanted, "--interruptible")
+    assert (offer["min_bid"], offer["is_bid"], offer["dph_base"]) == (0.1, True, 0.1)
+    low, high = (bid(vast, offer["id"], demo_image, price) for price in ("0.1", "0.2"))
+    assert vast.raw("show", "instance", str(low))["cur_state"] == "stopped"
+    assert "would not run now: the minimum is" in refused_bid(vast, offer["id"], demo_image, "0.11")
+    client.wait_until(high, "running")
+    assert "bid" in vast("change", "bid", str(low), "--price", "0.3")
+    client.wait_until(low, "running")
+    row = vast.raw("show", "instance", str(high))
+    assert [row[name] for name in ("cur_state", "intended_status", "next_state")] == ["stopped"] * 3
+    vast("change", "bid", str(high))
+    row = client.wait_until(high, "running")
+    assert row["bid_price"] == 0.315001
+    for contract in (low, high):
+        vast("destroy", "instance", str(contract), "-y")
+        client.wait_until(contract, "gone")
+
+
+def bid(vast: VastAi, offer_id: int, image: str, price: str) -> int:
+    """Rent interruptible through the client; the contract's number."""
+    started = vast("create", "instance", str(offer_id), "--image", image, "--ssh", "--bid_price", price)
+    told = re.search(r"Started\. .*'new_contract': (\d+)", started)
+    assert told, started
+    assert "'rental_type': 'interruptible'" in started
+    return int(told[1])
+
+
+def refused_bid(vast: VastAi, offer_id: int, image: str, price: str) -> str:
+    return vast.run("create", "instance", str(offer_id), "--image", image, "--ssh", "--bid_price", price).stderr
 
 
 def test_a_host_sees_and_lists_its_machine(vastai: Path, machine: HostMachine, vast: VastAi, tmp_path: Path) -> None:

@@ -158,3 +158,14 @@ def containers_of(stack: Stack, instance_id: int) -> list[str]:
             hostname, _, name = subprocess.run(look, capture_output=True, text=True, check=False).stdout.partition(" ")
             names += [name.strip()] if hostname == f"C.{instance_id}" else []
     return names
+
+
+def running_in(stack: Stack, hostname: str) -> bool:
+    """Whether a container with this host name, of an agent of this stack, runs now."""
+    for owner in owners_in(stack.directory / "agents"):
+        shown = ["docker", "ps", "-q", "--filter", f"label={OWNER_LABEL}={owner}"]
+        for container in subprocess.run(shown, capture_output=True, text=True, check=True).stdout.split():
+            look = ["docker", "inspect", "--format", "{{.Config.Hostname}}", container]
+            if subprocess.run(look, capture_output=True, text=True, check=False).stdout.strip() == hostname:
+                return True
+    return False
