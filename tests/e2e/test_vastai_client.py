@@ -264,7 +264,7 @@ def test_bids_through_the_client(
 ) -> None:
     host = VastAi(vastai, machine.host, tmp_path)
     number = str(machine.machine_id)
-    assert "minimum bid" in host("set", "min-bid", number, "--price", "0.05").lower()
+    assert "min bid price changed" in host("set", "min-bid", number, "--price", "0.05")
     wanted = f"machine_id={number} verified=any num_gpus=2"
     (offer,) = vast.raw("search", "offers", wanted, "--interruptible")
     assert (offer["min_bid"], offer["is_bid"], offer["dph_base"]) == (0.1, True, 0.1)
