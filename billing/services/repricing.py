@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from billing.domain.accrual import check_rate
-from billing.models import Meter, MeterSegment
+from billing.models import Meter, MeterKind, MeterSegment
 from billing.services.accounts import accounts_lock
 from billing.services.depletion import zero_at_refresh
 from billing.services.settlement import accrued_post, meters_save
@@ -28,12 +28,13 @@ WHERE m.id = r.id
 def meters_set_rates(*, rates: Mapping[str, int], now: datetime) -> int:
     """Charges each meter of time, named by its reference, at its new rate (micro-dollars per hour) from ``now``.
 
-    Posts what the old rates accrued; a meter that has the rate already, is closed or unknown stays as it is. Locks
+    Posts what the old rates accrued; a meter that has the rate already, is closed or
+    unknown stays as it is. Locks
     the payers' accounts. Returns how many meters changed. Raises InvalidRateError.
     """
     for rate in rates.values():
         check_rate(rate)
-    known = Meter.objects.filter(reference__in=rates, closed_at=None)
+    known = Meter.objects.filter(reference__in=rates, closed_at=None).exclude(kind=MeterKind.TRAFFIC)
     payer_ids = set(known.values_list("payer_id", flat=True))
     if not payer_ids:
         return 0

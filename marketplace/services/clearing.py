@@ -7,7 +7,7 @@ worker killed at any point leaves the marks for the next one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -59,8 +59,7 @@ def machine_clear(*, machine: Machine, now: datetime) -> Quotes:
     """
     sql.marks_take([machine.pk])
     cleared = _clear(sql.market_facts([machine.pk]))
-    _apply(cleared, now, {machine.pk: machine})
-    quotes = cleared[0].outcome.quotes if cleared else {}
+    quotes = _apply(cleared, now, {machine.pk: machine}).get(machine.pk, {})
     offers_refresh(machine=machine, quotes=quotes, now=now)
     return quotes
 
@@ -104,11 +103,10 @@ def machines_clear(*, machine_ids: Sequence[int], now: datetime, skip_locked: bo
     sql.marks_take(locked)
     cleared = _clear(sql.market_facts(locked))
     _lock_payers(cleared)
-    _apply(cleared, now, {})
-    outdated = sql.quotes_store({one.facts.machine_id: one.outcome.quotes for one in cleared})
+    quotes = _apply(cleared, now, {})
+    outdated = sql.quotes_store(quotes)
     for machine in Machine.objects.filter(pk__in=outdated).order_by("pk"):
-        quotes = next(one.outcome.quotes for one in cleared if one.facts.machine_id == machine.pk)
-        offers_refresh(machine=machine, quotes=quotes, now=now)
+        offers_refresh(machine=machine, quotes=quotes[machine.pk], now=now)
     return locked
 
 
@@ -133,14 +131,30 @@ def _reprices(contract: Contract) -> bool:
     return bool(contract.claim.price) and contract.claim.price != contract.price_in_force
 
 
-def _apply(cleared: Sequence[Cleared], now: datetime, known: Mapping[int, Machine]) -> None:
+def _apply(cleared: Sequence[Cleared], now: datetime, known: Mapping[int, Machine]) -> dict[int, Quotes]:
+    """Carry the outcomes out; returns the quotes that hold from then on, by machine."""
     _put_bids_in_force(cleared, now)
     moving = {one.facts.machine_id: one for one in cleared if one.moves}
     missing = Machine.objects.filter(pk__in=moving.keys() - known.keys())
     machines = {machine.pk: machine for machine in missing} | dict(known)
+    quotes: dict[int, Quotes] = {one.facts.machine_id: one.outcome.quotes for one in cleared}
     for machine_id in sorted(moving):
         one = moving[machine_id]
-        machine_place(machine=machines[machine_id], placement=Placement(one.facts, one.outcome), now=now)
+        started = machine_place(machine=machines[machine_id], placement=Placement(one.facts, one.outcome), now=now)
+        if started or one.outcome.displaced:
+            quotes[machine_id] = _quotes_after(one, started)
+    return quotes
+
+
+def _quotes_after(one: Cleared, started: Mapping[int, frozenset[int]]) -> Quotes:
+    """Whoever has started has its margin from now on, and whoever left has lost it."""
+    claims = [
+        replace(claim, holds=started.get(claim.claim_id, frozenset()))
+        if claim.claim_id in started or claim.claim_id in one.outcome.displaced
+        else claim
+        for claim in one.facts.claims
+    ]
+    return clear(one.facts.gpus, claims, one.facts.policy).quotes
 
 
 def _put_bids_in_force(cleared: Iterable[Cleared], now: datetime) -> None:

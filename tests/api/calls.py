@@ -48,17 +48,18 @@ class Api:
     def post(self, path: str, body: Any = None) -> Answer:
         return self.send("POST", path, {} if body is None else body)
 
-    def put(self, path: str, body: Any = None) -> Answer:
-        return self.send("PUT", path, {} if body is None else body)
+    def put(self, path: str, body: Any = None, *, key: str = "") -> Answer:
+        """``key`` is the request's idempotency key."""
+        return self.send("PUT", path, {} if body is None else body, **({"Idempotency-Key": key} if key else {}))
 
     def delete(self, path: str, body: Any = None) -> Answer:
         return self.send("DELETE", path, {} if body is None else body)
 
-    def send(self, method: str, path: str, body: Any) -> Answer:
+    def send(self, method: str, path: str, body: Any, **headers: str) -> Answer:
         """Any method, with a JSON body, or with bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer = self._client.generic(
-            method, _address(path), data, content_type="application/json", headers=self._headers()
+            method, _address(path), data, content_type="application/json", headers=self._headers() | headers
         )
         return self._answer(answer)
 

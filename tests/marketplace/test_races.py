@@ -12,7 +12,9 @@ from django.db import connection
 from billing.selectors import ledger_check
 from hosting.models import GpuClaim
 from marketplace.errors import MarketError
-from marketplace.models import Instance, Offer
+from marketplace.models import DirtyMark, Instance, InstanceEvent, Offer
+from marketplace.services.bids import bid_change
+from marketplace.services.clearing import dirty_clear
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -80,3 +82,78 @@ def test_stop_and_destroy_at_once_leave_one_end() -> None:
     assert instance.state == "destroyed"
     assert GpuClaim.objects.filter(released_at=None).count() == 0
     assert ledger_check(T0) == []
+
+
+CENT = 10_000
+
+
+def bidders(agent: market.TestAgent, count: int) -> list[Instance]:
+    """Waiting bids of a cent each, of as many clients."""
+    offer = market.offer(agent)
+    wish = market.wish(bid_micros_per_hour=CENT, accepts_waiting=True, disk_gb=8)
+    return [
+        instance_rent(client=market.user(dollars=100), offer_id=offer.pk, request=wish, now=T0) for _ in range(count)
+    ]
+
+
+def winners(instances: list[Instance]) -> set[int]:
+    return set(
+        Instance.objects.filter(
+            pk__in=[i.pk for i in instances], state__in=("loading", "scheduling", "running")
+        ).values_list("pk", flat=True)
+    )
+
+
+@pytest.mark.parametrize("clearing_meanwhile", [False, True])
+def test_fifty_bids_in_parallel_end_like_in_any_order(*, clearing_meanwhile: bool) -> None:
+    agent = market.listed_machine(gpus=4)
+    instances = bidders(agent, 50)
+    agent.obey(T0)
+    # More than the increment apart, so that it does not matter who ran when the next bid came.
+    prices = {one.pk: int(CENT * 1.06 ** (n * 7 % 50 + 1)) for n, one in enumerate(instances)}
+
+    def place(one: Instance) -> None:
+        bid_change(instance_id=one.pk, client=one.client, price_micros=prices[one.pk], now=T0)
+        if clearing_meanwhile:
+            dirty_clear(now=lambda: T0)
+
+    at_once([partial(place, one) for one in instances])
+    dirty_clear(now=lambda: T0)
+    best = sorted(prices, key=lambda pk: prices[pk], reverse=True)[:4]
+    assert winners(instances) == set(best)
+    assert not DirtyMark.objects.exists()
+    in_force = dict(Instance.objects.values_list("pk", "gpu_micros_per_hour"))
+    assert {pk: in_force[pk] for pk in prices} == prices
+    assert ledger_check(T0) == []
+
+
+def test_two_workers_clear_many_machines_and_each_once() -> None:
+    agents = [market.listed_machine(gpus=1) for _ in range(6)]
+    instances = [bidders(agent, 2)[1] for agent in agents]
+    for agent in agents:
+        agent.obey(T0)
+    for one in instances:
+        bid_change(instance_id=one.pk, client=one.client, price_micros=2 * CENT, now=T0)
+    done = at_once([partial(dirty_clear, now=lambda: T0, batch=2)] * 4)
+    assert sum(done) >= 6
+    assert winners(instances) == {one.pk for one in instances}
+    assert InstanceEvent.objects.filter(to_state="outbid", reason="outbid").count() == 6
+
+
+def test_clients_who_displace_each_other_on_two_machines_do_not_deadlock() -> None:
+    """Each transaction needs the accounts of both: whoever rents and whoever has to leave."""
+    agents = [market.listed_machine(gpus=1) for _ in range(2)]
+    ann, bob = market.user(dollars=900), market.user(dollars=900)
+    wish = market.wish(bid_micros_per_hour=CENT)
+    for agent, client in zip(agents, (ann, bob), strict=True):
+        instance_rent(client=client, offer_id=market.offer(agent).pk, request=wish, now=T0)
+        agent.obey(T0)
+    rivals = zip(agents, (bob, ann), strict=True)
+    results = at_once(
+        [
+            partial(instance_rent, client=client, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
+            for agent, client in rivals
+        ]
+    )
+    assert [type(result) for result in results] == [Instance, Instance]
+    assert Instance.objects.filter(state="outbid").count() == 2
