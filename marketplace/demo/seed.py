@@ -26,6 +26,8 @@ from marketplace.services.rent import instance_rent
 LISTED_FOR = timedelta(days=180)
 DEMO_TOKEN_NAME = "demo machine"  # noqa: S105  # a name, not a token
 RENTALS = 9
+MIN_BID_SHARE_PERCENT = 40
+"""What hosts of the demo take at least, as a part of their on-demand price."""
 POLL_SECONDS = 0.1
 
 T = TypeVar("T")
@@ -142,6 +144,7 @@ def _terms(now: datetime, *, gpu: int, storage: int, inet: int) -> ListingTerms:
         inet_up_micros_per_gb=inet,
         inet_down_micros_per_gb=inet,
         min_gpus=1,
+        min_bid_micros_per_gpu_hour=gpu * MIN_BID_SHARE_PERCENT // 100,
         end_at=now + LISTED_FOR,
     )
 
@@ -154,10 +157,21 @@ def _rent_some(image: str, now: datetime) -> None:
     every_other = offers.filter(machine_id__in=offers.values_list("machine_id", flat=True).distinct())[::9]
     for number, offer in enumerate(every_other[:RENTALS]):
         request = RentRequest(
-            image=image, disk_gb=10, mode="args", runtype="args", args=("sleep", "infinity"), label="simulated"
+            image=image,
+            disk_gb=10,
+            mode="args",
+            runtype="args",
+            args=("sleep", "infinity"),
+            label="simulated",
+            bid_micros_per_hour=_bid(offer) if number % 2 else None,
         )
         renter = accounts.simulated("renter", number % accounts.SIMULATED_RENTERS, now)
         try:
             instance_rent(client=renter, offer_id=offer.pk, request=request, now=now)
         except MarketError:
             continue  # its machine went away in this very moment; the market is lively without it
+
+
+def _bid(offer: Offer) -> int:
+    """A bid somewhat above the minimum."""
+    return min((offer.min_bid_micros_per_hour or 0) * 5 // 4, offer.gpu_micros_per_hour)

@@ -4,12 +4,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.domain.money import exact_dollars
 from marketplace.domain.assignment import Surroundings, assign
 from marketplace.domain.auction import BPS, Claim, Kind, Outcome, Policy, clear, quote_for
 from tests.plumbing.market import T0
@@ -243,6 +245,25 @@ def test_nobody_waits_for_a_gpu_that_is_still_in_use_while_enough_others_are_fre
     for claim in waiting:
         if runs[claim.claim_id] & ending:
             assert len(spare) < claim.num_gpus
+
+
+def test_the_worked_example_of_the_architecture_document_is_true() -> None:
+    """Each row of its table, with everybody who wins having started."""
+    document = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    policy, claims, gpus = Policy(floor=80_000), list[Claim](), [0, 1, 2, 3]
+    steps = [
+        ("A bids $0.10 for 1, B bids $0.24 for 2", [bid(1, 1, 100_000, at=1), bid(2, 2, 240_000, at=2)]),
+        ("C bids $0.30 for 2", [bid(3, 2, 300_000, at=3)]),
+        ("D rents 1 on demand", [on_demand(4, 1, at=4)]),
+    ]
+    for happens, arrivals in steps:
+        claims += arrivals
+        runs = runs_of(gpus, clear(gpus, claims, policy))
+        claims = [replace(claim, holds=runs.get(claim.claim_id, frozenset())) for claim in claims]
+        quotes = clear(gpus, claims, policy).quotes
+        who = ", ".join("ABCD"[claim_id - 1] for claim_id in sorted(runs))
+        prices = ", ".join("none" if (q := quotes[size]) is None else f"${exact_dollars(q)}" for size in (1, 2, 4))
+        assert f"| {happens} | {who} | {prices} |" in document
 
 
 def test_a_returning_contract_gets_its_old_gpus_where_free() -> None:
