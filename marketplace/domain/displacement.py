@@ -30,16 +30,6 @@ def displacement_cause(loser: Claim, outcome: Outcome, policy: Policy) -> Cause:
     return Cause("gpu_lost", "The machine has fewer usable GPUs now.")
 
 
-def waiting_message(claim: Claim, outcome: Outcome, policy: Policy) -> str:
-    """What a bid that does not run waits for."""
-    least = outcome.quotes.get(claim.num_gpus)
-    if least is None:
-        return "Waiting: on-demand rentals use the GPUs. It starts by itself when they are free and its bid wins."
-    if claim.price < policy.floor * claim.num_gpus:
-        return f"Waiting: the host takes no bid below ${exact_dollars(policy.floor)} per GPU and hour."
-    return f"Waiting: others bid more. ${exact_dollars(least)} per hour would run it now."
-
-
 def _outbid(loser: Claim, rivals: Sequence[Claim]) -> str:
     rival = max(rivals, key=lambda claim: (claim.price / claim.num_gpus, -claim.claim_id))
     per_gpu = f"${exact_dollars(rival.price // rival.num_gpus)} per GPU and hour"

@@ -14,7 +14,7 @@ from marketplace.domain import instance_states as states
 from marketplace.domain import notices
 from marketplace.domain.assignment import Surroundings, assign
 from marketplace.domain.auction import Claim, Kind, Outcome
-from marketplace.domain.displacement import Cause, displacement_cause, waiting_message
+from marketplace.domain.displacement import Cause, displacement_cause
 from marketplace.gateways.clearing_hint import hint_clearing
 from marketplace.locks import share_machine
 from marketplace.models import AuctionRound, Instance
@@ -24,6 +24,8 @@ from marketplace.services.notices import notice_post
 from marketplace.services.transition import instance_transition
 
 WAITS_FOR_HANDOVER = "Its GPUs are being handed over; it starts in a moment."
+WAITS_FOR_ITS_BID = "Waiting for its bid to win; then it starts by itself."
+"""Why it does not win now changes all the time: pages and API tell the bid that would, looked up when asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def instance_displace(*, instance: Instance, cause: Cause, now: datetime) -> Non
 
 def _lose(instance: Instance, claim: Claim, placement: Placement, now: datetime) -> None:
     """A bid that loses is outbid; an on-demand contract waits for others of its kind."""
-    outcome, facts = placement.outcome, placement.facts
+    facts = placement.facts
     if claim.kind is Kind.ON_DEMAND:
         held = sum(len(c.held) for c in facts.contracts if c.claim.kind is Kind.ON_DEMAND and c.claim.holds)
         message = (
@@ -149,7 +151,7 @@ def _lose(instance: Instance, claim: Claim, placement: Placement, now: datetime)
         )
         _wait(instance, states.SCHEDULING, message, now)
     elif instance.state != states.OUTBID:
-        _wait(instance, states.OUTBID, waiting_message(claim, outcome, facts.policy), now)
+        _wait(instance, states.OUTBID, WAITS_FOR_ITS_BID, now)
 
 
 def _wait(instance: Instance, state: str, message: str, now: datetime) -> None:

@@ -14,6 +14,7 @@ from marketplace.services import clearing
 from marketplace.services.bids import bid_change
 from marketplace.services.clearing import dirty_clear
 from marketplace.services.lifecycle import instance_destroy, instance_start, instance_stop
+from marketplace.services.placement import WAITS_FOR_ITS_BID
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
@@ -112,7 +113,7 @@ def test_an_increment_protects_what_runs_from_cents(agent: TestAgent) -> None:
     waiting = bid(agent, 210_000, 2, accepts_waiting=True)
     assert (waiting.state, waiting.status_message) == (
         "outbid",
-        "Waiting: others bid more. $0.210001 per hour would run it now.",
+        WAITS_FOR_ITS_BID,
     )
     assert state(running) == "running"
     assert change(waiting, None, 3) == 210_001
@@ -121,7 +122,7 @@ def test_an_increment_protects_what_runs_from_cents(agent: TestAgent) -> None:
 
 def test_a_bid_below_the_floor_waits_until_the_floor_falls(agent: TestAgent) -> None:
     low = bid(agent, 5 * CENT, 0, accepts_waiting=True)
-    assert low.status_message == "Waiting: the host takes no bid below $0.10 per GPU and hour."
+    assert low.status_message == WAITS_FOR_ITS_BID
     listing_set(machine_id=agent.machine.pk, host=agent.machine.host, terms=market.terms(), now=after(1))
     assert state(low) == "loading"
     agent.obey(after(2))
