@@ -14,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from hosting.admin import ReadOnlyAdmin, ReadOnlyInline
 from marketplace.models import (
     ApiKey,
+    AuctionRound,
     Instance,
     InstanceEvent,
     Notice,
@@ -25,6 +26,7 @@ from marketplace.models import (
 )
 from marketplace.services.keys import api_key_revoke
 from marketplace.services.lifecycle import instance_destroy, instance_stop
+from marketplace.services.replay import round_holds
 
 admin.site.unregister(Group)
 
@@ -110,6 +112,19 @@ class InstanceAdmin(ReadOnlyAdmin):
     def destroy(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
         for pk in queryset.values_list("pk", flat=True):
             instance_destroy(instance_id=pk, actor=_staff(request), now=timezone.now())
+
+
+@admin.register(AuctionRound)
+class AuctionRoundAdmin(ReadOnlyAdmin):
+    list_display = ("at", "machine", "runs", "displaced", "same_again")
+    search_fields = ("=machine__id",)
+    list_select_related = ("machine",)
+    date_hierarchy = "at"
+    readonly_fields = ("same_again",)
+
+    @admin.display(description="Decided the same again", boolean=True)
+    def same_again(self, played: AuctionRound) -> bool:
+        return round_holds(played)
 
 
 @admin.register(Notice)

@@ -16,6 +16,7 @@ from marketplace.services.clearing import dirty_clear
 from marketplace.services.lifecycle import instance_destroy, instance_start, instance_stop
 from marketplace.services.placement import WAITS_FOR_ITS_BID
 from marketplace.services.rent import instance_rent
+from marketplace.services.replay import round_holds
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
 
@@ -312,6 +313,10 @@ def test_every_decision_can_be_replayed_from_its_record(agent: TestAgent) -> Non
         high.pk: 20 * CENT,
     }
     assert last.policy == {"increment_bps": 500, "floor": 10 * CENT}
+    assert AuctionRound.objects.count() == 2
+    assert all(round_holds(played) for played in AuctionRound.objects.all())
+    last.claims[0]["micros_per_hour"] *= 9
+    assert not round_holds(last)
 
 
 def test_a_machine_that_can_not_be_cleared_holds_up_no_other(agent: TestAgent, monkeypatch: pytest.MonkeyPatch) -> None:
