@@ -39,6 +39,11 @@ class BidView:
         return self.is_known and (self.least is None or self.micros < self.least)
 
     @property
+    def is_worth_raising(self) -> bool:
+        """Whether it waits, and another bid would run it now."""
+        return self.is_losing and self.winnable is not None and self.instance.state in WAITS
+
+    @property
     def note(self) -> str:
         """What to know about it now, in a sentence; "" where there is nothing."""
         if not self.is_known:

@@ -45,6 +45,13 @@ def test_every_card_shows_the_minimum_bid_and_the_on_demand_price(client: Client
     assert "min. bid $0.10 / h $0.102 / h incl. 10 GB disk on demand $0.50 / h Bid" in single
 
 
+def test_where_bids_reach_the_on_demand_price_the_card_says_so(client: Client, agent: TestAgent) -> None:
+    bid(agent, 200 * CENT, 4)
+    shown = text(client.get(f"{URL}&gpus=1"))
+    assert "min. bid $2.100001 / h" in shown
+    assert "bids here reach the on-demand price on demand $0.50 / h" in shown
+
+
 def test_sorting_and_the_price_filter_follow_the_minimum_bid(client: Client, agent: TestAgent) -> None:
     other = market.listed_machine(gpus=1, gpu_micros_per_hour=200_000, min_bid_micros_per_gpu_hour=150_000)
     cheap = market.offer(agent, 1).pk, market.offer(other, 1).pk
