@@ -1,5 +1,7 @@
 """Reads of this app."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -8,7 +10,9 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
+from marketplace.domain.auction import Claim, Kind, quote_for
 from marketplace.models import ApiKey, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
+from marketplace.services.clearing_sql import MarketFacts, market_facts
 from marketplace.services.keys import api_key_hash
 from marketplace.services.metering import instance_of_reference
 
@@ -90,6 +94,54 @@ def offer_counts_by(field: Literal["gpu_name", "country"]) -> list[tuple[str, in
     live = Offer.objects.filter(retired_at=None).exclude(**{field: ""})
     counted = live.values_list(field).annotate(rentable=Count("pk", filter=Q(rentable=True))).order_by(field)
     return list(counted)
+
+
+@dataclass(frozen=True)
+class OfferPrices:
+    """What an offer costs, in micro-dollars per hour for all its GPUs. ``min_bid``: None where no bid would run."""
+
+    on_demand: int
+    min_bid: int | None
+
+
+def offer_prices(offer_ids: Iterable[int]) -> dict[int, OfferPrices]:
+    """Both prices of each offer as they are now, by offer id."""
+    rows = Offer.objects.filter(pk__in=list(offer_ids))
+    values = rows.values_list("pk", "gpu_micros_per_hour", "min_bid_micros_per_hour")
+    return {pk: OfferPrices(on_demand, min_bid) for pk, on_demand, min_bid in values}
+
+
+def live_offers(slices: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Offer]:
+    """The offers on the market of these machines and sizes, by machine id and number of GPUs."""
+    wanted = set(slices)
+    found = Offer.objects.filter(machine_id__in={machine_id for machine_id, _ in wanted}, retired_at=None)
+    by_slice = {(offer.machine_id, offer.num_gpus): offer for offer in found}
+    return {key: offer for key, offer in by_slice.items() if key in wanted}
+
+
+def least_winning_bids(instances: Iterable[Instance]) -> dict[int, int | None]:
+    """By id of each interruptible instance, the least bid at which it would run, or go on running, now.
+
+    In micro-dollars per hour for all its GPUs; None where no price would do. Those on machines that can't be reached
+    are left out. Nothing is locked: the answer is for showing.
+    """
+    asked = [instance for instance in instances if instance.bid_micros_per_hour is not None]
+    if not asked:
+        return {}
+    facts = {one.machine_id: one for one in market_facts({instance.machine_id for instance in asked}) if one.able}
+    return {
+        instance.pk: _least_winning_bid(instance, facts[instance.machine_id])
+        for instance in asked
+        if instance.machine_id in facts
+    }
+
+
+def _least_winning_bid(instance: Instance, facts: MarketFacts) -> int | None:
+    """One that takes no part now is asked about as if it did."""
+    idle = Claim(claim_id=instance.pk, kind=Kind.BID, num_gpus=instance.num_gpus, placed_at=instance.created_at)
+    own = next((claim for claim in facts.claims if claim.claim_id == instance.pk), idle)
+    others = [claim for claim in facts.claims if claim is not own]
+    return quote_for(facts.gpus, [*others, own], facts.policy, instance.pk)
 
 
 def earnings_by_machine(host: AbstractBaseUser, since: datetime, until: datetime, now: datetime) -> dict[int, int]:

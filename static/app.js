@@ -59,10 +59,19 @@
     return `${s} s`;
   }
 
+  // To the second, for what must not be missed: "89 d 21:54:59".
+  function countDown(seconds) {
+    const s = Math.max(0, Math.floor(seconds));
+    const pair = (n) => String(n).padStart(2, "0");
+    const clock = `${pair(Math.floor(s / 3600) % 24)}:${pair(Math.floor(s / 60) % 60)}:${pair(s % 60)}`;
+    return s >= 86400 ? `${Math.floor(s / 86400)} d ${clock}` : clock;
+  }
+
   function tick() {
     const now = Date.now() / 1000;
     for (const el of document.querySelectorAll("[data-since]")) el.textContent = spell(now - Number(el.dataset.since));
     for (const el of document.querySelectorAll("[data-until]")) el.textContent = spell(Number(el.dataset.until) - now);
+    for (const el of document.querySelectorAll("[data-countdown]")) el.textContent = countDown(Number(el.dataset.countdown) - now);
   }
 
   // --- dialogs and toasts ----------------------------------------------------------------------------------------

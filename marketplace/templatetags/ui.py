@@ -63,6 +63,12 @@ def usd_rate(micros_per_hour: int) -> str:
 
 
 @register.filter
+def per_gpu(micros: int, num_gpus: int) -> int:
+    """One GPU's part of a price in micro-dollars, rounded up: that many times it is never below the price."""
+    return -(-micros // max(num_gpus, 1))
+
+
+@register.filter
 def gb(megabytes: float) -> str:
     """Megabytes as gigabytes: 24576 becomes "24 GB"."""
     size = megabytes / 1024
@@ -106,6 +112,15 @@ def spell_seconds(seconds: float | None) -> str:
 def until(moment: datetime) -> str:
     """How long it is from now until ``moment``, as ``spell_seconds`` says it."""
     return spell_seconds((moment - timezone.now()).total_seconds())
+
+
+@register.filter
+def countdown(moment: datetime) -> str:
+    """The time from now until ``moment`` to the second: "89 d 21:54:59"; nothing is left once it is over."""
+    total = max(0, int((moment - timezone.now()).total_seconds()))
+    days, rest = divmod(total, 86_400)
+    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {clock}" if days else clock
 
 
 @register.filter

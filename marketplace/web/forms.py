@@ -1,6 +1,10 @@
 """What renters fill in about their account and instances."""
 
+from typing import Any
+
 from django import forms
+
+from marketplace.web.rent_form import BidField
 
 
 class SshKeyForm(forms.Form):
@@ -56,3 +60,19 @@ class LabelForm(forms.Form):
     """Names an instance."""
 
     label = forms.CharField(label="Label", required=False, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
+class BidForm(forms.Form):
+    """Another bid for an instance: an amount, or with ``minimum`` whatever wins at this moment."""
+
+    price = BidField(label="Your bid", required=False)
+    minimum = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        """Who bids the minimum need not name it."""
+        data = self.cleaned_data
+        if data.get("minimum"):
+            self.errors.pop("price", None)
+        elif "price" not in self.errors and data.get("price") is None:
+            self.add_error("price", "Name your bid: dollars per hour for all GPUs together.")
+        return data

@@ -5,17 +5,46 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from marketplace.domain.auction import BPS, LEAST_FLOOR
 from marketplace.domain.offers import HOURS_PER_MONTH
+from marketplace.domain.retries import ATTEMPTS, FAILING_AT_LEAST, GIVEN_UP_IN_ROW, WAITS_SECONDS
+from marketplace.gateways.webhooks import WHOLE_SECONDS
 from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
+from marketplace.services.webhooks import OLD_SECRET_SIGNS_FOR
+from marketplace.web.instance_view import DISK_KEPT
+
+SECONDS_PER_HOUR = 3_600
 
 
 @require_GET
 def help_page(request: HttpRequest) -> HttpResponse:
     """What the service does and how to use it; figures come from the code that keeps them."""
     context = {
+        **_renting(),
+        **_webhooks(),
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
         "hours_of_credit": HOURS_OF_CREDIT_NEEDED,
         "install_command": f"python -m agent --server {settings.SITE_URL} --token TOKEN",
     }
     return render(request, "marketplace/help.html", context)
+
+
+def _renting() -> dict[str, object]:
+    return {
+        "increment_percent": settings.BID_INCREMENT_BPS * 100 / BPS,
+        "least_floor_micros": LEAST_FLOOR,
+        "grace_seconds": settings.DISPLACEMENT_GRACE_SECONDS,
+        "disk_kept_hours": DISK_KEPT.total_seconds() / SECONDS_PER_HOUR,
+    }
+
+
+def _webhooks() -> dict[str, object]:
+    return {
+        "webhook_attempts": ATTEMPTS,
+        "webhook_hours": sum(WAITS_SECONDS) / SECONDS_PER_HOUR,
+        "webhook_seconds": WHOLE_SECONDS,
+        "webhook_given_up": GIVEN_UP_IN_ROW,
+        "webhook_failing_hours": FAILING_AT_LEAST.total_seconds() / SECONDS_PER_HOUR,
+        "old_secret_hours": OLD_SECRET_SIGNS_FOR.total_seconds() / SECONDS_PER_HOUR,
+    }

@@ -1,19 +1,24 @@
 """What a page says about an instance: its state in plain words, what it cost, what can be done with it."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billing.selectors import meter_totals_micros
 from marketplace.domain import instance_states as states
 from marketplace.models import Instance
 from marketplace.services.metering import gpu_reference, storage_reference
+from marketplace.web.bid_view import BidView, bid_views
+
+DISK_KEPT = timedelta(hours=48)
+"""How long a disk is kept after the end of the lifetime."""
 
 LABELS = {
     states.SCHEDULING: "Scheduling",
     states.LOADING: "Loading",
     states.RUNNING: "Running",
+    states.OUTBID: "Outbid",
     states.STOPPING: "Stopping",
     states.STOPPED: "Stopped",
     states.EXITED: "Exited",
@@ -25,6 +30,7 @@ TONES = {
     states.SCHEDULING: "warn",
     states.LOADING: "busy",
     states.RUNNING: "good",
+    states.OUTBID: "warn",
     states.STOPPING: "busy",
     states.STOPPED: "quiet",
     states.EXITED: "warn",
@@ -35,12 +41,20 @@ TONES = {
 SENTENCES = {
     states.SCHEDULING: "Waits for free GPUs on its machine and starts by itself.",
     states.LOADING: "Being prepared on its machine.",
+    states.OUTBID: "Others bid more or rent on demand.",
     states.STOPPING: "Stopping. Its disk is kept.",
     states.STOPPED: "Stopped. Its disk is kept, and only the disk costs.",
     states.EXITED: "The container's command has ended.",
     states.ERROR: "It could not be started.",
     states.DESTROYING: "Its container and disk are being removed.",
 }
+
+HINTS = {
+    states.OUTBID: "It wants to run, but others bid more or rent on demand. Its disk is kept, and it starts again by "
+    "itself when its bid wins.",
+    states.SCHEDULING: "It waits for GPUs and starts by itself.",
+}
+"""What a state means, for those who point at its badge."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,35 @@ class InstanceView:
     cost_micros: int
     micros_per_hour: int
     now: datetime
+    bid: BidView | None = None
+    """None on demand."""
+
+    @property
+    def hint(self) -> str:
+        return HINTS.get(self.instance.state, "")
+
+    @property
+    def can_change_bid(self) -> bool:
+        return self.bid is not None and self.can_destroy and not self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the lifetime has ended."""
+        return self.instance.end_at <= self.now
+
+    @property
+    def disk_end_at(self) -> datetime:
+        """When the disk is deleted, unless the lifetime is extended before."""
+        return self.instance.end_at + DISK_KEPT
+
+    @property
+    def disk_kept_hours(self) -> int:
+        return DISK_KEPT // timedelta(hours=1)
+
+    @property
+    def bid_note(self) -> str:
+        """What to know about the bid now; nothing for one that can't be started any more."""
+        return self.bid.note if self.bid is not None and self.can_change_bid else ""
 
     @property
     def is_offline(self) -> bool:
@@ -115,10 +158,11 @@ def instance_views(instances: Iterable[Instance], now: datetime) -> list[Instanc
     found = list(instances)
     references = [name(instance) for instance in found for name in (gpu_reference, storage_reference)]
     totals = meter_totals_micros(references, now)
-    return [_view(instance, totals, now) for instance in found]
+    bids = bid_views(found)
+    return [_view(instance, totals, bids, now) for instance in found]
 
 
-def _view(instance: Instance, totals: dict[str, int], now: datetime) -> InstanceView:
+def _view(instance: Instance, totals: dict[str, int], bids: Mapping[int, BidView], now: datetime) -> InstanceView:
     running = instance.state == states.RUNNING
     offline = not instance.machine.online and instance.state in (*states.CAN_STOP, states.STOPPING, states.DESTROYING)
     progress = instance.task.progress if instance.state == states.LOADING else None
@@ -132,6 +176,7 @@ def _view(instance: Instance, totals: dict[str, int], now: datetime) -> Instance
         cost_micros=totals.get(gpu_reference(instance), 0) + totals.get(storage_reference(instance), 0),
         micros_per_hour=storage_rate + (instance.gpu_micros_per_hour if running and not offline else 0),
         now=now,
+        bid=bids.get(instance.pk),
     )
 
 

@@ -23,6 +23,7 @@ from marketplace.services.lifecycle import (
     instance_stop,
 )
 from marketplace.web.forms import LabelForm
+from marketplace.web.history import history
 from marketplace.web.instance_view import InstanceView, instance_views
 from marketplace.web.requests import UserRequest
 
@@ -80,7 +81,7 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
     found = view.instance
     return {
         "view": view,
-        "events": found.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
+        "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
         "ports": found.task.port_leases.filter(released_at=None).order_by("container_port"),
     }
 
@@ -137,7 +138,7 @@ def label(request: UserRequest, instance_id: int) -> HttpResponse:
         except MarketError as refusal:
             form.add_error("label", refusal.message)
         else:
-            return _changed(request)
+            return changed(request)
     status = 422 if form.errors else 200
     return render(request, "marketplace/label.html", {"instance": found, "form": form}, status=status)
 
@@ -150,10 +151,10 @@ def _act(request: UserRequest, instance_id: int, action: Action, done: str) -> H
     now: datetime = timezone.now()
     action(instance_id=found.pk, actor=request.user, now=now)
     messages.success(request, f"Instance {found.pk} {done}")
-    return _changed(request)
+    return changed(request)
 
 
-def _changed(request: UserRequest) -> HttpResponse:
+def changed(request: UserRequest) -> HttpResponse:
     """The page that asked refreshes what it shows; without scripts, the list is shown."""
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Trigger": '{"dialog-close": {}, "instances-changed": {}}'})

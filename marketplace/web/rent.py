@@ -1,6 +1,6 @@
-"""The rent dialog: what it will cost, what shall run, and the rental itself."""
+"""The rent dialog: how to rent, what it will cost, what shall run, and the rental itself."""
 
-from dataclasses import dataclass
+import secrets
 from datetime import datetime
 from typing import Any
 
@@ -15,39 +15,17 @@ from django.views.decorators.http import require_GET, require_http_methods
 from billing.selectors import balance_micros
 from marketplace import selectors
 from marketplace.access import offer_for_display
-from marketplace.domain.offers import storage_micros_per_hour
+from marketplace.domain import instance_states as states
 from marketplace.domain.rent import MIN_DISK_GB
 from marketplace.errors import MarketError
-from marketplace.models import Offer
-from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
+from marketplace.models import Instance, Offer
 from marketplace.services.keys import ssh_key_add
 from marketplace.services.rent import instance_rent
-from marketplace.web.rent_form import SUGGESTED_DISK_GB, RentForm
+from marketplace.web.rent_form import INTERRUPTIBLE, ON_DEMAND, SUGGESTED_DISK_GB, RentForm, micros_typed
+from marketplace.web.rent_price import RentPrice, has_room, lowest_bid
 from marketplace.web.requests import UserRequest
 
 LARGEST_NUMBER_CHARS = 9
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a rental of the offer costs per hour, in micro-dollars."""
-
-    gpu_micros: int
-    storage_micros: int
-    disk_gb: int
-    balance_micros: int
-
-    @property
-    def total_micros(self) -> int:
-        return self.gpu_micros + self.storage_micros
-
-    @property
-    def needed_micros(self) -> int:
-        return self.total_micros * HOURS_OF_CREDIT_NEEDED
-
-    @property
-    def is_covered(self) -> bool:
-        return self.balance_micros > 0 and self.balance_micros >= self.needed_micros
 
 
 @login_required
@@ -56,12 +34,23 @@ def rent(request: UserRequest, offer_id: int) -> HttpResponse:
     """Show the dialog, or rent."""
     offer = offer_for_display(offer_id)
     if request.method != "POST":
-        initial = {"image": settings.SUGGESTED_IMAGES[0], "mode": "ssh", "disk_gb": _disk_gb(request, offer)}
-        return _dialog(request, offer, RentForm(initial=initial))
+        return _dialog(request, offer, RentForm(initial=_suggested(request, offer)))
     form = RentForm(request.POST)
     if form.is_valid() and _rented(request, offer, form):
         return _to_instances(request)
-    return _dialog(request, offer, form, status=422)
+    return _dialog(request, offer_for_display(offer_id), form, status=422)
+
+
+def _suggested(request: UserRequest, offer: Offer) -> dict[str, Any]:
+    """What a fresh dialog holds. Its key stays with it, so that however often it is sent it rents once."""
+    return {
+        "rental_type": INTERRUPTIBLE if request.GET.get("type") == INTERRUPTIBLE else ON_DEMAND,
+        "price": lowest_bid(offer),
+        "idempotency_key": secrets.token_urlsafe(16),
+        "image": settings.SUGGESTED_IMAGES[0],
+        "mode": "ssh",
+        "disk_gb": _disk_gb(request, offer),
+    }
 
 
 def _rented(request: UserRequest, offer: Offer, form: RentForm) -> bool:
@@ -77,10 +66,25 @@ def _rented(request: UserRequest, offer: Offer, form: RentForm) -> bool:
             ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=now)
         instance = instance_rent(client=request.user, offer_id=offer.pk, request=form.rent_request(), now=now)
     except MarketError as refusal:
-        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+        form.add_error(_field_of(refusal, form, offer), refusal.message)
         return False
-    messages.success(request, f"Rented. Instance {instance.pk} is being prepared.")
+    messages.success(request, _told(instance))
     return True
+
+
+def _field_of(refusal: MarketError, form: RentForm, offer: Offer) -> str | None:
+    """The field a refusal belongs to. That no bid wins belongs to the bid, while the offer is still there."""
+    if refusal.field in form.fields:
+        return refusal.field
+    is_bid = form.cleaned_data["rental_type"] == INTERRUPTIBLE
+    offer.refresh_from_db(fields=["retired_at"])
+    return "price" if is_bid and refusal.code == "no_such_ask" and offer.retired_at is None else None
+
+
+def _told(instance: Instance) -> str:
+    if instance.state == states.OUTBID:
+        return f"Your bid is placed. Instance {instance.pk} waits for its turn and starts by itself."
+    return f"Rented. Instance {instance.pk} is being prepared."
 
 
 def _to_instances(request: UserRequest) -> HttpResponse:
@@ -91,36 +95,55 @@ def _to_instances(request: UserRequest) -> HttpResponse:
 
 def _dialog(request: UserRequest, offer: Offer, form: RentForm, *, status: int = 200) -> HttpResponse:
     now = timezone.now()
-    disk_gb = form["disk_gb"].value()
+    disk_gb = _number(form["disk_gb"].value(), MIN_DISK_GB)
+    bid_micros = micros_typed(form["price"].value())
+    is_bid_possible = bid_micros is not None and bid_micros <= offer.gpu_micros_per_hour
     context: dict[str, Any] = {
         "offer": offer,
         "form": form,
-        "price": _price(request, offer, _number(disk_gb, MIN_DISK_GB), now),
+        "price": _price(request, offer, disk_gb, bid_micros, now),
+        "is_waiting_asked": bool(form["accepts_waiting"].value()),
+        "is_refused": is_bid_possible and bool(form.errors.get("price")),
+        "is_interruptible": form["rental_type"].value() == INTERRUPTIBLE,
         "suggested_images": settings.SUGGESTED_IMAGES,
         "min_disk_gb": MIN_DISK_GB,
         "has_key": selectors.ssh_keys_of(request.user).exists(),
-        "is_gone": offer.retired_at is not None or not offer.rentable or offer.end_at <= now,
         "is_own": offer.host_id == request.user.pk,
+        "grace_seconds": settings.DISPLACEMENT_GRACE_SECONDS,
     }
-    return render(request, "marketplace/rent.html", context, status=status)
+    return render(request, "marketplace/rent.html", context | _obstacles(offer, now), status=status)
+
+
+def _obstacles(offer: Offer, now: datetime) -> dict[str, Any]:
+    """What keeps one from renting: the offer is gone (and what took its place), taken on demand, or without disk."""
+    slice_of_machine = (offer.machine_id, offer.num_gpus)
+    is_gone = offer.retired_at is not None or offer.end_at <= now
+    return {
+        "is_gone": is_gone,
+        "is_taken": is_gone or not offer.rentable,
+        "is_full": is_gone or not has_room(offer),
+        "successor": selectors.live_offers([slice_of_machine]).get(slice_of_machine) if is_gone else None,
+    }
 
 
 @login_required
 @require_GET
 def price(request: UserRequest, offer_id: int) -> HttpResponse:
-    """The price for another disk size, while it is being chosen."""
+    """The prices for another disk size or bid, while they are being chosen, and what bids meet at this moment."""
     offer = offer_for_display(offer_id)
-    context = {"offer": offer, "price": _price(request, offer, _disk_gb(request, offer), timezone.now())}
+    bid_micros = micros_typed(request.GET.get("price"))
+    context = {
+        "offer": offer,
+        "price": _price(request, offer, _disk_gb(request, offer), bid_micros, timezone.now()),
+        "is_waiting_asked": bool(request.GET.get("accepts_waiting")),
+        "swap": True,
+    }
     return render(request, "marketplace/_rent_price.html", context)
 
 
-def _price(request: UserRequest, offer: Offer, disk_gb: int, now: datetime) -> Price:
-    return Price(
-        gpu_micros=offer.gpu_micros_per_hour,
-        storage_micros=storage_micros_per_hour(offer.storage_micros_per_gb_month, disk_gb),
-        disk_gb=disk_gb,
-        balance_micros=balance_micros(request.user, now),
-    )
+def _price(request: UserRequest, offer: Offer, disk_gb: int, bid_micros: int | None, now: datetime) -> RentPrice:
+    balance = balance_micros(request.user, now)
+    return RentPrice(offer=offer, disk_gb=disk_gb, bid_micros=bid_micros, balance_micros=balance)
 
 
 def _disk_gb(request: UserRequest, offer: Offer) -> int:

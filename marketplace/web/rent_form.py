@@ -7,10 +7,17 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
-from hosting.web.fields import CommandField
+from billing.domain.errors import InvalidAmountError
+from billing.domain.money import parse_dollars
+from hosting.web.fields import CommandField, DollarsField
 from marketplace.domain.rent import RentRequest
+from marketplace.models import Instance
 
 SUGGESTED_DISK_GB = 10
+MOST_KEY_CHARS = 64
+MOST_BID_CHARS = 24
+ON_DEMAND = Instance.RentalType.ON_DEMAND.value
+INTERRUPTIBLE = Instance.RentalType.INTERRUPTIBLE.value
 _PORT = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
 
 
@@ -53,9 +60,38 @@ class EnvironmentField(forms.Field):
         return found
 
 
-class RentForm(forms.Form):
-    """The container a client wants."""
+class BidField(DollarsField):
+    """A bid in dollars per hour for all GPUs; micro-dollars in Python."""
 
+    def to_python(self, value: Any) -> Any:
+        if len(value or "") > MOST_BID_CHARS:
+            raise ValidationError("This is too long for an amount in dollars such as 0.25.")
+        return super().to_python(value)
+
+
+def micros_typed(value: object) -> int | None:
+    """The micro-dollars of a bid as typed or suggested; None for what is no bid."""
+    if isinstance(value, int):
+        return value
+    try:
+        micros = parse_dollars(str(value or "").strip().removeprefix("$"))
+    except InvalidAmountError:
+        return None
+    return micros if micros > 0 else None
+
+
+class RentForm(forms.Form):
+    """How a client wants to rent, and the container it wants. The bid is called ``price``, as in refusals."""
+
+    rental_type = forms.ChoiceField(
+        label="Rental type",
+        choices=[(ON_DEMAND, "On demand"), (INTERRUPTIBLE, "Interruptible")],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose how to rent: on demand or interruptible."},
+    )
+    price = BidField(label="Your bid", required=False)
+    accepts_waiting = forms.BooleanField(label="Wait for my turn if the bid does not win now", required=False)
+    idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
     image = forms.CharField(
         label="Image",
         required=False,  # the service says better what an image looks like
@@ -95,6 +131,15 @@ class RentForm(forms.Form):
         ),
     )
 
+    def clean(self) -> dict[str, Any]:
+        """A bid is needed where one bids, and what stands in the field is nobody's concern elsewhere."""
+        data = self.cleaned_data
+        if data.get("rental_type") != INTERRUPTIBLE:
+            self.errors.pop("price", None)
+        elif "price" not in self.errors and data.get("price") is None:
+            self.add_error("price", "Name your bid: dollars per hour for all GPUs together.")
+        return data
+
     def env_rows(self) -> list[tuple[str, str]]:
         """The rows as typed, for drawing them again."""
         value = self["env"].value()
@@ -104,7 +149,11 @@ class RentForm(forms.Form):
         """What the service is asked for."""
         data = self.cleaned_data
         is_ssh = data["mode"] == "ssh"
+        is_bid = data["rental_type"] == INTERRUPTIBLE
         return RentRequest(
+            bid_micros_per_hour=data["price"] if is_bid else None,
+            accepts_waiting=is_bid and data["accepts_waiting"],
+            idempotency_key=data["idempotency_key"][:MOST_KEY_CHARS],
             image=data["image"].strip(),
             disk_gb=data["disk_gb"],
             mode=data["mode"],

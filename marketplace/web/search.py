@@ -1,9 +1,10 @@
 """The search page. It asks the same search as the API, with the query object that its filters make."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -11,7 +12,7 @@ from marketplace import selectors
 from marketplace.domain.query import parse_query
 from marketplace.errors import MarketError
 from marketplace.search import search_offers
-from marketplace.web.search_form import DEFAULT_DISK_GB, MOST_SHOWN, PAGE_SIZE, SearchForm
+from marketplace.web.search_form import DEFAULT_DISK_GB, INTERRUPTIBLE, MOST_SHOWN, PAGE_SIZE, SearchForm
 
 
 @require_GET
@@ -42,8 +43,23 @@ def _results(form: SearchForm) -> dict[str, Any]:
         except MarketError as refusal:
             form.add_error(None, refusal.message)
     return {
-        "offers": offers[:shown],
+        "offers": _with_prices(offers[:shown]),
+        "is_interruptible": form.is_interruptible(),
         "has_more": len(offers) > shown and shown < MOST_SHOWN,
         "next_limit": min(shown + PAGE_SIZE, MOST_SHOWN),
         "disk_gb": disk_gb,
+        "clear_url": resolve_url("search") + (f"?type={INTERRUPTIBLE}" if form.is_interruptible() else ""),
+        "rent_query": _rent_query(form, disk_gb),
     }
+
+
+def _rent_query(form: SearchForm, disk_gb: int) -> str:
+    """What the rent dialog is told about the search: the disk that prices include, and how one wants to rent."""
+    told = {"disk_gb": disk_gb} | ({"type": INTERRUPTIBLE} if form.is_interruptible() else {})
+    return urlencode(told)
+
+
+def _with_prices(offers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The offers with both prices to the micro-dollar, per hour for all GPUs, whichever the search went by."""
+    prices = selectors.offer_prices([offer["id"] for offer in offers])
+    return [offer | {"prices": prices[offer["id"]]} for offer in offers]

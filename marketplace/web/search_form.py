@@ -6,10 +6,13 @@ from typing import Any
 from django import forms
 
 from hosting.web.fields import DollarsField
+from marketplace.models import Instance
 
 DEFAULT_DISK_GB = 10
 PAGE_SIZE = 40
 MOST_SHOWN = 400
+INTERRUPTIBLE = Instance.RentalType.INTERRUPTIBLE.value
+TYPES = [("", "On demand"), (INTERRUPTIBLE, "Interruptible")]
 SORTS: dict[str, tuple[str, tuple[str, str]]] = {
     "": ("Best value (auto)", ("score", "desc")),
     "price": ("Price", ("dph_total", "asc")),
@@ -30,6 +33,7 @@ def _number(label: str, **options: Any) -> forms.FloatField:
 class SearchForm(forms.Form):
     """Every field may be left out; the address of the page holds those that are not."""
 
+    type = forms.ChoiceField(label="Rental type", required=False, choices=TYPES)
     gpu = forms.ChoiceField(label="GPU model", required=False)
     gpus = forms.ChoiceField(label="Number of GPUs", required=False, choices=_GPU_COUNTS)
     price_max = DollarsField(label="Price at most", required=False)
@@ -60,6 +64,10 @@ class SearchForm(forms.Form):
         assert isinstance(field, forms.ChoiceField)  # noqa: S101  # narrows the type; both are declared above
         field.choices = [("", anything), *((value, f"{value} ({count})") for value, count in known)]
 
+    def is_interruptible(self) -> bool:
+        """Whether prices are those of the lowest bids; what makes no sense is no reason to offer anything else."""
+        return bool(self.data.get("type"))
+
     def limit_shown(self) -> int:
         """How many offers the page shows."""
         return self.cleaned_data["limit"] or PAGE_SIZE
@@ -77,6 +85,8 @@ class SearchForm(forms.Form):
             "allocated_storage": self.disk_gb(),
         }
         query |= _choices_query(data) | _bounds_query(data)
+        if data["type"]:
+            query["type"] = "bid"
         if data["unavailable"]:
             query["rentable"] = {"eq": "any"}
         if data["verified"]:

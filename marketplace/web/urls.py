@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.web import account, help_page, instances, rent, search, webhook
+from marketplace.web import account, bid, help_page, instances, rent, search, webhook
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("instances/<int:instance_id>/start/", instances.start, name="instance_start"),
     path("instances/<int:instance_id>/stop/", instances.stop, name="instance_stop"),
     path("instances/<int:instance_id>/reboot/", instances.reboot, name="instance_reboot"),
+    path("instances/<int:instance_id>/bid/", bid.bid, name="instance_bid"),
+    path("instances/<int:instance_id>/bid/cost/", bid.cost, name="instance_bid_cost"),
     path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
     path("instances/<int:instance_id>/destroy/", instances.destroy, name="instance_destroy"),
     path("account/", account.account, name="account"),

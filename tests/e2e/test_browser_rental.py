@@ -106,7 +106,7 @@ def rent(page: Page, image: str) -> int:
     dialog.get_by_label("Label").fill("first run")
     dialog.get_by_text("Environment, ports, on-start script").click()
     dialog.get_by_label("On-start script").fill(ONSTART)
-    dialog.get_by_role("button", name="Rent", exact=True).click()
+    dialog.get_by_role("button", name="Rent on demand").click()
     page.wait_for_url("**/instances/")
     title = page.locator("article.instance-card h2").inner_text()
     return int(title.rpartition("C.")[2])

@@ -75,7 +75,7 @@ def test_a_running_instance_shows_cost_rate_uptime_and_lifetime(web: Client) -> 
         "1\N{MULTIPLICATION SIGN} RTX 3090",
         "Cost so far $1.0446",
         "Running for 2 h 5 min",
-        "Lifetime left 89 d 21 h",
+        "Lifetime left 89 d 21:55:00",
     ):
         assert fact in shown, fact
 

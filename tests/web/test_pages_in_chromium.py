@@ -1,5 +1,6 @@
 """Every page in a real browser: scripts run under the strict policy, and the console has nothing to complain about."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -19,11 +20,15 @@ PUBLIC = ["/", "/help/", "/accounts/login/", "/accounts/signup/", "/accounts/pas
 PRIVATE = [
     "/",
     "/?unavailable=on&sort=price",
+    "/?type=interruptible&unavailable=on",
     "/instances/",
     "/instances/{instance}/",
+    "/instances/{bid}/",
+    "/instances/{bid}/bid/",
     "/instances/{instance}/connect/",
     "/instances/{instance}/destroy/",
     "/offers/{offer}/rent/",
+    "/offers/{offer}/rent/?type=interruptible",
     "/account/",
     "/billing/",
     "/help/",
@@ -43,7 +48,7 @@ Open = Callable[..., Page]
 
 
 class Market:
-    """A running and a loading instance of one account, which also hosts a machine."""
+    """One account with an instance on demand and one that bids, which also hosts a machine."""
 
     def __init__(self) -> None:
         now = timezone.now()
@@ -53,17 +58,19 @@ class Market:
         self.agent = market.listed_machine(market.user("host@example.com"), now=now, end_at=end_at)
         self.own = market.listed_machine(self.user, now=now, end_at=end_at)
         self.instance = self.rent(1)
+        self.bid = self.rent(1, bid_micros_per_hour=200_000)
         self.agent.obey(timezone.now())
 
-    def rent(self, gpus: int) -> Instance:
-        offer = market.offer(self.agent, gpus)
-        return instance_rent(
-            client=self.user, offer_id=offer.pk, request=market.wish(label="sweep"), now=timezone.now()
-        )
+    def rent(self, gpus: int, **values: object) -> Instance:
+        offer, wish = market.offer(self.agent, gpus), market.wish(label="sweep", **values)
+        return instance_rent(client=self.user, offer_id=offer.pk, request=wish, now=timezone.now())
 
     def path(self, template: str) -> str:
         return template.format(
-            instance=self.instance.pk, machine=self.own.machine.pk, offer=market.offer(self.agent, 2).pk
+            instance=self.instance.pk,
+            bid=self.bid.pk,
+            machine=self.own.machine.pk,
+            offer=market.offer(self.agent, 2).pk,
         )
 
 
@@ -175,7 +182,7 @@ def test_rent_from_the_search_page(open_page: Open, scene: Market) -> None:
     dialog.get_by_role("button", name="Add a variable").click()
     dialog.get_by_label("Name of the variable").fill("MODE")
     dialog.get_by_label("Value of the variable").fill("fast")
-    dialog.get_by_role("button", name="Rent", exact=True).click()
+    dialog.get_by_role("button", name="Rent on demand for $1.00/h").click()
     page.wait_for_url("**/instances/")
     expect(page.locator(".toast")).to_contain_text("Rented.")
     rented = Instance.objects.latest("pk")
@@ -190,9 +197,40 @@ def test_a_bad_field_keeps_the_dialog_open(open_page: Open, scene: Market, compl
     page.locator("article.offer .btn-primary").click()
     dialog = page.locator("#dialog")
     dialog.locator("#id_image").fill("no image!")
-    dialog.get_by_role("button", name="Rent", exact=True).click()
+    dialog.get_by_role("button", name="Rent on demand for $1.00/h").click()
     expect(dialog.locator("#id_image-error")).to_contain_text("is not an image name")
-    assert Instance.objects.count() == 1
+    assert Instance.objects.count() == 2
+    only_refusals(complaints)
+
+
+def test_bid_from_the_search_page(open_page: Open, scene: Market, complaints: list[str]) -> None:
+    rival = scene.rent(2, bid_micros_per_hour=400_000)
+    scene.agent.obey(timezone.now())
+    page = open_page("/?gpus=2&sort=price", scene.user)
+    page.locator("#rental-type label", has_text="Interruptible").click()
+    page.wait_for_url("**type=interruptible**")
+    page.get_by_role("link", name="Bid", exact=True).click()
+    dialog = page.locator("#dialog")
+    expect(dialog.get_by_role("heading", level=2)).to_have_text(
+        re.compile(r"RTX 3090\s+interruptible"), use_inner_text=True
+    )
+    bid = dialog.get_by_role("button", name="Rent interruptible, bidding $")
+    expect(bid).to_contain_text("$0.420001/h")
+    dialog.locator("#id_price").fill("0.3")
+    expect(bid).to_contain_text("$0.30/h")
+    expect(dialog.locator("#bid-market")).to_contain_text("This bid would not run now.")
+    bid.click()
+    expect(dialog.locator("#id_price-error")).to_contain_text("the minimum is $0.420001")
+    dialog.get_by_role("button", name="$0.420001", exact=True).click()
+    expect(dialog.locator("#id_price")).to_have_value("0.420001")
+    expect(dialog.locator("#rent-price .only-bid")).to_contain_text("$0.4214")
+    bid.click()
+    page.wait_for_url("**/instances/")
+    expect(page.locator(".toast")).to_contain_text("Rented.")
+    rented = Instance.objects.latest("pk")
+    assert (rented.bid_micros_per_hour, rented.num_gpus) == (420_001, 2)
+    expect(page.locator(f"#instance-{rented.pk}")).to_contain_text("Interruptible")
+    expect(page.locator(f"#instance-{rival.pk}")).to_contain_text("A bid of $0.420002/h would run it now.")
     only_refusals(complaints)
 
 
@@ -217,7 +255,7 @@ def test_stop_and_destroy_from_the_card(open_page: Open, scene: Market) -> None:
     page.get_by_role("button", name="Destroy it").click()
     expect(card).to_contain_text("Destroying")
     scene.agent.obey(timezone.now())
-    expect(page.get_by_text("No instances yet")).to_be_visible()
+    expect(card).to_have_count(0)
 
 
 def test_set_prices_in_the_dialog(open_page: Open, scene: Market) -> None:

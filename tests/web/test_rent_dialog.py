@@ -20,7 +20,7 @@ from tests.web.pages import HTMX, field_errors, text
 
 pytestmark = pytest.mark.django_db
 
-WISH = {"image": "ubuntu:22.04", "disk_gb": "20", "mode": "ssh"}
+WISH = {"rental_type": "on_demand", "image": "ubuntu:22.04", "disk_gb": "20", "mode": "ssh"}
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,12 @@
 """How pages spell money, sizes and times."""
 
+from datetime import timedelta
+
 import pytest
+import time_machine
 
 from marketplace.templatetags import ui
+from tests.plumbing.market import T0
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,18 @@ def test_every_digit(micros: int, spelled: str) -> None:
 )
 def test_a_rate_is_never_spelled_lower_than_it_is(micros: int, spelled: str) -> None:
     assert ui.usd_rate(micros) == spelled
+
+
+def test_a_gpus_part_of_a_price_is_never_spelled_lower_than_it_is() -> None:
+    assert [ui.per_gpu(300_000, 2), ui.per_gpu(378_001, 4), ui.per_gpu(500_000, 1)] == [150_000, 94_501, 500_000]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spelled"), [(7_770_900, "89 d 22:35:00"), (86_399.9, "23:59:59"), (59, "00:00:59"), (-5, "00:00:00")]
+)
+def test_a_countdown_goes_to_the_second_and_ends_at_nothing(seconds: float, spelled: str) -> None:
+    with time_machine.travel(T0, tick=False):
+        assert ui.countdown(T0 + timedelta(seconds=seconds)) == spelled
 
 
 @pytest.mark.parametrize(
