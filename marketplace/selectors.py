@@ -50,12 +50,27 @@ def instances_of(user: AbstractBaseUser) -> "QuerySet[InstanceWithMinBid]":
 
 
 def min_bid_now(instance: Instance) -> int | None:
-    """The least bid, in micro-dollars per hour, that one more contract of this size on its machine would run at now.
+    """The least bid, in micro-dollars per hour, at which this instance would run now; see ``instances_with_min_bids``.
 
-    None where no bid would, and where the machine is not on the market.
+    On demand: at which one more contract of its size would. None where no bid would.
     """
+    if instance.bid_micros_per_hour is not None:
+        return least_winning_bids([instance]).get(instance.pk)
     row = Instance.objects.filter(pk=instance.pk).annotate(min_bid_now_micros=_MIN_BID_NOW)
     return row.values_list("min_bid_now_micros", flat=True).first()
+
+
+def instances_with_min_bids(found: "Iterable[InstanceWithMinBid]") -> "list[InstanceWithMinBid]":
+    """The instances, where ``min_bid_now_micros`` of interruptible ones is what they themselves would have to bid.
+
+    That can be less than what the machine's offers ask of one more contract, which competes with them too.
+    """
+    instances = list(found)
+    least = least_winning_bids(instances)
+    for instance in instances:
+        if instance.bid_micros_per_hour is not None:
+            instance.min_bid_now_micros = least.get(instance.pk)
+    return instances
 
 
 def ssh_keys_of(user: AbstractBaseUser) -> QuerySet[SshKey]:

@@ -20,7 +20,7 @@ from marketplace.domain.query_values import number
 from marketplace.domain.row_pages import Row, known_column, matching, page_of
 from marketplace.errors import MarketError
 from marketplace.models import User
-from marketplace.selectors import instances_of, min_bid_now
+from marketplace.selectors import instances_of, instances_with_min_bids, min_bid_now
 from marketplace.services.bids import bid_change
 from marketplace.services.bulk import Change, instances_change
 from marketplace.services.lifecycle import (
@@ -38,7 +38,8 @@ STATES: dict[str, Change] = {"running": instance_start, "stopped": instance_stop
 
 def _rows(user: User) -> list[Row]:
     now = timezone.now()
-    return [instance_json(instance, now) for instance in instances_of(user).order_by("pk")]
+    found = instances_with_min_bids(instances_of(user).order_by("pk"))
+    return [instance_json(instance, now) for instance in found]
 
 
 class InstancePages(AccountView):
@@ -150,8 +151,8 @@ class InstanceDetail(AccountView):
     @extend_schema(responses=INSTANCE, operation_id="show_instance", summary="Show an instance")
     def get(self, request: Request, instance_id: int) -> HttpResponse:
         """One object under the plural name, or null when the caller has no such instance: what the clients expect."""
-        instance = instances_of(caller(request)).filter(pk=instance_id).first()
-        row = None if instance is None else instance_json(instance, timezone.now())
+        found = instances_with_min_bids(instances_of(caller(request)).filter(pk=instance_id))
+        row = instance_json(found[0], timezone.now()) if found else None
         return reply({"success": True, "instances": row})
 
     @extend_schema(

@@ -21,7 +21,7 @@ RENTED = inline_serializer(
         "state": serializers.CharField(),
         "status_msg": serializers.CharField(allow_null=True, help_text="What it waits for, if it does."),
         "price": serializers.FloatField(allow_null=True, help_text="The bid; null on demand."),
-        "min_bid": serializers.FloatField(allow_null=True, help_text="What one more such bid would need to run now."),
+        "min_bid": serializers.FloatField(allow_null=True, help_text="The least bid that runs now, dollars per hour."),
         "dph_total": serializers.FloatField(help_text="Dollars per hour while it runs."),
         "end_date": serializers.FloatField(help_text="When its lifetime ends, seconds since 1970."),
     },
@@ -31,7 +31,9 @@ BID = inline_serializer(
     {
         "success": serializers.BooleanField(),
         "price": serializers.FloatField(help_text="The bid as it stands now, dollars per hour for all GPUs."),
-        "min_bid": serializers.FloatField(allow_null=True, help_text="What one more such bid would need to run now."),
+        "min_bid": serializers.FloatField(
+            allow_null=True, help_text="The least bid that would run or keep it now."
+        ),
         "state": serializers.CharField(help_text="Before the auction takes the bid in, which is a moment away."),
         "msg": serializers.CharField(),
     },

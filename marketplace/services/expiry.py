@@ -14,7 +14,7 @@ from marketplace.services.destroying import instance_destroy_now
 from marketplace.services.notices import notice_post
 from marketplace.services.stopping import instance_stop_now, swept
 
-MESSAGE = "Stopped because its lifetime is over. Its disk is kept for 48 hours: copy out what you need."
+MESSAGE = "Stopped because its lifetime is over. Its disk is kept for 48 hours, in case the host extends the lifetime."
 DELETED_MESSAGE = "Its lifetime is over and its disk was kept for 48 hours. Removing its disk."
 _GONE = (states.DESTROYING, states.DESTROYED)
 

@@ -6,12 +6,12 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from marketplace.domain.auction import BPS, LEAST_FLOOR
+from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.domain.offers import HOURS_PER_MONTH
 from marketplace.domain.retries import ATTEMPTS, FAILING_AT_LEAST, GIVEN_UP_IN_ROW, WAITS_SECONDS
 from marketplace.gateways.webhooks import WHOLE_SECONDS
 from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
 from marketplace.services.webhooks import OLD_SECRET_SIGNS_FOR
-from marketplace.web.instance_view import DISK_KEPT
 
 SECONDS_PER_HOUR = 3_600
 

@@ -7,12 +7,10 @@ from datetime import datetime, timedelta
 
 from billing.selectors import meter_totals_micros
 from marketplace.domain import instance_states as states
+from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.models import Instance
 from marketplace.services.metering import gpu_reference, storage_reference
 from marketplace.web.bid_view import BidView, bid_views
-
-DISK_KEPT = timedelta(hours=48)
-"""How long a disk is kept after the end of the lifetime."""
 
 LABELS = {
     states.SCHEDULING: "Scheduling",

@@ -28,7 +28,7 @@ def test_the_reply_states_what_was_rented(api: Api, stranger: Api, agent: TestAg
     assert (interruptible["rental_type"], interruptible["price"], interruptible["min_bid"]) == (
         "interruptible",
         0.2,
-        0.210001,
+        0.1,
     )
     assert interruptible["dph_total"] == pytest.approx(0.2 + 0.1 * 10 / 720, abs=1e-6)
     assert (interruptible["state"], interruptible["status_msg"]) == ("loading", "Waiting for the machine to start it.")
