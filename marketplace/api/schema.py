@@ -31,9 +31,7 @@ BID = inline_serializer(
     {
         "success": serializers.BooleanField(),
         "price": serializers.FloatField(help_text="The bid as it stands now, dollars per hour for all GPUs."),
-        "min_bid": serializers.FloatField(
-            allow_null=True, help_text="The least bid that would run or keep it now."
-        ),
+        "min_bid": serializers.FloatField(allow_null=True, help_text="The least bid that would run or keep it now."),
         "state": serializers.CharField(help_text="Before the auction takes the bid in, which is a moment away."),
         "msg": serializers.CharField(),
     },
