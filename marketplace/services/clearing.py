@@ -7,7 +7,7 @@ worker killed at any point leaves the marks for the next one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -29,12 +29,22 @@ BATCH_MACHINES = 500
 Quotes = Mapping[int, int | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cleared:
-    """One machine with its outcome."""
+    """One machine with its outcome. ``started``: by instance, the GPUs of those who began to run in consequence."""
 
     facts: MarketFacts
     outcome: Outcome
+    started: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def quotes(self) -> Quotes:
+        """The quotes once everybody has moved: who began to run has its margin now, and who had to leave has none."""
+        if not (self.started or self.outcome.displaced):
+            return self.outcome.quotes
+        left = dict.fromkeys(self.outcome.displaced, frozenset[int]()) | dict(self.started)
+        claims = [replace(claim, holds=left.get(claim.claim_id, claim.holds)) for claim in self.facts.claims]
+        return clear(self.facts.gpus, claims, self.facts.policy).quotes
 
     @property
     def moves(self) -> bool:
@@ -60,7 +70,7 @@ def machine_clear(*, machine: Machine, now: datetime) -> Quotes:
     sql.marks_take([machine.pk])
     cleared = _clear(sql.market_facts([machine.pk]))
     _apply(cleared, now, {machine.pk: machine})
-    quotes = cleared[0].outcome.quotes if cleared else {}
+    quotes = cleared[0].quotes if cleared else {}
     offers_refresh(machine=machine, quotes=quotes, now=now)
     return quotes
 
@@ -105,10 +115,9 @@ def machines_clear(*, machine_ids: Sequence[int], now: datetime, skip_locked: bo
     cleared = _clear(sql.market_facts(locked))
     _lock_payers(cleared)
     _apply(cleared, now, {})
-    outdated = sql.quotes_store({one.facts.machine_id: one.outcome.quotes for one in cleared})
-    for machine in Machine.objects.filter(pk__in=outdated).order_by("pk"):
-        quotes = next(one.outcome.quotes for one in cleared if one.facts.machine_id == machine.pk)
-        offers_refresh(machine=machine, quotes=quotes, now=now)
+    quotes = {one.facts.machine_id: one.quotes for one in cleared}
+    for machine in Machine.objects.filter(pk__in=sql.quotes_store(quotes)).order_by("pk"):
+        offers_refresh(machine=machine, quotes=quotes[machine.pk], now=now)
     return locked
 
 
@@ -140,7 +149,8 @@ def _apply(cleared: Sequence[Cleared], now: datetime, known: Mapping[int, Machin
     machines = {machine.pk: machine for machine in missing} | dict(known)
     for machine_id in sorted(moving):
         one = moving[machine_id]
-        machine_place(machine=machines[machine_id], placement=Placement(one.facts, one.outcome), now=now)
+        placement = Placement(one.facts, one.outcome)
+        one.started = machine_place(machine=machines[machine_id], placement=placement, now=now)
 
 
 def _put_bids_in_force(cleared: Iterable[Cleared], now: datetime) -> None:

@@ -50,8 +50,11 @@ class Placement:
         return {gpu for other in self.facts.contracts if other is not contract for gpu in other.held}
 
 
-def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> None:
-    """Bring the locked machine to the outcome. The accounts of those who leave are locked."""
+def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> dict[int, frozenset[int]]:
+    """Bring the locked machine to the outcome; returns, by instance, the GPUs of those who could start at once.
+
+    The accounts of those who leave are locked.
+    """
     facts, outcome = placement.facts, placement.outcome
     by_id = {contract.claim.claim_id: contract for contract in facts.contracts}
     assigned = placement.assigned()
@@ -78,6 +81,7 @@ def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> N
         _idle_on_the_rest(machine, placement, assigned, now)
     if (leaving or facts.idle) and len(ready) < len(starting):
         _come_again_if_freed(machine, placement, now)
+    return {contract.claim.claim_id: assigned[contract.claim.claim_id] for contract in ready}
 
 
 def _come_again_if_freed(machine: Machine, placement: Placement, now: datetime) -> None:

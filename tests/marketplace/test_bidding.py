@@ -336,3 +336,23 @@ def test_a_machine_that_can_not_be_cleared_holds_up_no_other(agent: TestAgent, m
     stuck.refresh_from_db()
     assert stuck.gpu_micros_per_hour == 12 * CENT
     assert not Task.objects.filter(desired_state="stopped").exists()
+
+
+def test_the_minimum_is_what_wins_against_those_who_just_started(agent: TestAgent) -> None:
+    running = bid(agent, 20 * CENT, 0)
+    assert running.state == "loading"
+    assert min_bids(agent) == {1: 210_001}
+    change(running, 30 * CENT, 1)
+    assert min_bids(agent) == {1: 315_001}
+
+    lone = market.listed_machine(gpus=2)
+    waiting = bid(lone, 20 * CENT, 0, gpus=2)
+    lone.obey(after(1))
+    rent(lone, 2)
+    assert state(waiting) == "outbid"
+    lone.obey(after(3))
+    lone.obey(after(4))
+    starting = bid(lone, 20 * CENT, 5)
+    assert starting.state == "loading"
+    change(starting, 25 * CENT, 6)
+    assert min_bids(lone) == {1: 262_501, 2: None}
