@@ -8,10 +8,11 @@ from tests.simulation.oracle import TAKES_PART, Market
 from tests.simulation.rows import Rows
 from tests.simulation.world import World
 
-ROUND_SECONDS = 20
-STILL_ROUNDS = 5
-"""Longer than an idle job rests after it ended by itself."""
-MOST_ROUNDS = 60
+ROUND_SECONDS = 15
+"""Often enough for the sweep that looks for silent machines to trust itself."""
+STILL_ROUNDS = 7
+"""Longer than it takes to find a machine silent, or than an idle job rests after it ended by itself."""
+MOST_ROUNDS = 80
 
 
 def calm_down(world: World) -> None:
