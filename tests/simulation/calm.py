@@ -37,13 +37,15 @@ def _end_all_faults(world: World) -> None:
     world.note("all faults end")
     for agent in world.agents:
         agent.silent = agent.box.engine_away = agent.box.faults = False
+        agent.ages_off_seconds = 0.0
         agent.answers.clear()
         world.rng.shuffle(agent.requests)
         while agent.requests:
             request = agent.requests.pop()
             arrive(world, agent, request)
             world.check()
-    for gpu in [gpu for gpu in world.rows.gpus.values() if not gpu.usable and world.rng.random() < 0.5]:
+    broken = [gpu for gpu in world.rows.gpus.values() if not gpu.usable]
+    for gpu in [gpu for gpu in broken if world.rng.random() < 0.5]:
         gpu_set(world, gpu.id, healthy=True)
         world.check()
 

@@ -1,6 +1,9 @@
 """What agents, their machines and the network do."""
 
+from msgspec.structs import replace
+
 from agent.protocol import SyncRequest
+from hosting.gateways import presence
 from tests.simulation.agents import Agent
 from tests.simulation.world import World
 
@@ -26,11 +29,15 @@ def exchange(world: World, agent: Agent) -> None:
     request = agent.request(now)
     told = [(task.task_id, task.phase, task.run_generation) for task in request.tasks]
     there = len(agent.answers)
-    world.serve(
-        f"agent {agent.session_id} #{request.seq} says {told} and is answered", lambda: agent.deliver(request, now)
-    )
+    _deliver(world, agent, request, f"agent {agent.session_id} #{request.seq} says {told} and is answered")
     if len(agent.answers) > there:
         agent.apply(agent.answers.pop(), now)
+
+
+def _deliver(world: World, agent: Agent, request: SyncRequest, what: str) -> None:
+    heard = None if world.redis.away else presence.last_seen(agent.machine_id)
+    world.books.heard = {} if heard is None else {agent.machine_id: heard}
+    world.serve(what, lambda: agent.deliver(request, world.clock.now))
 
 
 def send(world: World) -> None:
@@ -54,8 +61,7 @@ def some_arrive(world: World) -> None:
 
 def arrive(world: World, agent: Agent, request: SyncRequest) -> None:
     """The marketplace gets the request now."""
-    now = world.clock.now
-    world.serve(f"#{request.seq} of {request.session_id} arrives", lambda: agent.deliver(request, now))
+    _deliver(world, agent, request, f"#{request.seq} of {request.session_id} arrives")
 
 
 def lose(world: World) -> None:
@@ -135,3 +141,22 @@ def engine_comes_or_goes(world: World) -> None:
     agent.box.advance(world.clock.now)
     agent.box.engine_away = not agent.box.engine_away and world.rng.random() < 0.3
     world.note(f"{agent.box.name} engine away: {agent.box.engine_away}")
+
+
+def clock_goes_wrong(world: World) -> None:
+    """The host's clock jumps, so that what it tells of ages is wrong; or it is set right."""
+    agent = _agent(world)
+    agent.ages_off_seconds = world.rng.choice((0.0, 0.0, -30.0, 5.0, 4_000.0))
+    world.note(f"{agent.box.name} tells ages wrong by {agent.ages_off_seconds} s")
+
+
+def gpu_falls_out_or_returns(world: World) -> None:
+    """The machine's next inventory has one GPU less, or all again."""
+    agent = _agent(world)
+    all_gpus = agent.all_gpus
+    missing = len(agent.inventory.gpus) < len(all_gpus)
+    fallen = world.rng.choice(all_gpus)
+    left = all_gpus if missing else [gpu for gpu in all_gpus if gpu is not fallen]
+    if left:
+        agent.inventory = replace(agent.inventory, gpus=left)
+        world.note(f"{agent.box.name} has {len(left)} of {len(all_gpus)} GPUs")

@@ -35,6 +35,8 @@ WEIGHTS: dict[Action, int] = {
     machines.machine_reboots: 4,
     machines.silence_or_return: 8,
     machines.engine_comes_or_goes: 4,
+    machines.clock_goes_wrong: 3,
+    machines.gpu_falls_out_or_returns: 3,
     clients.rent: 14,
     clients.rent_with_bid: 35,
     clients.rent_again: 6,

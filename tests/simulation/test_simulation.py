@@ -42,3 +42,11 @@ def test_every_story_ends_well(chunk: int, capsys: pytest.CaptureFixture[str]) -
                 f"\nsimulation, chunk {chunk}: {len(told)} seeds ({told[0]}..{told[-1]}), {steps} steps, "
                 f"{steps / seconds:.0f} steps/s"
             )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(bool(SEEDS), reason="certain seeds were asked for")
+def test_a_seed_tells_the_same_story_every_time() -> None:
+    first, second = tell(7, 150), tell(7, 150)
+    assert list(first.actions) == list(second.actions)
+    assert first.rows == second.rows
