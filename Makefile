@@ -4,14 +4,17 @@ PYTHON := .venv/bin/python
 PORT ?= 8000
 DETACH ?=
 ARGS ?=
+SEEDS ?= 1..200
+STEPS ?= 500
 
-.PHONY: help demo demo-stop demo-reset test check format dev-services dev-services-stop bench-rent screenshot
+.PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
 	@echo 'make demo-stop     end it; its data stays'
 	@echo 'make demo-reset    end it and forget its data'
 	@echo 'make test          every test (ARGS="tests/billing -k meter" for some)'
+	@echo 'make simulate      stories of the whole market under a virtual clock (SEEDS=17 or SEEDS=1..2000, STEPS=500)'
 	@echo 'make check         format, lint, types, import contracts, migrations, templates, shell scripts'
 	@echo 'make format        bring the code into the format that make check wants'
 	@echo 'make bench-rent    from the click to the running container, against a bare docker run (ARGS="--pairs 20")'
@@ -30,6 +33,10 @@ demo-reset:
 test:
 	@scripts/bootstrap.sh --engine --tests
 	@exec $(PYTHON) -m scripts.run_tests $(ARGS)
+
+simulate:
+	@scripts/bootstrap.sh
+	@SIMULATION_SEEDS='$(SEEDS)' SIMULATION_STEPS='$(STEPS)' $(PYTHON) -m pytest -n auto tests/simulation $(ARGS)
 
 check:
 	@scripts/bootstrap.sh --lint

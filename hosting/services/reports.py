@@ -157,9 +157,16 @@ def _floor(machine: Machine, previous_contact: datetime | None, now: datetime) -
 
 
 def _supersedes(machine: Machine, request: SyncRequest, now: datetime) -> bool:
-    """Whether the report is newer than all taken so far. A session that gave way to another never comes back."""
+    """Whether the report is newer than all taken so far. A session that gave way to another stays away while that one
+    speaks.
+
+    A late message of a process that is dead by now can look like the newest session. It says no more, so the machine
+    goes offline, and whoever speaks then is the one that lives.
+    """
     if machine.session_id == request.session_id:
         return request.seq > machine.session_seq
+    if not machine.online:
+        return True
     if request.session_id in machine.superseded_sessions:
         return False
     started = _instant(request.session_started_age_seconds, now)

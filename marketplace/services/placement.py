@@ -82,7 +82,9 @@ def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> d
         _lose(instances[contract.claim.claim_id], contract.claim, placement, now)
     if facts.has_idle_job:
         _idle_on_the_rest(machine, placement, assigned, now)
-    if (leaving or facts.idle) and len(ready) < len(starting):
+    if outcome.displaced & outcome.winner_ids:
+        _come_again(machine, now)  # they won other GPUs than those they had to leave
+    elif (leaving or facts.idle) and len(ready) < len(starting):
         _come_again_if_freed(machine, placement, now)
     return {contract.claim.claim_id: assigned[contract.claim.claim_id] for contract in ready}
 
@@ -92,8 +94,12 @@ def _come_again_if_freed(machine: Machine, placement: Placement, now: datetime) 
     held_before = placement.facts.idle.union(*(contract.held for contract in placement.facts.contracts))
     still_held = GpuClaim.objects.filter(gpu__in=held_before, released_at=None).values_list("gpu_id", flat=True)
     if held_before - set(still_held):
-        machine_mark(machine.pk, now)
-        transaction.on_commit(hint_clearing)
+        _come_again(machine, now)
+
+
+def _come_again(machine: Machine, now: datetime) -> None:
+    machine_mark(machine.pk, now)
+    transaction.on_commit(hint_clearing)
 
 
 def _instances(contracts: list[Contract], machine: Machine) -> dict[int, Instance]:

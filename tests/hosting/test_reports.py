@@ -331,3 +331,27 @@ def test_a_report_has_at_most_2000_tasks(agent: TestAgent, instance: Instance) -
     with pytest.raises(HostingError) as refused:
         agent.report(after(1), tasks=[seen(instance, "running")] * 2001)
     assert refused.value.code == "too_many_tasks"
+
+
+def test_a_late_word_of_a_dead_session_shuts_out_the_living_one_for_no_longer_than_a_silence(
+    agent: TestAgent, instance: Instance
+) -> None:
+    living, dead = secrets.token_hex(8), secrets.token_hex(8)
+    sweep(0)
+    agent.session_id, agent.seq = living, 0
+    agent.report(after(2), seen(instance, "running"), session_started_age_seconds=1.0)
+    # Sent before the living session began, but so long underway that the dead one looks like the younger.
+    agent.session_id, agent.seq = dead, 0
+    agent.report(after(10), session_started_age_seconds=0.0)
+    agent.session_id, agent.seq = living, 1
+    agent.report(after(11), seen(instance, "exited", exit_code=1), session_started_age_seconds=10.0)
+    assert state(instance) == "running"
+
+    for seconds in range(15, 75, 15):
+        sweep(seconds)
+    assert sweep(75) == 1
+    agent.report(after(76), session_started_age_seconds=75.0)
+    assert state(instance) == "exited"
+    agent.machine.refresh_from_db()
+    assert agent.machine.online
+    assert agent.machine.session_id == living

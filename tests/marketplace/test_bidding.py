@@ -3,9 +3,12 @@
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import transaction
 
 from billing.selectors import ledger_check, meter_total_micros
-from hosting.models import GpuClaim, Task
+from hosting import hooks
+from hosting.locks import lock_machine
+from hosting.models import Gpu, GpuClaim, Task
 from hosting.services.listing import listing_end, listing_set
 from hosting.services.offline import machine_mark_offline
 from marketplace.errors import MarketError
@@ -342,3 +345,42 @@ def test_a_machine_that_can_not_be_cleared_holds_up_no_other(agent: TestAgent, m
     stuck.refresh_from_db()
     assert stuck.gpu_micros_per_hour == 12 * CENT
     assert not Task.objects.filter(desired_state="stopped").exists()
+
+
+def test_the_minimum_is_what_wins_against_those_who_just_started(agent: TestAgent) -> None:
+    running = bid(agent, 20 * CENT, 0)
+    assert running.state == "loading"
+    assert min_bids(agent) == {1: 210_001}
+    change(running, 30 * CENT, 1)
+    assert min_bids(agent) == {1: 315_001}
+
+    lone = market.listed_machine(gpus=2)
+    waiting = bid(lone, 20 * CENT, 0, gpus=2)
+    lone.obey(after(1))
+    rent(lone, 2)
+    assert state(waiting) == "outbid"
+    lone.obey(after(3))
+    lone.obey(after(4))
+    starting = bid(lone, 20 * CENT, 5)
+    assert starting.state == "loading"
+    change(starting, 25 * CENT, 6)
+    assert min_bids(lone) == {1: 262_501, 2: None}
+
+
+def test_a_bid_that_has_to_leave_a_broken_gpu_for_another_is_not_outbid() -> None:
+    agent = market.listed_machine(gpus=2)
+    moving = bid(agent, 20 * CENT, 0)
+    agent.obey(after(1))
+    with transaction.atomic():
+        broken = moving.task.gpu_claims.get(released_at=None).gpu
+        Gpu.objects.filter(pk=broken.pk).update(unhealthy_reason="fell off the bus")
+        hooks.market().machine_changed(lock_machine(agent.machine.pk), after(2))
+    assert dirty_clear(now=lambda: after(2)) == 1
+    assert (state(moving), moving.status_message) == (
+        "scheduling",
+        "Its GPUs are being handed over; it starts in a moment.",
+    )
+    agent.obey(after(3))
+    agent.obey(after(4))
+    assert state(moving) == "running"
+    assert moving.task.gpu_claims.get(released_at=None).gpu != broken
