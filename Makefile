@@ -7,7 +7,8 @@ ARGS ?=
 SEEDS ?= 1..200
 STEPS ?= 500
 
-.PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent screenshot
+.PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent \
+	bench-auction screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
@@ -18,6 +19,7 @@ help:
 	@echo 'make check         format, lint, types, import contracts, migrations, templates, shell scripts'
 	@echo 'make format        bring the code into the format that make check wants'
 	@echo 'make bench-rent    from the click to the running container, against a bare docker run (ARGS="--pairs 20")'
+	@echo 'make bench-auction the auction against sorting, one batch and one row update (ARGS="--sizes 1000 10000")'
 	@echo 'make screenshot    docs/search.png, from the running demo'
 	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
 
@@ -57,6 +59,10 @@ dev-services-stop:
 bench-rent:
 	@scripts/bootstrap.sh --engine --tests
 	@exec $(PYTHON) -m tests.benchmarks.rent $(ARGS)
+
+bench-auction:
+	@scripts/bootstrap.sh --pgbench
+	@exec $(PYTHON) -m tests.benchmarks.auction $(ARGS)
 
 screenshot:
 	@scripts/bootstrap.sh --tests

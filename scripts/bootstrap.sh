@@ -5,6 +5,7 @@
 #   scripts/bootstrap.sh --engine        also a Docker engine and what builds the demo image
 #   scripts/bootstrap.sh --tests         also what the tests drive: Chromium, sshd, the vastai client
 #   scripts/bootstrap.sh --lint          also shellcheck
+#   scripts/bootstrap.sh --pgbench       also pgbench
 #   scripts/bootstrap.sh --image-tools   only what builds the demo image, and an empty .venv: a first quick step, so
 #                                        that the image can be built while --engine installs the rest
 #
@@ -26,8 +27,9 @@ main() {
             --engine) packages="$packages $(image_packages) $(engine_packages)" ;;
             --image-tools) packages=$(image_packages); python_packages=no ;;
             --tests) tests=yes; packages="$packages $(test_packages)" ;;
+            --pgbench) packages="$packages $(unless pgbench postgresql-contrib)" ;;
             --lint) packages="$packages $(unless shellcheck shellcheck)" ;;
-            *) fail "unknown argument $argument (known: --engine --tests --lint --image-tools)" ;;
+            *) fail "unknown argument $argument (known: --engine --tests --lint --pgbench --image-tools)" ;;
         esac
     done
     mkdir -p var/log

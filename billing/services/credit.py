@@ -59,7 +59,7 @@ def _post_once(draft: EntryDraft, owner_id: int, now: datetime) -> Entry:
         if earlier.exists():
             return _same(earlier.get(), draft)
         with transaction.atomic():
-            entry = entries_post([draft])[0]
+            entry = Entry.objects.get(pk=entries_post([draft])[0])
     except IntegrityError:
         # The same key for another account at the same moment: this account's lock does not hold that off.
         return _same(earlier.get(), draft)

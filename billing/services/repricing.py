@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from billing.domain.accrual import check_rate
-from billing.models import Meter, MeterKind, MeterSegment
+from billing.models import Meter, MeterKind
 from billing.services.accounts import accounts_lock
 from billing.services.depletion import zero_at_refresh
 from billing.services.settlement import accrued_post, meters_save
@@ -15,6 +15,11 @@ _END_SEGMENTS = """
 UPDATE billing_metersegment s SET ended_at = m.settled_at
 FROM unnest(%s::bigint[], %s::timestamptz[]) AS m (id, settled_at)
 WHERE s.meter_id = m.id AND s.ended_at IS NULL
+"""
+_BEGIN_SEGMENTS = """
+INSERT INTO billing_metersegment (meter_id, started_at, rate_micros, counted_bytes)
+SELECT s.id, s.started_at, s.rate, 0
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[]) AS s (id, started_at, rate)
 """
 _SET_RATES = """
 UPDATE billing_meter m SET rate_micros = r.rate,
@@ -51,10 +56,8 @@ def _reprice(meters: Sequence[Meter], rates: Mapping[str, int], now: datetime) -
     running = [meter for meter in meters if meter.running_since is not None]
     accrued_post(running, now)
     meters_save(running)
-    ids = [meter.pk for meter in running]
+    ids, instants = [meter.pk for meter in running], [meter.settled_at for meter in running]
     with connection.cursor() as cursor:
-        cursor.execute(_END_SEGMENTS, [ids, [meter.settled_at for meter in running]])
+        cursor.execute(_END_SEGMENTS, [ids, instants])
         cursor.execute(_SET_RATES, [[meter.pk for meter in meters], [rates[meter.reference] for meter in meters]])
-    MeterSegment.objects.bulk_create(
-        MeterSegment(meter=meter, rate_micros=rates[meter.reference], started_at=meter.settled_at) for meter in running
-    )
+        cursor.execute(_BEGIN_SEGMENTS, [ids, instants, [rates[meter.reference] for meter in running]])

@@ -93,11 +93,11 @@ def clear(gpus: Collection[int], claims: Iterable[Claim], policy: Policy) -> Out
     """Decide who runs on these (healthy) GPUs."""
     known = list(claims)
     usable = frozenset(gpus)
-    on_demand, capacity = _on_demand(usable, [claim for claim in known if claim.kind is Kind.ON_DEMAND])
+    on_demand, capacity = _on_demand(usable, _of_kind(Kind.ON_DEMAND, known))
     contest = _contest(_offered(known, usable, policy), capacity, policy)
     winners = (*on_demand, *_chosen(contest, capacity))
     won = {claim.claim_id: claim for claim in winners}
-    displaced = frozenset(c.claim_id for c in known if c.holds and _leaves(won.get(c.claim_id)))
+    displaced = frozenset([c.claim_id for c in known if c.holds and _leaves(won.get(c.claim_id))])
     return Outcome(winners, displaced, _quotes(len(usable), capacity, policy, contest))
 
 
@@ -111,10 +111,14 @@ def quote_for(gpus: Collection[int], claims: Iterable[Claim], policy: Policy, cl
     usable = frozenset(gpus)
     own = next(claim for claim in known if claim.claim_id == claim_id)
     others = [claim for claim in known if claim is not own]
-    _, capacity = _on_demand(usable, [claim for claim in others if claim.kind is Kind.ON_DEMAND])
+    _, capacity = _on_demand(usable, _of_kind(Kind.ON_DEMAND, others))
     contest = _contest(_offered(others, usable, policy), capacity, policy)
     margin_bps = policy.increment_bps if own.holds and own.holds <= usable else 0
     return _quote(own.num_gpus, capacity, policy, contest, margin_bps)
+
+
+def _of_kind(kind: Kind, claims: list[Claim]) -> list[Claim]:
+    return [claim for claim in claims if claim.kind is kind]
 
 
 def _leaves(winner: Claim | None) -> bool:
@@ -136,10 +140,10 @@ def _on_demand(usable: frozenset[int], claims: list[Claim]) -> tuple[list[Claim]
 def _offered(claims: list[Claim], usable: frozenset[int], policy: Policy) -> list[Claim]:
     """The bids at or above the floor. One on a GPU that is no longer usable competes like one that waits."""
     floor = policy.floor
-    bids = [claim for claim in claims if claim.kind is Kind.BID and claim.price >= floor * claim.num_gpus]
-    if all(bid.holds <= usable for bid in bids if bid.holds):
-        return bids
-    return [bid if bid.holds <= usable else replace(bid, holds=frozenset()) for bid in bids]
+    bids = [bid for bid in _of_kind(Kind.BID, claims) if bid.price >= floor * bid.num_gpus]
+    if [bid for bid in bids if bid.holds and not bid.holds <= usable]:
+        return [bid if bid.holds <= usable else replace(bid, holds=frozenset()) for bid in bids]
+    return bids
 
 
 def _preference(bid: Claim) -> tuple[bool, datetime, int]:
@@ -166,9 +170,10 @@ def _contest(offered: list[Claim], capacity: int, policy: Policy) -> _Contest:
 
 def _highest(bids: Sequence[Claim], count: int, margin_bps: int) -> list[Claim]:
     """The ``count`` best of bids for equally many GPUs. Most are ruled out by comparing plain numbers."""
-    values = [_value(bid, margin_bps) for bid in bids]
     if len(bids) > count:
-        least = sorted(values, reverse=True)[count - 1]
+        running = BPS + margin_bps
+        values = [bid.price * (running if bid.holds else BPS) for bid in bids]
+        least = sorted(values)[-count]
         bids = [bid for bid, value in zip(bids, values, strict=True) if value >= least]
     return sorted(bids, key=lambda bid: (-_value(bid, margin_bps), _preference(bid)))[:count]
 

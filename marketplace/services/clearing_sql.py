@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from weakref import WeakSet
 
 from django.conf import settings
 from django.db import connection
@@ -14,28 +15,32 @@ from django.db import connection
 from marketplace.domain import instance_states as states
 from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, Policy
 
-_PLACE_BID = """
+_PREPARE_BID = """
+PREPARE spotyard_bid_place (bigint, bigint, bigint, text, timestamptz) AS
 WITH found AS (
     SELECT i.id, i.state, i.rental_type,
         GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most
     FROM marketplace_instance i
     JOIN marketplace_offer o ON o.id = i.offer_id
     LEFT JOIN hosting_listing l ON l.machine_id = i.machine_id
-    WHERE i.id = %(instance_id)s AND i.client_id = %(client_id)s
+    WHERE i.id = $1 AND i.client_id = $2
 ), placed AS (
-    UPDATE marketplace_instance i SET bid_micros_per_hour = %(price)s, bid_placed_at = %(now)s
+    UPDATE marketplace_instance i SET bid_micros_per_hour = $3, bid_placed_at = $5
     FROM found
     WHERE i.id = found.id AND i.rental_type = 'interruptible' AND i.state NOT IN ('destroying', 'destroyed')
-        AND i.bid_micros_per_hour <> %(price)s AND %(price)s <= found.most
+        AND i.bid_micros_per_hour <> $3 AND $3 <= found.most
     RETURNING i.id, i.machine_id
 ), marked AS (
-    INSERT INTO marketplace_dirtymark (machine_id, marked_at) SELECT machine_id, %(now)s FROM placed
+    INSERT INTO marketplace_dirtymark (machine_id, marked_at) SELECT machine_id, $5 FROM placed
 ), noted AS (
     INSERT INTO marketplace_instanceevent
         (instance_id, at, kind, from_state, to_state, actor_id, reason, message)
-    SELECT id, %(now)s, 'bid', '', '', %(client_id)s, 'bid', %(message)s FROM placed
+    SELECT id, $5, 'bid', '', '', $2, 'bid', $4 FROM placed
 )
 SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed) FROM found
+"""
+_PLACE_BID = """
+EXECUTE spotyard_bid_place (%s, %s, %s, %s, %s)
 """
 
 _LOCK = """
@@ -101,6 +106,9 @@ FROM marketplace_offer o JOIN quoted q ON o.machine_id = q.machine_id AND o.num_
 WHERE o.retired_at IS NULL AND o.rentable <> (q.least IS NOT NULL) AND (o.rentable OR o.disk_space_gb > 0)
 """
 
+_bid_prepared_on: WeakSet[Any] = WeakSet()
+"""Connections that know the statement: it takes longer to plan than to execute. A new connection is not among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlacedBid:
@@ -161,15 +169,11 @@ def bid_place(*, instance_id: int, client_id: int, price_micros: int, message: s
     ``price_micros`` is per hour for all GPUs. None when the client has no such instance. A price above the on-demand
     price, or the one it bids already, changes nothing.
     """
-    values: dict[str, Any] = {
-        "instance_id": instance_id,
-        "client_id": client_id,
-        "price": price_micros,
-        "message": message,
-        "now": now,
-    }
     with connection.cursor() as cursor:
-        cursor.execute(_PLACE_BID, values)
+        if connection.connection not in _bid_prepared_on:
+            cursor.execute(_PREPARE_BID)
+            _bid_prepared_on.add(connection.connection)
+        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, message, now])
         row = cursor.fetchone()
     return None if row is None else PlacedBid(row[0], row[1] == "interruptible", row[2], row[3])
 
