@@ -67,6 +67,8 @@ WEIGHTS: dict[Action, int] = {
     operations.wait: 12,
 }
 PAUSES_SECONDS = (0.0, 0.0, 0.001, 0.2, 1.0, 3.0)
+LATE_SECONDS = (*(0.0 for _ in range(18)), 0.01, 2.0)
+"""How long ago a worker has read the clock when it comes to act: it had to wait for a lock."""
 LOGGING: tuple[ModuleType, ...] = (clearing, stopping, idle_jobs, inventory, listing, offline, reports)
 
 
@@ -106,10 +108,14 @@ def tell(seed: int, steps: int) -> World:
 def _step(world: World) -> None:
     world.clock.advance(world.rng.choice(PAUSES_SECONDS))
     (action,) = world.rng.choices(_ACTIONS, cum_weights=_CUMULATED)
+    late = 0.0 if action in ON_TIME else world.rng.choice(LATE_SECONDS)
+    world.clock.advance(-late)
     action(world)
     world.check()
+    world.clock.advance(late)
 
 
+ON_TIME = {operations.wait, *(action for action in WEIGHTS if action.__module__ == machines.__name__)}
 _ACTIONS = list(WEIGHTS)
 _CUMULATED = [sum(list(WEIGHTS.values())[: n + 1]) for n in range(len(WEIGHTS))]
 
