@@ -28,6 +28,8 @@ from tests.simulation.oracle import check_markets
 from tests.simulation.rows import Rows
 
 CLIENTS = 8
+POOR = {4: 3, 5: 2, 6: 1, 7: 1}
+"""Dollars of those who soon have none left."""
 CENT = 10_000
 LEDGER_CHECK_EVERY = 40
 KEPT_ACTIONS = 30
@@ -112,14 +114,13 @@ class World:
 
 
 def settle_in(world: World) -> None:
-    """Hosts with listed machines, and clients with credit: the last one with little."""
+    """Hosts with listed machines, and clients with credit, some with little."""
     rng = world.rng
     hosts, world.clients = _people(rng.randint(2, 3), CLIENTS)
     for number in range(rng.randint(2, 4)):
         _machine(world, hosts[number % len(hosts)], number, rng.choice((1, 1, 2, 2, 3, 4, 4, 8)))
     for number, client in enumerate(world.clients):
-        dollars = 1 if number == len(world.clients) - 1 else 60
-        grant(world, client, dollars)
+        grant(world, client, POOR.get(number, 60))
     world.check()
 
 
