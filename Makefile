@@ -38,7 +38,7 @@ test:
 
 simulate:
 	@scripts/bootstrap.sh
-	@SIMULATION_SEEDS='$(SEEDS)' SIMULATION_STEPS='$(STEPS)' $(PYTHON) -m pytest -n auto tests/simulation $(ARGS)
+	@SIMULATION_SEEDS='$(SEEDS)' SIMULATION_STEPS='$(STEPS)' SIMULATION_CHUNKS=$$(nproc) $(PYTHON) -m pytest -n auto tests/simulation $(ARGS)
 
 check:
 	@scripts/bootstrap.sh --lint

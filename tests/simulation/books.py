@@ -39,9 +39,10 @@ class Books:
         """Of the segments that lasted when last looked."""
         return list(self._open)
 
-    def check(self, before: Rows, rows: Rows, boxes: dict[int, Box], now: datetime) -> None:
-        """One step further. ``before`` is what was read last."""
+    def check(self, before: Rows, rows: Rows, boxes: dict[int, Box], now: datetime, latest: datetime) -> None:
+        """One step further, made at ``now``. ``before`` is what was read last."""
         for segment in rows.segments:
+            must(max(segment.started_at, segment.ended_at or latest) <= latest, f"segment {segment.id} in the future")
             self._segment(segment, before, rows, boxes, now)
         for event in rows.events:
             if event.to_state == "running":
@@ -55,20 +56,18 @@ class Books:
         meter = rows.meters[segment.meter_id]
         if segment.id > self.last_segment_id:
             self.last_segment_id = segment.id
-            self._begins(segment, meter, rows, boxes, now)
+            self._begins(segment, meter, rows, boxes)
         if segment.ended_at is None:
             self._open[segment.id] = segment
             return
-        must(segment.started_at <= segment.ended_at <= now, f"segment {segment.id} ends at {segment.ended_at}")
         self._units[meter.id] += segment.rate * ((segment.ended_at - segment.started_at) // MICROSECOND)
         self._last_end[meter.id] = segment.ended_at
         if self._open.pop(segment.id, None) is not None and meter.kind == "gpu":
             self._ends(segment, segment.ended_at, meter, before, rows, now)
 
-    def _begins(self, segment: SegmentRow, meter: MeterRow, rows: Rows, boxes: dict[int, Box], now: datetime) -> None:
+    def _begins(self, segment: SegmentRow, meter: MeterRow, rows: Rows, boxes: dict[int, Box]) -> None:
         earlier = self._last_end.get(meter.id)
         must(earlier is None or earlier <= segment.started_at, f"instance {meter.instance_id} is charged twice")
-        must(segment.started_at <= now, f"instance {meter.instance_id} is charged from {segment.started_at} on")
         if meter.kind != "gpu" or earlier == segment.started_at:
             return
         one = rows.instances[meter.instance_id]
@@ -87,7 +86,7 @@ class Books:
         leaving = [e for e in rows.events if e.instance_id == one.id and e.from_state == "running"]
         expected = self._expected_end(leaving[0] if leaving else None, one, before, rows, now)
         settled_at = before.meters[meter.id].settled_at if meter.id in before.meters else segment.started_at
-        expected = min(max(expected, segment.started_at, settled_at), now)
+        expected = max(min(expected, now), segment.started_at, settled_at)
         must(ended_at == expected, f"instance {one.id} is charged until {ended_at}, not {expected}", leaving)
 
     def _expected_end(

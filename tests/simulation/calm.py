@@ -78,6 +78,10 @@ def _check_fixpoint(world: World, market: Market) -> None:
         if one.state in TAKES_PART:
             at_rest = "running" if one.id in outcome.winner_ids else "scheduling" if one.bid is None else "outbid"
             must(one.state == at_rest, f"at rest instance {one.id} is {one.state}, not {at_rest}")
+        if one.state in TAKES_PART:
+            must(one.end_at > world.clock.now, f"instance {one.id} is {one.state} beyond its lifetime")
+            ends = rows.credit_ends.get(one.client_id)
+            must(ends is None or ends > world.clock.now, f"instance {one.id} is {one.state} without credit")
         must(one.state not in ("stopping", "destroying"), f"instance {one.id} is {one.state} for ever")
         must(one.state == "running" or not market.holds(one.task_id), f"{one.state} instance {one.id} holds GPUs")
     _check_idle_at_rest(rows, market)

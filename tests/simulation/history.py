@@ -46,9 +46,10 @@ class History:
         must((task.desired == "removed") == (one.state == "destroying"), f"{one.state} {one.id}: task {task.desired}")
         must(self._ports.setdefault(one.id, one.ssh_port) == one.ssh_port, f"the port of {one.id} changed")
         must(rows.ports.get(task.id) == one.ssh_port, f"instance {one.id} lost its port {one.ssh_port}")
-        if one.state == "running" and task.id not in box.lost:
+        if one.state != "destroying" and task.id in box.runs and task.id not in box.lost:
             worker = box.workers.get(task.id)
-            must(worker is not None and worker.made, f"instance {one.id} runs and has no disk")
+            has_disk = worker is not None and (worker.container is not None or worker.moving is not None)
+            must(has_disk, f"instance {one.id} is {one.state}, has run, and its disk is gone")
 
     def _check_claims(self, rows: Rows, boxes: dict[int, Box]) -> None:
         twice = [gpu for gpu, count in Counter(gpu for gpu, _ in rows.claims).items() if count > 1]

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from agent.protocol import SyncRequest
 from hosting.gateways import presence
 from tests.simulation.agents import Agent
+from tests.simulation.operations import sweep_offline
 from tests.simulation.world import World
 
 SLOW_MESSAGES = 6
@@ -160,3 +161,17 @@ def gpu_falls_out_or_returns(world: World) -> None:
     if left:
         agent.inventory = replace(agent.inventory, gpus=left)
         world.note(f"{agent.box.name} has {len(left)} of {len(all_gpus)} GPUs")
+
+
+def a_minute_passes(world: World) -> None:
+    """Everybody who can speaks, and the sweeper looks for those who can't."""
+    for _ in range(world.rng.choice((2, 5, 6))):
+        world.clock.advance(14)
+        for agent in world.agents:
+            if agent.silent:
+                agent.box.advance(world.clock.now)
+            else:
+                exchange(world, agent)
+                world.check()
+        sweep_offline(world)
+        world.check()

@@ -23,7 +23,7 @@ from tests.simulation.world import World, empty_database, settle_in
 Action = Callable[[World], None]
 
 WEIGHTS: dict[Action, int] = {
-    machines.sync: 300,
+    machines.sync: 180,
     machines.send: 25,
     machines.some_arrive: 25,
     machines.hear: 25,
@@ -33,12 +33,12 @@ WEIGHTS: dict[Action, int] = {
     machines.container_is_lost: 3,
     machines.agent_crashes: 6,
     machines.machine_reboots: 4,
-    machines.silence_or_return: 8,
+    machines.silence_or_return: 12,
     machines.engine_comes_or_goes: 4,
     machines.clock_goes_wrong: 3,
     machines.gpu_falls_out_or_returns: 3,
-    clients.rent: 14,
-    clients.rent_with_bid: 35,
+    clients.rent: 20,
+    clients.rent_with_bid: 45,
     clients.rent_again: 6,
     clients.change_bid: 35,
     clients.stop: 12,
@@ -55,18 +55,21 @@ WEIGHTS: dict[Action, int] = {
     hosts.extend: 2,
     hosts.gpu_breaks_or_heals: 8,
     operations.clear_marked: 30,
-    operations.stop_the_exhausted: 8,
-    operations.stop_the_expired: 6,
+    operations.stop_the_exhausted: 10,
+    operations.stop_the_expired: 8,
     operations.end_listings: 4,
     operations.sweep_offline: 16,
+    machines.a_minute_passes: 12,
     operations.settle: 5,
     operations.checkpoint: 2,
     operations.restart_idle_jobs: 8,
     operations.flush_redis: 3,
     operations.redis_comes_or_goes: 3,
-    operations.wait: 12,
+    operations.wait: 20,
 }
 PAUSES_SECONDS = (0.0, 0.0, 0.001, 0.2, 1.0, 3.0)
+LATE_SECONDS = (*(0.0 for _ in range(18)), 0.01, 2.0)
+"""How long ago a worker has read the clock when it comes to act: it had to wait for a lock."""
 LOGGING: tuple[ModuleType, ...] = (clearing, stopping, idle_jobs, inventory, listing, offline, reports)
 
 
@@ -106,10 +109,14 @@ def tell(seed: int, steps: int) -> World:
 def _step(world: World) -> None:
     world.clock.advance(world.rng.choice(PAUSES_SECONDS))
     (action,) = world.rng.choices(_ACTIONS, cum_weights=_CUMULATED)
+    late = 0.0 if action in ON_TIME else world.rng.choice(LATE_SECONDS)
+    world.clock.advance(-late)
     action(world)
     world.check()
+    world.clock.advance(late)
 
 
+ON_TIME = {operations.wait, *(action for action in WEIGHTS if action.__module__ == machines.__name__)}
 _ACTIONS = list(WEIGHTS)
 _CUMULATED = [sum(list(WEIGHTS.values())[: n + 1]) for n in range(len(WEIGHTS))]
 

@@ -4,7 +4,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -28,6 +28,8 @@ from tests.simulation.oracle import check_markets
 from tests.simulation.rows import Rows
 
 CLIENTS = 8
+POOR = {4: 3, 5: 2, 6: 1, 7: 1}
+"""Dollars of those who soon have none left."""
 CENT = 10_000
 LEDGER_CHECK_EVERY = 40
 KEPT_ACTIONS = 30
@@ -54,6 +56,8 @@ class World:
     hinted: bool = False
     flushed: bool = False
     kills: bool = True
+    latest: datetime = market.T0
+    """The clock's latest reading: a worker may have read it a while before it comes to act."""
     last_rental: Any = None
     _last_event_id: int = 0
 
@@ -102,21 +106,21 @@ class World:
         if self.rows.events:
             self._last_event_id = self.rows.events[-1].id
         self.history.check(self.rows, self.boxes)
-        self.books.check(before, self.rows, self.boxes, self.clock.now)
+        self.latest = max(self.latest, self.clock.now)
+        self.books.check(before, self.rows, self.boxes, self.clock.now, self.latest)
         check_markets(self.rows)
         if self.checks % LEDGER_CHECK_EVERY == 0:
-            self.books.check_ledger(self.clock.now)
+            self.books.check_ledger(self.latest)
 
 
 def settle_in(world: World) -> None:
-    """Hosts with listed machines, and clients with credit: the last one with little."""
+    """Hosts with listed machines, and clients with credit, some with little."""
     rng = world.rng
     hosts, world.clients = _people(rng.randint(2, 3), CLIENTS)
     for number in range(rng.randint(2, 4)):
         _machine(world, hosts[number % len(hosts)], number, rng.choice((1, 1, 2, 2, 3, 4, 4, 8)))
     for number, client in enumerate(world.clients):
-        dollars = 1 if number == len(world.clients) - 1 else 60
-        grant(world, client, dollars)
+        grant(world, client, POOR.get(number, 60))
     world.check()
 
 
