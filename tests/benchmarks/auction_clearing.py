@@ -15,7 +15,7 @@ from tests.benchmarks import auction_world as world
 from tests.benchmarks.figures import Comparison, slope, tell
 
 BATCH_TARGET, INCREMENTAL_TARGET = 15.0, 10.0
-SAMPLE = 500
+SAMPLE = 300
 """Machines that the peer clears one by one; what it takes for each doesn't depend on how many there are."""
 RUNNER, RIVAL = 2, 3
 """Instances of the first machine: one that runs on 1 GPU, and one that waits for two."""

@@ -13,6 +13,7 @@ from billing.selectors import ledger_check
 from hosting.models import GpuClaim
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer
+from marketplace.services.bids import bid_change
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -80,3 +81,15 @@ def test_stop_and_destroy_at_once_leave_one_end() -> None:
     assert instance.state == "destroyed"
     assert GpuClaim.objects.filter(released_at=None).count() == 0
     assert ledger_check(T0) == []
+
+
+def test_bids_go_on_when_the_connection_was_lost() -> None:
+    agent = market.listed_machine(gpus=1)
+    client = market.user(dollars=10)
+    wish = market.wish(bid_micros_per_hour=100_000)
+    instance = instance_rent(client=client, offer_id=market.offer(agent).pk, request=wish, now=T0)
+    for price in (110_000, 120_000):
+        bid_change(instance_id=instance.pk, client=client, price_micros=price, now=T0)
+        connection.close()
+    instance.refresh_from_db()
+    assert instance.bid_micros_per_hour == 120_000
