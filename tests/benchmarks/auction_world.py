@@ -144,9 +144,14 @@ def market_seed(now: datetime) -> None:
         agent.obey(now)
 
 
+def name_of(machines: int) -> str:
+    """The database of the market with so many machines."""
+    return f"bench_{machines}"
+
+
 def world(machines: int) -> str:
     """A new database with so many machines, in use by this process from now on; its name."""
-    name = f"bench_{machines}"
+    name = name_of(machines)
     use_database("postgres")
     execute(f'DROP DATABASE IF EXISTS "{name}"')
     execute(f'CREATE DATABASE "{name}" TEMPLATE "{SEED}"')
