@@ -23,7 +23,7 @@ from tests.benchmarks.figures import tell
 BIDS_PER_SECOND = 100
 TARGET_P99_SECONDS = 1.0
 _LOOK_SECONDS = 0.005
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 600.0
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Run:
     def watch(self) -> None:
         """Look again and again which bids are in force by now, until all are. Its own thread, its own connection."""
         try:
-            last = time.perf_counter()
+            began = time.perf_counter()
             while not self.all_sent or self.pending:
                 self._look()
-                assert time.perf_counter() - last < 600, f"{len(self.pending)} bids were never taken in"
+                assert time.perf_counter() - began < _PATIENCE_SECONDS, f"{len(self.pending)} bids were never taken in"
                 time.sleep(_LOOK_SECONDS)
         finally:
             connection.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import django
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from scripts.services.postgres import PostgresServer, wait_ready
@@ -52,8 +52,14 @@ _COPIES: list[tuple[str, dict[str, str]]] = [
     ("marketplace_instance", {}),
     ("billing_meter", {"reference": "replace(b.reference, ':' || {instance} || ':', ':' || {copied} || ':')"}),
     ("billing_metersegment", {}),
+    ("billing_entry", {"idempotency_key": "k || ':' || b.idempotency_key"}),
+    (
+        "billing_posting",
+        {"account_id": "b.account_id + CASE WHEN b.account_id = ANY({shared}) THEN 0 ELSE k * 1000 END"},
+    ),
 ]
-_SHIFTED = {"id", "machine_id", "gpu_id", "task_id", "offer_id", "meter_id"}
+_SHARED = "ARRAY(SELECT id FROM billing_ledgeraccount WHERE owner_id IS NULL)"
+_SHIFTED = {"id", "machine_id", "gpu_id", "task_id", "offer_id", "meter_id", "entry_id"}
 _CLIENTS, _HOSTS = {"client_id", "payer_id"}, {"host_id", "payee_id"}
 
 
@@ -138,9 +144,14 @@ def market_seed(now: datetime) -> None:
         agent.obey(now)
 
 
+def name_of(machines: int) -> str:
+    """The database of the market with so many machines."""
+    return f"bench_{machines}"
+
+
 def world(machines: int) -> str:
     """A new database with so many machines, in use by this process from now on; its name."""
-    name = f"bench_{machines}"
+    name = name_of(machines)
     use_database("postgres")
     execute(f'DROP DATABASE IF EXISTS "{name}"')
     execute(f'CREATE DATABASE "{name}" TEMPLATE "{SEED}"')
@@ -153,18 +164,18 @@ def world(machines: int) -> str:
     return name
 
 
+@transaction.atomic
 def market_copy(machines: int) -> None:
     """Copy the first machine until there are ``machines``, with all that hangs on it."""
     owners = {"clients": machines, "hosts": max(1, machines // 10)}
     for table, own in _COPIES:
         _copy(table, own, machines - 1, owners)
-    execute("UPDATE billing_ledgeraccount SET checkpoint_micros = 1000000000 WHERE kind = 'client_credit'")
     for table, _ in _COPIES:
         execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
 
 
 def _copy(table: str, own: dict[str, str], copies: int, owners: dict[str, int]) -> None:
-    names = {"instance": "split_part(b.reference, ':', 2)"}
+    names = {"instance": "split_part(b.reference, ':', 2)", "shared": _SHARED}
     names["copied"] = f"(({names['instance']})::bigint + k * {STRIDE})"
     columns = {column: own.get(column, _copied(column, owners)).format(**names) for column in _columns(table)}
     execute(

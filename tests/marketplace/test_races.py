@@ -157,3 +157,15 @@ def test_clients_who_displace_each_other_on_two_machines_do_not_deadlock() -> No
     )
     assert [type(result) for result in results] == [Instance, Instance]
     assert Instance.objects.filter(state="outbid").count() == 2
+
+
+def test_bids_go_on_when_the_connection_was_lost() -> None:
+    agent = market.listed_machine(gpus=1)
+    client = market.user(dollars=10)
+    wish = market.wish(bid_micros_per_hour=100_000)
+    instance = instance_rent(client=client, offer_id=market.offer(agent).pk, request=wish, now=T0)
+    for price in (110_000, 120_000):
+        bid_change(instance_id=instance.pk, client=client, price_micros=price, now=T0)
+        connection.close()
+    instance.refresh_from_db()
+    assert instance.bid_micros_per_hour == 120_000
