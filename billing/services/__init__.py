@@ -13,7 +13,7 @@ from billing.services.meters import (
     traffic_meter_open,
 )
 from billing.services.proofs import ledger_check_record
-from billing.services.repricing import meters_set_rates
+from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "meter_close",
     "meter_open",
     "meter_pause",
+    "meter_reprice_paused",
     "meter_resume",
     "meter_set_rate",
     "meters_set_rates",

@@ -51,6 +51,17 @@ def meters_set_rates(*, rates: Mapping[str, int], now: datetime) -> int:
     return len(changed)
 
 
+def meter_reprice_paused(*, reference: str, rate_micros: int) -> bool:
+    """Sets the rate, micro-dollars per hour, at which a paused meter of time will charge; whether it was paused and open.
+
+    Nothing accrues meanwhile, so nothing is posted and nobody's account needs a lock: a caller that starts several
+    clients at once can't take their locks out of order. Raises InvalidRateError.
+    """
+    check_rate(rate_micros)
+    paused = Meter.objects.filter(reference=reference, running_since=None, closed_at=None)
+    return bool(paused.exclude(kind=MeterKind.TRAFFIC).update(rate_micros=rate_micros))
+
+
 def _reprice(meters: Sequence[Meter], rates: Mapping[str, int], now: datetime) -> None:
     """Settle at the old rates, end the segments that last and begin new ones at the same instants."""
     running = [meter for meter in meters if meter.running_since is not None]

@@ -30,7 +30,7 @@ def bid_change(*, instance_id: int, client: AbstractBaseUser, price_micros: int 
 
     The auction takes it in right after, and from then on it is the price paid. Bidding the same again changes nothing.
     Raises MarketError: no_such_instance (404), wrong_state (409) on demand or destroyed, invalid_price,
-    no_winning_bid (409) when no price would win.
+    no_winning_bid (409) when no price would win, bid_binding (409) for a lower one while it starts.
     """
     price = _winning_price(instance_id, client) if price_micros is None else price_micros
     if price < LEAST_FLOOR:
@@ -44,6 +44,13 @@ def bid_change(*, instance_id: int, client: AbstractBaseUser, price_micros: int 
     if found.state == states.DESTROYING:
         raise MarketError("wrong_state", f"Instance {instance_id} is being destroyed.", status=409)
     refuse_senseless_bid(price, most_micros=found.most_micros_per_hour)
+    if not found.placed and price < (found.before_micros_per_hour or 0):
+        raise MarketError(
+            "bid_binding",
+            f"The bid of instance {instance_id} has just won, and others may have had to leave for it. "
+            "It can be lowered once the instance runs.",
+            status=409,
+        )
     if found.placed:
         transaction.on_commit(hint_clearing)
     return ChangedBid(instance_id, price)
@@ -63,14 +70,14 @@ def refuse_senseless_bid(price_micros: int, *, most_micros: int) -> None:
         )
 
 
-def refuse_losing_bid(offer: Offer, price_micros: int) -> None:
-    """Raises MarketError(invalid_price) naming the minimum when the bid would not run now. The machine is locked, so
-    what the offer says is true."""
-    least = offer.min_bid_micros_per_hour
+def refuse_losing_bid(offer: Offer, price_micros: int, least: int | None) -> None:
+    """Raises MarketError(invalid_price) when ``least``, micro-dollars per hour, is more than the bid; (no_such_ask, 410)
+    when it is None: no bid would run now."""
     if least is None:
         raise MarketError(
             "no_such_ask",
-            f"On-demand rentals use the GPUs of offer {offer.pk}; no bid would run now. Ask to wait, or search again.",
+            f"No bid for offer {offer.pk} would run now: on-demand rentals use its GPUs, or its machine can't take "
+            "anybody. Ask to wait, or search again.",
             status=410,
         )
     if price_micros < least:

@@ -67,38 +67,37 @@ def machine_clear(*, machine: Machine, now: datetime) -> Quotes:
 def dirty_clear(*, now: Callable[[], datetime], batch: int = BATCH_MACHINES) -> int:
     """Clear every marked machine; returns how many. Machines that others are busy with come last.
 
-    ``now`` tells the time at the start of each batch.
+    Those that are busy still keep their marks for the next time: waiting would hold up all others. ``now`` tells the
+    time at the start of each batch.
     """
     done, after, busy = 0, 0, list[int]()
     while machine_ids := sql.dirty_machines(batch, after):
         after = machine_ids[-1]
-        locked = _clear_together(machine_ids, now(), skip_locked=True)
+        locked = _clear_together(machine_ids, now())
         busy += sorted(set(machine_ids) - set(locked))
         done += len(locked)
-    return done + sum(len(_clear_together([machine_id], now(), skip_locked=False)) for machine_id in busy)
+    return done + sum(len(_clear_together([machine_id], now())) for machine_id in busy)
 
 
-def _clear_together(machine_ids: Sequence[int], now: datetime, *, skip_locked: bool) -> list[int]:
+def _clear_together(machine_ids: Sequence[int], now: datetime) -> list[int]:
     """Clear these in one transaction; where that fails each alone, so that one that fails holds up no other."""
     try:
-        return machines_clear(machine_ids=machine_ids, now=now, skip_locked=skip_locked)
+        return machines_clear(machine_ids=machine_ids, now=now)
     except Exception:
         if len(machine_ids) == 1:
             logger.exception("clearing_failed", machine_id=machine_ids[0])
             return []
         logger.warning("clearing_batch_failed", machines=len(machine_ids), exc_info=True)
-    return [pk for machine_id in machine_ids for pk in _clear_together([machine_id], now, skip_locked=skip_locked)]
+    return [pk for machine_id in machine_ids for pk in _clear_together([machine_id], now)]
 
 
 @transaction.atomic
-def machines_clear(*, machine_ids: Sequence[int], now: datetime, skip_locked: bool = False) -> list[int]:
-    """Lock these machines and clear them, with as many statements as for one where nobody has to start or stop.
-
-    Returns the ids of those it locked.
+def machines_clear(*, machine_ids: Sequence[int], now: datetime) -> list[int]:
+    """Lock those of these machines that nobody else holds and clear them, with as many statements as for one where
+    nobody has to start or stop. Returns their ids.
     """
-    locked = sql.machines_lock(machine_ids, skip_locked=skip_locked)
+    locked = sql.machines_lock(machine_ids)
     if not locked:
-        sql.marks_take(set(machine_ids) if not skip_locked else ())  # of machines that exist no more
         return locked
     sql.marks_take(locked)
     cleared = _clear(sql.market_facts(locked))

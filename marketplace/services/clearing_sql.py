@@ -18,7 +18,7 @@ from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, Policy
 _PREPARE_BID = """
 PREPARE spotyard_bid_place (bigint, bigint, bigint, text, timestamptz) AS
 WITH found AS (
-    SELECT i.id, i.state, i.rental_type,
+    SELECT i.id, i.state, i.rental_type, i.bid_micros_per_hour AS bid,
         GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most
     FROM marketplace_instance i
     JOIN marketplace_offer o ON o.id = i.offer_id
@@ -29,6 +29,7 @@ WITH found AS (
     FROM found
     WHERE i.id = found.id AND i.rental_type = 'interruptible' AND i.state NOT IN ('destroying', 'destroyed')
         AND i.bid_micros_per_hour <> $3 AND $3 <= found.most
+        AND ($3 > i.bid_micros_per_hour OR i.state NOT IN ('scheduling', 'loading'))
     RETURNING i.id, i.machine_id
 ), marked AS (
     INSERT INTO marketplace_dirtymark (machine_id, marked_at) SELECT machine_id, $5 FROM placed
@@ -37,14 +38,14 @@ WITH found AS (
         (instance_id, at, kind, from_state, to_state, actor_id, reason, message)
     SELECT id, $5, 'bid', '', '', $2, 'bid', $4 FROM placed
 )
-SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed) FROM found
+SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed), bid FROM found
 """
 _PLACE_BID = """
 EXECUTE spotyard_bid_place (%s, %s, %s, %s, %s)
 """
 
 _LOCK = """
-SELECT id FROM hosting_machine WHERE id = ANY(%s) ORDER BY id FOR UPDATE
+SELECT id FROM hosting_machine WHERE id = ANY(%s) ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
 _MACHINES = """
@@ -112,12 +113,16 @@ _bid_prepared_on: WeakSet[Any] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class PlacedBid:
-    """What became of a bid: ``placed`` unless it was refused or is what the instance bids already."""
+    """What became of a bid: ``placed`` unless it was refused or is what the instance bids already.
+
+    ``before_micros_per_hour`` is what it bid before; None on demand.
+    """
 
     state: str
     is_interruptible: bool
     most_micros_per_hour: int
     placed: bool
+    before_micros_per_hour: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,8 @@ def bid_place(*, instance_id: int, client_id: int, price_micros: int, message: s
     """Change a bid, mark its machine and note the event, in one statement without any lock but that of the row.
 
     ``price_micros`` is per hour for all GPUs. None when the client has no such instance. A price above the on-demand
-    price, or the one it bids already, changes nothing.
+    price, or the one it bids already, changes nothing; nor does a lower one while it starts, because others may have
+    had to leave for it.
     """
     with connection.cursor() as cursor:
         if connection.connection not in _bid_prepared_on:
@@ -175,7 +181,7 @@ def bid_place(*, instance_id: int, client_id: int, price_micros: int, message: s
             _bid_prepared_on.add(connection.connection)
         cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, message, now])
         row = cursor.fetchone()
-    return None if row is None else PlacedBid(row[0], row[1] == "interruptible", row[2], row[3])
+    return None if row is None else PlacedBid(row[0], row[1] == "interruptible", *row[2:])
 
 
 def machine_mark(machine_id: int, now: datetime) -> None:
@@ -190,10 +196,9 @@ def dirty_machines(limit: int, after: int = 0) -> list[int]:
     return [machine_id for (machine_id,) in _rows(query, [after, limit])]
 
 
-def machines_lock(machine_ids: Collection[int], *, skip_locked: bool) -> list[int]:
-    """Lock the machines in the one order; returns those that exist and, where asked, are nobody else's now."""
-    query = _LOCK + (" SKIP LOCKED" if skip_locked else "")
-    return [machine_id for (machine_id,) in _rows(query, [list(machine_ids)])]
+def machines_lock(machine_ids: Collection[int]) -> list[int]:
+    """Lock those of the machines that are nobody else's now, in the one order; returns them."""
+    return [machine_id for (machine_id,) in _rows(_LOCK, [list(machine_ids)])]
 
 
 def marks_take(machine_ids: Collection[int]) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.db.models.functions import Coalesce
 
 from billing.domain.money import format_dollars
 from billing.selectors import balance_micros, exhausted_payers, zero_at
@@ -38,7 +39,8 @@ def require_credit(*, client: AbstractBaseUser, micros_per_hour: int, now: datet
 def committed_micros_per_hour(client: AbstractBaseUser) -> int:
     """What the client's instances cost an hour once all that should run do."""
     live = Instance.objects.filter(client_id=client.pk).exclude(state__in=(states.DESTROYING, states.DESTROYED))
-    rates = live.values_list("wants_running", "gpu_micros_per_hour", "storage_micros_per_hour")
+    gpu_rate = Coalesce("bid_micros_per_hour", "gpu_micros_per_hour")
+    rates = live.values_list("wants_running", gpu_rate, "storage_micros_per_hour")
     return sum(storage + (gpu if wants_running else 0) for wants_running, gpu, storage in rates)
 
 

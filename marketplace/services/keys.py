@@ -9,13 +9,14 @@ from functools import partial
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from hosting.locks import lock_machine
 from hosting.services.tasks import task_set_authorized_keys
 from marketplace.access import api_key_for, ssh_key_for
 from marketplace.domain import instance_states as states
 from marketplace.domain.ssh_key_text import BadKeyTextError, KeyParts, split_key
 from marketplace.errors import MarketError
 from marketplace.gateways.ssh_keys import check_key
-from marketplace.locks import lock_instance
+from marketplace.locks import share_machine
 from marketplace.models import ApiKey, Instance, SshKey
 
 API_KEY_PREFIX = "syk_"
@@ -81,8 +82,14 @@ def instances_keep_keys(*, user_id: int) -> None:
 
 @transaction.atomic
 def instance_keep_keys(*, instance_id: int) -> None:
-    """Bring one instance's authorized keys to its account's, read under the machine's lock: the last one is right."""
-    instance = lock_instance(instance_id)
+    """Bring one instance's authorized keys to its account's, read under the machine's lock: the last one is right.
+
+    No ledger account is locked: who does this for several machines at once must not hold one while it waits for the
+    next machine.
+    """
+    machine = lock_machine(Instance.objects.values_list("machine_id", flat=True).get(pk=instance_id))
+    instance = Instance.objects.select_related("task", "client").get(pk=instance_id)
+    share_machine(instance, machine)
     task_set_authorized_keys(task=instance.task, keys=authorized_keys(instance.client))
 
 

@@ -33,7 +33,8 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
         raise MarketError("expired", f"The lifetime of instance {instance.pk} is over.", status=409)
     if instance.task.reason == "container_lost":
         raise MarketError("disk_lost", f"The disk of instance {instance.pk} is lost; rent again.", status=409)
-    require_credit(client=instance.client, micros_per_hour=instance.gpu_micros_per_hour, now=now)
+    price_micros = instance.bid_micros_per_hour or instance.gpu_micros_per_hour
+    require_credit(client=instance.client, micros_per_hour=price_micros, now=now)
     Instance.objects.filter(pk=instance.pk).update(wants_running=True, waiting_since=now)
     instance_transition(
         instance=instance,
@@ -41,7 +42,9 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
         now=now,
         actor=actor,
         reason="start",
-        message="Waiting for its GPUs, which others use now.",
+        message="Waiting for its GPUs."
+        if instance.machine.online
+        else "Waiting for its machine to be reachable again.",
     )
     machine_clear(machine=instance.machine, now=now)
     instance.refresh_from_db(fields=["state", "status_message", "wants_running", "waiting_since"])

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from billing.services import meter_close, meter_open, meter_pause, meter_resume, meters_set_rates
+from billing.services import meter_close, meter_open, meter_pause, meter_reprice_paused, meter_resume
 from marketplace.models import Instance
 
 
@@ -43,9 +43,9 @@ def meters_open(*, instance: Instance, now: datetime) -> None:
         )
 
 
-def gpu_rate_set(*, instance: Instance, now: datetime) -> None:
-    """Charge GPU time at the instance's price in force; nothing happens where that is so already."""
-    meters_set_rates(rates={gpu_reference(instance): instance.gpu_micros_per_hour}, now=now)
+def gpu_rate_set(*, instance: Instance) -> None:
+    """Let GPU time be charged at the instance's price in force once it runs; it does not run now."""
+    meter_reprice_paused(reference=gpu_reference(instance), rate_micros=instance.gpu_micros_per_hour)
 
 
 def gpu_time_starts(*, instance: Instance, at: datetime) -> None:

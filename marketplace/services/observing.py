@@ -47,7 +47,7 @@ class InstanceHooks:
         machine_clear(machine=machine, now=now)
 
     def machine_went_offline(self, machine: Machine, last_seen_at: datetime) -> None:
-        """See MarketHooks. Nobody pays for a machine that can't be reached."""
+        """See MarketHooks. Nobody pays for GPUs that can't be reached; the disk exists all the same."""
         lock_runners([machine.pk])
         for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_ends(instance=instance, at=last_seen_at)
@@ -117,7 +117,7 @@ def _observed_while_wanted(instance: Instance, now: datetime) -> None:
     elif phase in LOADING_MESSAGES and instance.state == states.LOADING:
         Instance.objects.filter(pk=instance.pk).update(status_message=LOADING_MESSAGES[phase])
     elif phase in ("exited", "failed", "stopped") and instance.state in (states.LOADING, states.RUNNING):
-        if phase == "exited" and instance.task.reason == "engine_down":
+        if instance.task.reason == "engine_down":
             _interrupted(instance, now)
         else:
             _ended(instance, now)
@@ -140,7 +140,7 @@ def _tell_if_resumed(instance: Instance, now: datetime) -> None:
     notice_post(
         instance=instance,
         kind=notices.RESUMED,
-        key=f"instance:{instance.pk}:resumed:{instance.task.run_generation}",
+        key=f"instance:{instance.pk}:resumed:{now:%Y%m%d%H%M}",
         subject=f"Instance {instance.pk} runs",
         text="Your bid won: the instance runs, and its start command or /root/onstart.sh was run again.",
         now=now,

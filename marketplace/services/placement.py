@@ -70,7 +70,10 @@ def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> d
         _record(placement, assigned, now)
     for contract in leaving:
         cause = displacement_cause(contract.claim, outcome, facts.policy)
-        instance_displace(instance=instances[contract.claim.claim_id], cause=cause, now=now)
+        grace_seconds = None if _lowered(contract) else settings.DISPLACEMENT_GRACE_SECONDS
+        instance_displace(
+            instance=instances[contract.claim.claim_id], cause=cause, grace_seconds=grace_seconds, now=now
+        )
     gpus = {gpu.pk: gpu for gpu in machine.gpus.filter(pk__in=facts.gpus)} if ready else {}
     for contract in ready:
         won = sorted((gpus[pk] for pk in assigned[contract.claim.claim_id]), key=lambda gpu: gpu.index)
@@ -87,6 +90,12 @@ def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> d
     elif (leaving or facts.idle) and len(ready) < len(starting):
         _come_again_if_freed(machine, placement, now)
     return {contract.claim.claim_id: assigned[contract.claim.claim_id] for contract in ready}
+
+
+def _lowered(contract: Contract) -> bool:
+    """Whether the client itself has just bid less. It gets the time of any stop, not that of who is interrupted:
+    bidding up and down must not be a way to run for nothing."""
+    return contract.claim.kind is Kind.BID and contract.claim.price < contract.price_in_force
 
 
 def _come_again_if_freed(machine: Machine, placement: Placement, now: datetime) -> None:
@@ -114,17 +123,18 @@ def _instances(contracts: list[Contract], machine: Machine) -> dict[int, Instanc
 
 def instance_load(*, instance: Instance, gpus: list[Gpu], now: datetime) -> None:
     """Give the instance its GPUs and ask the agent for a new run."""
-    gpu_rate_set(instance=instance, now=now)
+    gpu_rate_set(instance=instance)
     task_run(task=instance.task, gpus=gpus, now=now)
     Instance.objects.filter(pk=instance.pk).update(waiting_since=None)
     instance.waiting_since = None
     instance_transition(instance=instance, to=states.LOADING, now=now, message="Waiting for the machine to start it.")
 
 
-def instance_displace(*, instance: Instance, cause: Cause, now: datetime) -> None:
+def instance_displace(*, instance: Instance, cause: Cause, grace_seconds: int | None, now: datetime) -> None:
     """Take the GPUs from an instance that still wants them: notice, SIGTERM, grace, stop. Charging ends now.
 
-    It keeps its disk and starts again by itself when it wins.
+    It keeps its disk and starts again by itself when it wins. Its client is told once a minute at most, so that a
+    market or a machine that flaps floods nobody.
     """
     gpu_time_ends(instance=instance, at=now)
     Instance.objects.filter(pk=instance.pk).update(running_since=None, waiting_since=now)
@@ -132,13 +142,13 @@ def instance_displace(*, instance: Instance, cause: Cause, now: datetime) -> Non
     task_stop(
         task=instance.task,
         now=now,
-        grace_seconds=settings.DISPLACEMENT_GRACE_SECONDS,
+        grace_seconds=grace_seconds,
         notice=cause.message,
     )
     notice_post(
         instance=instance,
         kind=notices.OUTBID,
-        key=f"instance:{instance.pk}:outbid:{instance.task.run_generation}",
+        key=f"instance:{instance.pk}:outbid:{now:%Y%m%d%H%M}",
         subject=f"Instance {instance.pk} was interrupted",
         text=f"{cause.message} Its disk is kept, and it starts again by itself when its bid wins.",
         now=now,

@@ -1,5 +1,6 @@
 """A client rents an offer."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -21,11 +22,14 @@ from marketplace.services.bids import refuse_losing_bid, refuse_senseless_bid
 from marketplace.services.clearing import machine_clear
 from marketplace.services.credit import require_credit
 from marketplace.services.keys import authorized_keys, instance_keep_keys
-from marketplace.services.metering import meters_open
+from marketplace.services.metering import meters_open, storage_starts
 from marketplace.services.offers import offer_consume
 from marketplace.services.transition import instance_event
 
 RETRY_WINDOW = timedelta(minutes=5)
+MOST_WAITING_PER_CLIENT = 8
+MOST_WAITING_PER_MACHINE = 64
+"""Of bids that have not run yet."""
 
 
 def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentRequest, now: datetime) -> Instance:
@@ -38,7 +42,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
     Raises:
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
             accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
-            disk_too_large, no_free_port (409).
+            disk_too_large, no_free_port (409), too_many_waiting (409).
     """
     _refuse_nonsense(request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
@@ -52,7 +56,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
             return earlier
         _refuse_unrentable(client, offer, request, now)
         if request.bid_micros_per_hour is not None and not request.accepts_waiting:
-            refuse_losing_bid(offer, request.bid_micros_per_hour)
+            refuse_losing_bid(offer, request.bid_micros_per_hour, offer.min_bid_micros_per_hour)
         return _create(client, machine, offer, request, now)
 
 
@@ -90,7 +94,21 @@ def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequ
     storage = storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb)
     if request.bid_micros_per_hour is not None:
         refuse_senseless_bid(request.bid_micros_per_hour, most_micros=offer.gpu_micros_per_hour)
+        _refuse_crowd(client, offer)
     require_credit(client=client, micros_per_hour=_gpu_rate(offer, request) + storage, now=now)
+
+
+def _refuse_crowd(client: AbstractBaseUser, offer: Offer) -> None:
+    """Bids that wait keep disk and ports of the machine from others, so there is an end to their number."""
+    waiting = Instance.objects.filter(machine_id=offer.machine_id, state=states.OUTBID, task__run_generation=0)
+    own = waiting.filter(client_id=client.pk).count()
+    if own >= MOST_WAITING_PER_CLIENT or waiting.count() >= MOST_WAITING_PER_MACHINE:
+        raise MarketError(
+            "too_many_waiting",
+            f"{own} bids of yours wait for this machine, and {waiting.count()} altogether, which is the most it takes. "
+            "Bid elsewhere, or raise one of them.",
+            status=409,
+        )
 
 
 def _gpu_rate(offer: Offer, request: RentRequest) -> int:
@@ -146,10 +164,25 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
     meters_open(instance=instance, now=now)
     if request.bid_micros_per_hour is None:
         offer_consume(offer=offer, now=now)
-    machine_clear(machine=machine, now=now)
+    quotes = machine_clear(machine=machine, now=now)
     instance.refresh_from_db(fields=["state", "state_since", "status_message", "waiting_since"])
-    transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk))  # keys may have changed meanwhile
+    if instance.state == states.OUTBID:
+        _wait_or_refuse(instance, offer, request, quotes, now)
+    # Keys may have changed meanwhile. The rental stands, whatever happens to this.
+    transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk), robust=True)
     return instance
+
+
+def _wait_or_refuse(
+    instance: Instance, offer: Offer, request: RentRequest, quotes: Mapping[int, int | None], now: datetime
+) -> None:
+    """A bid that lost waits if it may: its disk is kept for it, and charged, from now on.
+
+    The offer may have promised more than is true by now, because a rival's bid was on its way: then nothing is rented.
+    """
+    if not request.accepts_waiting:
+        refuse_losing_bid(offer, request.bid_micros_per_hour or 0, quotes.get(offer.num_gpus))
+    storage_starts(instance=instance, at=now)
 
 
 def _rental_type(request: RentRequest) -> Instance.RentalType:

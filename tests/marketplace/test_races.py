@@ -1,5 +1,7 @@
 """Rivals at the same moment, each on a database connection of its own."""
 
+import base64
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +17,7 @@ from marketplace.errors import MarketError
 from marketplace.models import DirtyMark, Instance, InstanceEvent, Offer
 from marketplace.services.bids import bid_change
 from marketplace.services.clearing import dirty_clear
+from marketplace.services.keys import ssh_key_add
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -169,3 +172,27 @@ def test_bids_go_on_when_the_connection_was_lost() -> None:
         connection.close()
     instance.refresh_from_db()
     assert instance.bid_micros_per_hour == 120_000
+
+
+def key_line() -> str:
+    """A public key that nobody has the other half of."""
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + secrets.token_bytes(32)
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} ann@laptop"
+
+
+def test_keys_and_rentals_on_the_same_machines_do_not_wait_for_each_other_in_a_circle() -> None:
+    agents = [market.listed_machine(gpus=2) for _ in range(2)]
+    clients = [market.user(dollars=900) for _ in range(4)]
+    wish = market.wish(bid_micros_per_hour=CENT)
+    for client in clients[:2]:
+        for agent in agents:
+            instance_rent(client=client, offer_id=market.offer(agent).pk, request=wish, now=T0)
+    for agent in agents:
+        agent.obey(T0)
+    keys = [partial(ssh_key_add, user=client, text=key_line(), now=T0) for client in clients[:2] for _ in range(4)]
+    rentals = [
+        partial(instance_rent, client=client, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
+        for client, agent in zip(clients[2:], agents, strict=True)
+    ]
+    results = at_once([*keys, *rentals, *(partial(agent.report, T0) for agent in agents)])
+    assert [result for result in results if isinstance(result, Exception)] == []
