@@ -52,7 +52,7 @@ def meters_set_rates(*, rates: Mapping[str, int], now: datetime) -> int:
 
 
 def meter_reprice_paused(*, reference: str, rate_micros: int) -> bool:
-    """Sets the rate, micro-dollars per hour, at which a paused meter of time will charge; whether it was paused and open.
+    """Sets the rate, micro-dollars per hour, at which a paused meter of time will charge; False for one that is not.
 
     Nothing accrues meanwhile, so nothing is posted and nobody's account needs a lock: a caller that starts several
     clients at once can't take their locks out of order. Raises InvalidRateError.

@@ -71,8 +71,10 @@ def refuse_senseless_bid(price_micros: int, *, most_micros: int) -> None:
 
 
 def refuse_losing_bid(offer: Offer, price_micros: int, least: int | None) -> None:
-    """Raises MarketError(invalid_price) when ``least``, micro-dollars per hour, is more than the bid; (no_such_ask, 410)
-    when it is None: no bid would run now."""
+    """Raises MarketError(invalid_price) when ``least``, micro-dollars per hour, is more than the bid.
+
+    Raises MarketError(no_such_ask, 410) when it is None: no bid would run now.
+    """
     if least is None:
         raise MarketError(
             "no_such_ask",

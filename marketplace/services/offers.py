@@ -10,8 +10,7 @@ from django.db.models import Sum
 
 from dlperf.catalogue import gpu_score
 from hosting.domain.hardware import capability
-from hosting.domain.idle_jobs import IDLE_DISK_GB
-from hosting.models import Gpu, IdleTask, Listing, Machine
+from hosting.models import Gpu, Listing, Machine
 from hosting.selectors import usable_gpus
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
@@ -78,10 +77,9 @@ def _wanted(machine: Machine, quotes: Mapping[int, int | None], now: datetime) -
 
 
 def disk_given(machine: Machine) -> int:
-    """Gigabytes of the machine's disk that live instances and idle jobs hold, running or not."""
+    """Gigabytes of the machine's disk that live instances hold, running or not. Idle jobs are the host's own affair."""
     live = Instance.objects.filter(machine=machine, task__removed_at=None)
-    idle_count = IdleTask.objects.filter(task__machine=machine, task__removed_at=None).count()
-    return (live.aggregate(total=Sum("disk_gb"))["total"] or 0) + idle_count * IDLE_DISK_GB
+    return live.aggregate(total=Sum("disk_gb"))["total"] or 0
 
 
 def _sealed(content: dict[str, Any], least_bid: int | None, *, rented: bool) -> dict[str, Any]:

@@ -44,8 +44,10 @@ class Books:
         for segment in rows.segments:
             must(max(segment.started_at, segment.ended_at or latest) <= latest, f"segment {segment.id} in the future")
             self._segment(segment, before, rows, boxes, now)
+        rented_now = {event.instance_id for event in rows.events if not event.from_state}
         for event in rows.events:
-            if event.to_state == "running":
+            waits_from_the_start = event.to_state == "outbid" and event.instance_id in rented_now
+            if event.to_state == "running" or waits_from_the_start:
                 self._stores.add(event.instance_id)
             elif event.to_state in ("destroying",) or event.reason == "container_lost":
                 self._stores.discard(event.instance_id)

@@ -158,7 +158,7 @@ def test_where_no_bid_wins_one_can_wait(web: Client, renter: User, agent: TestAg
     assert "It can't be rented on demand now: others rent its GPUs." in shown
     assert re.search(r'name="price" (?!value)', page.content.decode())
     refused = web.post(url(offer), WISH, headers=HTMX)
-    assert "no bid would run now. Ask to wait" in field_errors(refused, "price")
+    assert "would run now: on-demand rentals use its GPUs" in field_errors(refused, "price")
     assert web.post(url(offer), WISH | {"accepts_waiting": "on"}, headers=HTMX).status_code == 204
     assert Instance.objects.get(client=renter).state == "outbid"
 

@@ -4,14 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.test import Client
 
 from agent.protocol import ObservedTask
-from hosting.locks import lock_machine
 from hosting.models import IdleJob, Listing, Task
-from hosting.selectors import free_gpus
-from hosting.services.idle_jobs import idle_job_set, idle_tasks_apply
+from hosting.services.idle_jobs import idle_job_set
 from marketplace.models import Instance, User
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -32,10 +29,6 @@ def start(agent: TestAgent, now: datetime = T0) -> None:
     """The job runs on all GPUs that nobody holds."""
     asked: dict[str, Any] = {"image": "ubuntu", "args": ["bash"], "price_micros_per_gpu_hour": 125_000}
     idle_job_set(machine_id=agent.machine.pk, host=agent.machine.host, now=now, **asked)
-    with transaction.atomic():
-        machine = lock_machine(agent.machine.pk)
-        free = [gpu.pk for gpu in free_gpus(machine)]
-        idle_tasks_apply(machine=machine, gpu_ids=free, free_gpu_ids=free, now=now)
 
 
 def test_without_machines_there_is_nothing_to_give_a_job(web: Client) -> None:
