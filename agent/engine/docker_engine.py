@@ -255,13 +255,17 @@ def _facts(inspected: dict[str, Any], engine_started_at: float | None) -> Contai
         pid=int(state.get("Pid") or 0),
         address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
         ended_with_engine=_ended_with_engine(state, engine_started_at),
-        gpus=_gpus(inspected["Config"].get("Labels") or {}),
+        gpus=_gpus(inspected),
     )
 
 
-def _gpus(labels: dict[str, str]) -> frozenset[str] | None:
-    noted = labels.get(GPUS_LABEL)
-    return None if noted is None else frozenset(filter(None, noted.split(",")))
+def _gpus(inspected: dict[str, Any]) -> frozenset[str] | None:
+    """As noted on the container, else those it was given, which are none on a simulated machine."""
+    noted = (inspected["Config"].get("Labels") or {}).get(GPUS_LABEL)
+    if noted is not None:
+        return frozenset(filter(None, noted.split(",")))
+    requests = (inspected.get("HostConfig") or {}).get("DeviceRequests") or []
+    return frozenset(gpu for request in requests for gpu in request.get("DeviceIDs") or []) or None
 
 
 def _ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:

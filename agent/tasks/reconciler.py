@@ -229,13 +229,17 @@ class Reconciler:
             self.announce(slot, step.observation)
 
     def _without_engine(self, slot: Slot) -> None:
-        """What was under way has failed for now; what is known to run or to have ended stays as it was last seen."""
+        """What was under way has failed for now, but not a run that the engine was asked for already: it may go on.
+
+        That, like all that is known to run or to have ended, stays as it was last seen until the engine is back.
+        """
         slot.looked = False
         seen, desired = slot.observation, slot.desired
         if desired is None or desired.state != "running":
             return
-        may_run = slot.memory is not None and slot.memory.intended_generation >= desired.run_generation
-        if (seen is None and not may_run) or (seen and seen.phase in ("pulling", "creating", "starting")):
+        if slot.memory is not None and slot.memory.intended_generation >= _run_under_way(seen, desired):
+            return
+        if seen is None or seen.phase in ("pulling", "creating", "starting"):
             message = "The host's container engine is not running. Start the instance again later."
             self.announce(
                 slot,
@@ -274,6 +278,11 @@ def wanted_before(memory: TaskMemory | None) -> Wanted | None:
     return Wanted(
         state=memory.state_asked, run_generation=max(0, generation), ssh=memory.ssh, keys_digest=memory.keys_digest
     )
+
+
+def _run_under_way(seen: Observation | None, desired: DesiredTask) -> int:
+    """The run that was last worked on: an older one than is wanted now, where that wish is news."""
+    return desired.run_generation if seen is None else min(seen.run_generation, desired.run_generation)
 
 
 def _differs(slot: Slot, running: dict[int, bool]) -> bool:

@@ -224,13 +224,23 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
 
     The phase began at ``now`` minus the age that the agent states, but not before ``floor`` (the contact before this
     one, when it was not so yet): a host's clock can shift a bill by no more than the time between two contacts.
+    Nothing is taken of a run that was never asked for: all that is true would count as older than that.
     """
+    if observed.run_generation > task.run_generation:
+        logger.warning(
+            "task_report_of_no_run",
+            machine_id=task.machine_id,
+            task_id=task.pk,
+            wanted=task.run_generation,
+            reported=observed.run_generation,
+        )
+        return False
     if observed.run_generation < task.observed_run_generation:
         return False
     _count(task, observed)
     facts = {
         "observed_phase": observed.phase,
-        "observed_run_generation": min(observed.run_generation, LARGEST_INT),
+        "observed_run_generation": observed.run_generation,
         "exit_code": _bounded(observed.exit_code),
         "reason": observed.reason or "",
         "message": clean(observed.message, MESSAGE_CHARS),

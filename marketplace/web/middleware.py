@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -29,7 +29,7 @@ class PageMiddleware:
         if request.headers.get("HX-Request") and _is_sign_in(location):
             # A part of a page must not be filled with the sign-in page: the browser as a whole goes there, and comes
             # back to the page that it shows now.
-            page = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
+            page = quote(_page_shown(request))
             return HttpResponse(status=204, headers={"HX-Redirect": f"{_sign_in_url()}?next={page}"})
         return response
 
@@ -53,6 +53,16 @@ def _sign_in_url() -> str:
 
 def _is_sign_in(location: str) -> bool:
     return bool(location) and urlsplit(location).path == _sign_in_url()
+
+
+def _page_shown(request: HttpRequest) -> str:
+    """Path and query, never another host's, of the page that htmx says the browser shows."""
+    try:
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return "/"
+    page = urlunsplit(("", "", shown.path or "/", shown.query, ""))
+    return page if url_has_allowed_host_and_scheme(page, allowed_hosts=None) else "/"
 
 
 def _page_before(request: HttpRequest) -> str:

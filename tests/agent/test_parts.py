@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.engine.docker_engine import _ended_with_engine
+from agent.engine.docker_engine import _ended_with_engine, _facts
 from agent.engine.errors import pull_refusal, refusal
 from agent.engine.hub import EngineHub
 from agent.engine.profile import gpu_requests
@@ -134,6 +134,30 @@ def test_pull_progress_rises_from_nothing_to_all() -> None:
     # 100 of 400 bytes fetched, fetching being 0.7 of the work, then all of them, then everything unpacked
     assert shares[1:6] == [pytest.approx(0.35), *[pytest.approx(share) for share in (0.35, 0.35, 0.7, 0.7375)]]
     assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("labels", "requests", "gpus"),
+    [
+        ({"spotyard.gpus": "GPU-1,GPU-2"}, None, {"GPU-1", "GPU-2"}),
+        ({"spotyard.gpus": ""}, [{"DeviceIDs": ["GPU-9"]}], set()),
+        ({}, [{"Driver": "", "Count": 0, "DeviceIDs": ["GPU-2", "GPU-1"]}], {"GPU-1", "GPU-2"}),
+        (None, [{"DeviceIDs": ["GPU-1"]}, {"DeviceIDs": ["GPU-2"]}], {"GPU-1", "GPU-2"}),
+        ({}, [{"Count": -1, "DeviceIDs": None}], None),
+        ({}, [], None),
+        ({}, None, None),
+    ],
+)
+def test_gpus_of_a_container_even_of_an_agent_that_did_not_note_them(
+    labels: dict[str, str] | None, requests: list[dict[str, object]] | None, gpus: set[str] | None
+) -> None:
+    inspected = {
+        "Id": "c",
+        "State": {"Status": "exited"},
+        "Config": {"Labels": labels},
+        "HostConfig": {"DeviceRequests": requests},
+    }
+    assert _facts(inspected, None).gpus == gpus
 
 
 def test_exactly_the_gpus_of_the_contract() -> None:

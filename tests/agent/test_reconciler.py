@@ -1,10 +1,11 @@
 """The reconciler on an engine in memory."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.engine.types import TaskError
+from agent.engine.types import EngineDownError, TaskError
 from agent.tasks.memory import Verdict
 from tests.agent.fakes import IDENTITY, FakeEngine, Life, ProcessKilledError, changed, task
 
@@ -214,6 +215,56 @@ def test_engine_down_keeps_what_is_known_and_goes_on_by_itself(tmp_path: Path) -
     life.pool.run()
     assert life.seen(2) == ("running", 1, None)
     assert len(engine.starts) == 2
+
+
+def down_at(point: str) -> Callable[[str], None]:
+    def interrupt(name: str) -> None:
+        if name == point:
+            raise EngineDownError("No answer.")
+
+    return interrupt
+
+
+def down_while_asked(_address: str, _port: int) -> bool:
+    raise EngineDownError("No answer.")
+
+
+def test_engine_down_while_a_run_waits_for_its_ssh_server_fails_nothing(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    killed_before_the_server_answered(engine, tmp_path)
+    life = Life(engine, tmp_path)
+    object.__setattr__(life.reconciler._tools, "probe", down_while_asked)
+    life.want(task())
+    assert (engine.containers[NAME].status, life.seen()) == ("running", ("starting", 1, None))
+    engine.down = True
+    life.reconciler.on_event(1)
+    life.pool.run()
+    assert life.seen() == ("starting", 1, None)
+    life.want(task(run_generation=2))
+    assert life.seen() == ("starting", 1, None)
+
+
+@pytest.mark.parametrize("point", ["before start", "after start"])
+def test_a_start_without_an_answer_has_not_failed(point: str, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    life = Life(engine, tmp_path)
+    engine.interrupt = down_at(point)
+    life.want(task())
+    assert life.seen() == ("starting", 1, None)
+    engine.interrupt = lambda _name: None
+    life.reconciler.on_engine_back()
+    life.pool.run()
+    assert (life.seen(), len(engine.starts)) == (("running", 1, None), 1)
+
+
+def test_engine_down_before_the_next_run_is_asked_for_fails_it(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    life = Life(engine, tmp_path)
+    life.want(task())
+    life.want(task(state="stopped"))
+    engine.interrupt = down_at("before put_files")
+    life.want(task(run_generation=2, authorized_keys=["ssh-ed25519 BBBB other"]))
+    assert life.seen() == ("failed", 2, "engine_down")
 
 
 def test_waits_for_the_ssh_server(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from structlog.testing import capture_logs
 
 from agent.protocol import ObservedTask, Phase
 from hosting import hooks
@@ -98,6 +99,23 @@ def test_a_start_in_the_future_counts_from_now(agent: TestAgent, instance: Insta
 def test_news_of_an_earlier_run_is_ignored(agent: TestAgent, instance: Instance) -> None:
     agent.report(after(1), seen(instance, "exited", run=0))
     assert state(instance) == "loading"
+
+
+@pytest.mark.parametrize("run", [2, 2**31 - 1, 2**70])
+def test_a_run_that_was_never_asked_for_is_not_taken(agent: TestAgent, instance: Instance, run: int) -> None:
+    agent.report(after(1), seen(instance, "running"))
+    with capture_logs() as logs:
+        agent.report(after(2), seen(instance, "exited", run=run, exit_code=0))
+    (said,) = [line for line in logs if line["event"] == "task_report_of_no_run"]
+    assert (said["log_level"], said["task_id"], said["wanted"], said["reported"]) == (
+        "warning",
+        instance.task_id,
+        1,
+        run,
+    )
+    assert state(instance) == "running"
+    agent.report(after(3), seen(instance, "exited", exit_code=0))
+    assert state(instance) == "exited"
 
 
 def test_changed_hardware_replaces_the_offers(agent: TestAgent) -> None:

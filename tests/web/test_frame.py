@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from allauth.account.models import EmailAddress
 from django.template.loader import render_to_string
 from django.test import Client, override_settings
 
@@ -72,10 +73,35 @@ def test_nothing_is_done_for_visitors(client: Client, path: str) -> None:
     assert (response.status_code, response.headers["Location"]) == (302, f"/accounts/login/?next={path}")
 
 
-def test_a_part_of_a_page_that_needs_a_login_sends_the_whole_browser_there(client: Client) -> None:
-    response = client.get("/instances/cards/", headers=HTMX | {"HX-Current-URL": "http://testserver/instances/?x=1"})
+@pytest.mark.parametrize(
+    ("shown", "back"),
+    [
+        ("http://testserver/instances/?x=1", "/instances/%3Fx%3D1"),
+        ("http://testserver/?type=interruptible&gpu=RTX%204090#top", "/%3Ftype%3Dinterruptible%26gpu%3DRTX%25204090"),
+        ("http://testserver", "/"),
+        ("http://testserver/?q=a\r\nX-Evil: 1", "/%3Fq%3DaX-Evil%3A%201"),
+        ("http://testserver//elsewhere.example/?x=1", "/"),
+        ("http://testserver/\\elsewhere.example/", "/"),
+        ("https://elsewhere.example/instances/", "/instances/"),
+        ("http://[", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_part_of_a_page_that_needs_a_login_sends_the_whole_browser_there_and_back(
+    client: Client, shown: str, back: str
+) -> None:
+    response = client.get("/instances/cards/", headers=HTMX | {"HX-Current-URL": shown})
     assert response.status_code == 204
-    assert response.headers["HX-Redirect"] == "/accounts/login/?next=/instances/"
+    assert response.headers["HX-Redirect"] == f"/accounts/login/?next={back}"
+
+
+def test_who_signs_in_again_is_back_in_the_search_as_it_was(client: Client) -> None:
+    search = "/?type=interruptible&gpu=RTX%204090"
+    lost = client.get("/instances/cards/", headers=HTMX | {"HX-Current-URL": f"http://testserver{search}"})
+    renter = market.user()
+    EmailAddress.objects.create(user=renter, email=renter.email, verified=True, primary=True)
+    login = {"login": renter.email, "password": "pass"}
+    assert client.post(lost.headers["HX-Redirect"], login).headers["Location"] == search
 
 
 @pytest.mark.parametrize("path", PUBLIC)
