@@ -1,78 +1,32 @@
 """Interruptible instances through the services, with an agent that lives in the test."""
 
-from datetime import datetime, timedelta
-
 import pytest
 from django.db import transaction
 
-from billing.selectors import ledger_check, meter_total_micros
+from billing.selectors import ledger_check
 from hosting import hooks
 from hosting.locks import lock_machine
 from hosting.models import Gpu, GpuClaim, Task
 from hosting.services.listing import listing_end, listing_set
 from hosting.services.offline import machine_mark_offline
 from marketplace.errors import MarketError
-from marketplace.models import AuctionRound, DirtyMark, Instance, Notice, Offer, User
+from marketplace.models import AuctionRound, DirtyMark
 from marketplace.services import clearing
 from marketplace.services.bids import bid_change
 from marketplace.services.clearing import dirty_clear
 from marketplace.services.lifecycle import instance_destroy, instance_start, instance_stop
 from marketplace.services.placement import WAITS_FOR_ITS_BID
-from marketplace.services.rent import instance_rent
 from marketplace.services.replay import round_holds
+from tests.marketplace.bidding import CENT, after, bid, change, listed, min_bids, rent, spent, state
 from tests.plumbing import market
-from tests.plumbing.market import T0, TestAgent
+from tests.plumbing.market import TestAgent
 
 pytestmark = pytest.mark.django_db
-CENT = 10_000
-
-
-def after(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
 
 
 @pytest.fixture
 def agent() -> TestAgent:
-    """One GPU at half a dollar, no bid below ten cents."""
-    return market.listed_machine(gpus=1, min_bid_micros_per_gpu_hour=10 * CENT)
-
-
-def bid(
-    agent: TestAgent, micros: int, at: float, *, gpus: int = 1, client: User | None = None, **values: object
-) -> Instance:
-    return instance_rent(
-        client=client or market.user(dollars=50),
-        offer_id=market.offer(agent, gpus).pk,
-        request=market.wish(bid_micros_per_hour=micros, **values),
-        now=after(at),
-    )
-
-
-def rent(agent: TestAgent, at: float, *, gpus: int = 1) -> Instance:
-    return instance_rent(
-        client=market.user(dollars=50), offer_id=market.offer(agent, gpus).pk, request=market.wish(), now=after(at)
-    )
-
-
-def change(instance: Instance, micros: int | None, at: float) -> int:
-    """Change the bid and let the auction take it in."""
-    changed = bid_change(instance_id=instance.pk, client=instance.client, price_micros=micros, now=after(at))
-    dirty_clear(now=lambda: after(at))
-    return changed.micros_per_hour
-
-
-def state(instance: Instance) -> str:
-    instance.refresh_from_db()
-    return instance.state
-
-
-def spent(instance: Instance, at: float) -> int:
-    return meter_total_micros(f"instance:{instance.pk}:gpu", after(at))
-
-
-def min_bids(agent: TestAgent) -> dict[int, int | None]:
-    live = Offer.objects.filter(machine=agent.machine, retired_at=None).order_by("num_gpus")
-    return dict(live.values_list("num_gpus", "min_bid_micros_per_hour"))
+    return listed()
 
 
 def test_the_higher_bid_takes_the_gpu_and_the_loser_keeps_its_disk_and_comes_back(agent: TestAgent) -> None:
@@ -384,89 +338,3 @@ def test_a_bid_that_has_to_leave_a_broken_gpu_for_another_is_not_outbid() -> Non
     agent.obey(after(4))
     assert state(moving) == "running"
     assert moving.task.gpu_claims.get(released_at=None).gpu != broken
-
-
-def test_a_bid_that_just_won_can_be_lowered_once_it_runs(agent: TestAgent) -> None:
-    """Otherwise bidding up and down would interrupt others for nothing."""
-    running = bid(agent, 10 * CENT, 0)
-    agent.obey(after(0))
-    rival = bid(agent, 10 * CENT, 1, accepts_waiting=True)
-    assert change(rival, 40 * CENT, 2) == 40 * CENT
-    for _ in range(2):  # while it waits for the handover, and while it loads
-        with pytest.raises(MarketError) as refused:
-            change(rival, 20 * CENT, 3)
-        assert (refused.value.code, refused.value.status) == ("bid_binding", 409)
-        assert change(rival, 41 * CENT, 3) == 41 * CENT
-        rival.refresh_from_db()
-        bid_change(instance_id=rival.pk, client=rival.client, price_micros=41 * CENT, now=after(3))
-        agent.report(after(4))
-    agent.obey(after(5))
-    agent.obey(after(6))
-    assert state(rival) == "running"
-    change(rival, 11 * CENT, 7)
-    assert (state(rival), state(running)) == ("running", "outbid")
-
-
-def test_who_lowers_its_own_bid_gets_no_long_grace(agent: TestAgent) -> None:
-    lone = bid(agent, 10 * CENT, 0)
-    agent.obey(after(0))
-    change(lone, 5 * CENT, 10)
-    assert state(lone) == "outbid"
-    (task,) = agent.report(after(11)).tasks
-    assert (task.state, task.stop_grace_seconds) == ("stopped", 10)
-
-
-def test_an_offer_that_lags_behind_rents_to_nobody_against_its_will(agent: TestAgent) -> None:
-    """A rival's bid is committed but not taken in yet: the offer still names the old minimum."""
-    rival = bid(agent, 10 * CENT, 0)
-    agent.obey(after(0))
-    bid_change(instance_id=rival.pk, client=rival.client, price_micros=40 * CENT, now=after(1))
-    with pytest.raises(MarketError) as refused:
-        bid(agent, 20 * CENT, 2)
-    assert refused.value.message.startswith("Your bid of $0.20 per hour would not run now: the minimum is $0.4")
-    assert Instance.objects.count() == 1
-    assert bid(agent, 20 * CENT, 3, accepts_waiting=True).state == "outbid"
-
-
-def test_a_bid_that_waits_pays_for_its_disk_and_there_is_an_end_to_such_bids(agent: TestAgent) -> None:
-    client = market.user(dollars=50)
-    bid(agent, 40 * CENT, 0)
-    waiting = [bid(agent, 10 * CENT, n, client=client, label=str(n), accepts_waiting=True) for n in range(8)]
-    hour_later = meter_total_micros(f"instance:{waiting[0].pk}:storage", after(3600))
-    assert (hour_later, spent(waiting[0], 3600)) == (1389, 0)
-    with pytest.raises(MarketError) as refused:
-        bid(agent, 10 * CENT, 9, client=client, label="more", accepts_waiting=True)
-    assert refused.value.code == "too_many_waiting"
-    assert bid(agent, 10 * CENT, 9, accepts_waiting=True).state == "outbid"
-
-
-def test_the_client_is_told_once_a_minute_however_much_the_market_flaps(agent: TestAgent) -> None:
-    low = bid(agent, 10 * CENT, 0)
-    agent.obey(after(0))
-    for n in range(5):
-        high = bid(agent, 20 * CENT, 60 + n, label=str(n))
-        instance_destroy(instance_id=high.pk, actor=high.client, now=after(60.5 + n))
-        agent.obey(after(60.6 + n))
-    assert state(low) == "running"
-    assert low.events.filter(to_state="outbid").count() == 5
-    assert list(Notice.objects.filter(instance=low).order_by("pk").values_list("kind", flat=True)) == [
-        "outbid",
-        "resumed",
-    ]
-
-
-def test_starting_asks_for_the_credit_that_the_bid_needs(agent: TestAgent) -> None:
-    client = market.user(dollars=1)
-    instance = bid(agent, 10 * CENT, 0, client=client)
-    agent.obey(after(0))
-    instance_stop(instance_id=instance.pk, actor=client, now=after(1))
-    agent.obey(after(2))
-    market_price = 50 * CENT
-    change(instance, market_price, 3)
-    instance_start(instance_id=instance.pk, actor=client, now=after(4))
-    instance_stop(instance_id=instance.pk, actor=client, now=after(5))
-    other = market.listed_machine(gpus=1)
-    bid(other, market_price, 6, client=client)
-    with pytest.raises(MarketError) as refused:
-        instance_start(instance_id=instance.pk, actor=client, now=after(7))
-    assert refused.value.code == "no_credit"
