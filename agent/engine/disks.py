@@ -84,6 +84,15 @@ def save(client: APIClient, container_id: str, image: str, given_names: list[str
     return Saved(size_mb=_size_mb(_image(client, image)), given_names=sorted(given))
 
 
+def has_image(client: APIClient, image: str) -> bool:
+    """See ``Engine.has_image``."""
+    try:
+        _image(client, image)
+    except docker.errors.NotFound:
+        return False
+    return True
+
+
 def drop_images(client: APIClient, disk: DiskName, keep: str) -> None:
     """See ``Engine.drop_disks``. Also finds what an agent that was killed has left half done."""
     _drop_container(client, _carrier(disk.repository))

@@ -183,6 +183,10 @@ class DockerEngine:
         with translated():
             return disks.save(self._slow_client, container_id, image, given_names, as_one=as_one)
 
+    def has_image(self, image: str) -> bool:
+        with translated():
+            return disks.has_image(self._client, image)
+
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         with translated():
             disks.drop_images(self._slow_client, disk, keep)

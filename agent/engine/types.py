@@ -209,6 +209,9 @@ class Engine(Protocol):
         now, which copies all of it, not only what the container has written. Raises ``ContainerGoneError``.
         """
 
+    def has_image(self, image: str) -> bool:
+        """Whether there is an image of that name."""
+
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         """Delete all images saved for a task but ``keep``."""
 

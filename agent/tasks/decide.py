@@ -57,7 +57,7 @@ class Create(Step):
 
 @dataclass(frozen=True)
 class Move(Step):
-    """Save the container's disk and delete the container, to make it anew from that disk with other GPUs."""
+    """Save the container's disk, unless that is done, and delete it, to make it anew from there with other GPUs."""
 
     last_run: int
 
@@ -196,7 +196,9 @@ def _decide_ended(wanted: Wanted, container: ContainerFacts, memory: TaskMemory 
     run = last_run(wanted, container, memory)
     to_start = wanted.state == "running" and run < wanted.run_generation
     if to_start and _failed(wanted, memory) is None:
-        return Move(run) if _elsewhere(wanted, container) else Start(run)
+        # Once the disk is saved a move is gone on with even for the same GPUs: the container may be half deleted.
+        saved = memory is not None and memory.is_saved(container)
+        return Move(run) if saved or _elsewhere(wanted, container) else Start(run)
     return Rest(observe(wanted, container, memory))
 
 

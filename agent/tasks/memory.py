@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.engine.types import NEVER
+from agent.engine.types import NEVER, ContainerFacts
 from agent.protocol import DesiredState, FailureReason
 
 NO_RUN = -1
@@ -41,6 +41,12 @@ class SavedDisk(msgspec.Struct, frozen=True, kw_only=True):
     """Size of the task's own image, below all that."""
     last_run: int
     """The latest run that took place on this disk."""
+    started_at: str = ""
+    """The container's start time as it was saved; empty where an agent that did not note it saved it."""
+
+    def is_all_of(self, container: ContainerFacts) -> bool:
+        """Whether this is what the container has on its disk: it was saved from it, and nothing ran since."""
+        return (self.container_id, self.started_at) == (container.container_id, container.started_at)
 
 
 class TaskMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +82,10 @@ class TaskMemory(msgspec.Struct, frozen=True, kw_only=True):
         """What this container was made from, even if the agent was killed before it could note that."""
         made = self.moving is not None and self.moving.container_id != container_id
         return self.moving if made else self.disk
+
+    def is_saved(self, container: ContainerFacts) -> bool:
+        """Whether a move of this container has come so far that only its deletion is left of it."""
+        return self.moving is not None and self.moving.is_all_of(container)
 
     def settled(self, container_id: str) -> "TaskMemory":
         """With this container as the task's own: a move has come to it, or has been given up for it."""

@@ -27,8 +27,21 @@ class Mover:
         self._checkpoint = tools.checkpoint
 
     def take_down(self, slot: Slot, desired: DesiredTask, step: Move) -> None:
-        """Save the disk and delete the container. Raises ``TaskError`` with both still there."""
+        """Save the disk, unless it is saved and noted already, and delete the container.
+
+        Raises ``TaskError`` with the disk still there, in the container or saved from it.
+        """
         container = slot.container()
+        saved = slot.memory_for(desired).moving
+        if saved is None or not saved.is_all_of(container) or not self._engine.has_image(saved.image):
+            saved = self._save(slot, desired, container, step)
+        slot.looked = False
+        self._engine.remove(container.container_id, keep_volumes=True)
+        self._checkpoint("old_removed", slot.task_id)
+        say(_log, "container_moves", task=slot.task_id, image=saved.image, used_mb=saved.used_mb)
+
+    def _save(self, slot: Slot, desired: DesiredTask, container: ContainerFacts, step: Move) -> SavedDisk:
+        """Save the disk and note that: from then on nothing needs the container."""
         layer = self._engine.layer(container.container_id)
         as_one = self._is_worth_merging(slot, desired, layer)
         require_room(self._tools, layer.whole_mb if as_one else layer.used_mb)
@@ -41,15 +54,14 @@ class Mover:
         volumes = sorted({*memory.volumes, *disk.volumes.values()})
         self._tools.save(slot, memory.changed(moving=disk, volumes=volumes))
         self._checkpoint("move_noted", slot.task_id)
-        slot.looked = False
-        self._engine.remove(container.container_id, keep_volumes=True)
-        self._checkpoint("old_removed", slot.task_id)
-        say(_log, "container_moves", task=slot.task_id, image=disk.image, used_mb=disk.used_mb)
+        return disk
 
     def _saved(self, slot: Slot, desired: DesiredTask, layer: Layer, last_run: int, *, as_one: bool) -> SavedDisk:
-        container_id = slot.container().container_id
-        before = slot.memory_for(desired).origin(container_id)
-        image = disk_image(self._tools.identity, desired, container_id)
+        container = slot.container()
+        container_id, memory = container.container_id, slot.memory_for(desired)
+        before = memory.origin(container_id)
+        noted = memory.moving.image if memory.moving is not None else ""
+        image = disk_image(self._tools.identity, desired, container_id, noted)
         given = before.given_names if before is not None else []
         saved = self._engine.save_disk(container_id, image, given, as_one=as_one)
         base_mb = before.base_mb if before is not None else layer.image_mb
@@ -62,6 +74,7 @@ class Mover:
             used_mb=min(used_mb, max(0, saved.size_mb - base_mb)) if as_one else used_mb,
             base_mb=base_mb,
             last_run=last_run,
+            started_at=container.started_at,
         )
 
     def _is_worth_merging(self, slot: Slot, desired: DesiredTask, layer: Layer) -> bool:

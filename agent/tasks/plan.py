@@ -41,9 +41,13 @@ def disk_name(identity: Identity, task_id: int) -> DiskName:
     )
 
 
-def disk_image(identity: Identity, task: DesiredTask, container_id: str) -> str:
-    """Image of a container's disk: another one for each container and each run that it moves for."""
-    return f"{disk_name(identity, task.task_id).repository}:{task.run_generation}-{container_id[:12]}"
+def disk_image(identity: Identity, task: DesiredTask, container_id: str, noted: str = "") -> str:
+    """Image of a container's disk: another one for each container and each run that it moves for.
+
+    Never the one ``noted``, which must stay until this one has taken its place.
+    """
+    image = f"{disk_name(identity, task.task_id).repository}:{task.run_generation}-{container_id[:12]}"
+    return image if image != noted else f"{image}-again"
 
 
 def assigned_gpus(identity: Identity, task: DesiredTask) -> list[str]:

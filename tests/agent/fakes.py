@@ -216,6 +216,7 @@ class FakeEngine:
         name = self._name(container_id)
         assert self.containers[name].status != "running"
         self.interrupt("before save_disk")
+        self.images.pop(image, None)
         if self.save_error is not None:
             raise self.save_error
         self.images[image] = self.written[name]
@@ -224,6 +225,10 @@ class FakeEngine:
         self.interrupt("after save_disk")
         given = [] if as_one else sorted({*given_names, *self.plans[-1].environment})
         return Saved(size_mb=self.whole_mb or 10, given_names=given)
+
+    def has_image(self, image: str) -> bool:
+        self._check()
+        return image in self.images
 
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         self._check()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from agent.engine.timestamps import instant
@@ -52,8 +53,11 @@ FAILED_1 = TaskMemory(task_id=1, verdict=Verdict(run_generation=1, reason="image
 PORT_TAKEN_1 = INTENT_1.changed(verdict=Verdict(run_generation=1, reason="port_taken", message="taken"))
 LOST_1 = TaskMemory(task_id=1, verdict=Verdict(run_generation=1, reason="container_lost", message="gone"))
 TOO_BIG_1 = INTENT_1.changed(verdict=Verdict(run_generation=1, reason="disk_limit", message="full"))
-DISK = SavedDisk(container_id="c", image="disk:2-c", volumes={}, given_names=[], used_mb=0, base_mb=0, last_run=1)
+DISK = SavedDisk(
+    container_id="c", image="d:2-c", volumes={}, given_names=[], used_mb=0, base_mb=0, last_run=1, started_at=NEW
+)
 MOVING = INTENT_1.changed(moving=DISK)
+MOVING_BEFORE = INTENT_1.changed(moving=msgspec.structs.replace(DISK, started_at=OLD))
 MOVED = INTENT_1.changed(disk=DISK)
 NO_ROOM_2 = INTENT_1.changed(verdict=Verdict(run_generation=2, reason="disk_full", message="no room"))
 
@@ -102,7 +106,8 @@ TABLE: list[tuple[str, Wanted, ContainerFacts | None, TaskMemory | None, Step]] 
     ("GPUs not known, of an older agent", ON_B, EXITED, INTENT_1, Start(1)),
     ("no room for a move", ON_B, ENDED_ON_A, NO_ROOM_2, rest("failed", 2, reason="disk_full", message="no room")),
     ("killed before the old container went", ON_B, ENDED_ON_A, MOVING, Move(1)),
-    ("move given up", replace(RUN_2, gpus=frozenset({"A"})), ENDED_ON_A, MOVING, Start(1)),
+    ("disk saved and noted, then the same GPUs", replace(RUN_2, gpus=frozenset({"A"})), ENDED_ON_A, MOVING, Move(1)),
+    ("move given up, the old container has run since", replace(RUN_2, gpus=frozenset({"A"})), ENDED_ON_A, MOVING_BEFORE, Start(1)),  # noqa: E501
     ("killed after the old container went", ON_B, None, MOVING, Create()),
     ("stopped in the middle of a move", STOPPED, None, MOVING, rest("stopped")),
     ("removed in the middle of a move", REMOVED, None, MOVING, Forget()),

@@ -218,8 +218,10 @@ def test_a_disk_saved_again_leaves_none_without_a_name(identity: Identity) -> No
     container = engine.create(container_plan(identity, task(image=image, mode="args", args=["true"], ports=[])))
     label = f"spotyard.owner={identity.owner}"
     name = f"{disk_name(identity, 1).repository}:2-x"
+    assert not engine.has_image(name)
     engine.save_disk(container, name, [])
     engine.save_disk(container, name, [])
+    assert engine.has_image(name)
     assert len(client.images.list(filters={"label": label}, all=True)) == 1
     # As when an earlier agent's copy is done after the next agent's.
     repository, _, tag = name.partition(":")

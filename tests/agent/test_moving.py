@@ -168,10 +168,87 @@ def test_stopped_in_the_middle_of_a_move_and_started_later_elsewhere(tmp_path: P
     assert engine.written[NAME] == ("start 1", "start 2")
 
 
-def test_a_move_given_up_counts_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+DEAD = TaskError("engine_error", "The container is marked for removal and cannot be committed.")
+
+
+@pytest.mark.parametrize("gpu", ["A", "B", "C"])
+def test_a_disk_that_is_saved_is_not_saved_again_from_what_is_left_of_its_container(gpu: str, tmp_path: Path) -> None:
+    """Even for the GPUs that it had: the container may be half deleted."""
     engine = stopped_life(tmp_path).engine
-    engine.used_mb = 7
     killed_at("move_noted", engine, tmp_path, ON_B)
+    engine.save_error = DEAD
+    life = Life(engine, tmp_path)
+    life.want(changed(ON_B, run_generation=3, gpu_uuids=[gpu]))
+    assert (life.seen(), engine.saved) == (("running", 3, None), [DISK_1])
+    assert (engine.plans[-1].image, engine.plans[-1].volumes) == (DISK_1, {"/data": "volume1"})
+    assert engine.plans[-1].labels["spotyard.gpus"] == gpu
+    assert engine.written[NAME] == ("start 1", "start 2")
+    assert len(engine.removed) == 1
+
+
+@pytest.mark.parametrize("error", [TaskError("engine_error", "Busy."), EngineDownError("No answer.")])
+def test_a_container_the_engine_did_not_delete_goes_later_without_being_saved_again(
+    error: Exception, tmp_path: Path
+) -> None:
+    life = stopped_life(tmp_path)
+    engine = life.engine
+
+    def refuse(name: str) -> None:
+        if name == "before remove":
+            engine.save_error = DEAD
+            raise error
+
+    engine.interrupt = refuse
+    life.want(ON_B)
+    assert life.seen() == ("failed", 2, error.reason if isinstance(error, TaskError) else "engine_down")
+    engine.interrupt = lambda _name: None
+    life.want(changed(ON_B, run_generation=3))
+    assert (life.seen(), engine.saved) == (("running", 3, None), [DISK_1])
+    assert engine.written[NAME] == ("start 1", "start 2")
+
+
+def test_a_saved_disk_that_somebody_deleted_before_the_container_went_is_saved_again(tmp_path: Path) -> None:
+    engine = stopped_life(tmp_path).engine
+    killed_at("move_noted", engine, tmp_path, ON_B)
+    del engine.images[DISK_1]
+    life = Life(engine, tmp_path)
+    life.want(ON_B)
+    assert (life.seen(), len(engine.saved)) == (("running", 2, None), 2)
+    assert engine.written[NAME] == ("start 1", "start 2")
+
+
+def started_by_somebody(directory: Path) -> FakeEngine:
+    """A task in the middle of a move whose old container has run once more."""
+    engine = stopped_life(directory).engine
+    killed_at("move_noted", engine, directory, ON_B)
+    engine.start(f"id-{NAME}")
+    engine.end(NAME, exit_code=0)
+    return engine
+
+
+def test_a_container_that_ran_since_it_was_saved_is_saved_again(tmp_path: Path) -> None:
+    engine = started_by_somebody(tmp_path)
+    life = Life(engine, tmp_path)
+    life.want(ON_B)
+    assert life.seen() == ("running", 2, None)
+    assert engine.written[NAME] == ("start 1", "start 2", "start 3")
+    assert set(engine.images) == {"image:1", engine.plans[-1].image}
+
+
+def test_a_saved_disk_stays_until_the_next_one_is_noted(tmp_path: Path) -> None:
+    engine = started_by_somebody(tmp_path)
+    engine.save_error = DEAD
+    life = Life(engine, tmp_path)
+    life.want(ON_B)
+    assert (life.seen(), engine.images[DISK_1]) == (("failed", 2, "engine_error"), ("start 1",))
+    engine.save_error = None
+    life.want(changed(ON_B, run_generation=3))
+    assert (life.seen(), engine.written[NAME]) == (("running", 3, None), ("start 1", "start 2", "start 3"))
+
+
+def test_a_move_given_up_counts_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    engine = started_by_somebody(tmp_path)
+    engine.used_mb = 7
     life = Life(engine, tmp_path)
     life.want(changed(ON_A, run_generation=3))
     assert (life.seen(), len(engine.plans)) == (("running", 3, None), 1)
