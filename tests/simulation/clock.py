@@ -49,4 +49,4 @@ class VirtualRedis:
             raise redis.ConnectionError("the simulation took Redis away")
         for name in [name for name, until in self._expiries.items() if until <= self._clock.now]:
             self._real.delete(name)
-            del self._expiries[name]
+            self._expiries.pop(name, None)

@@ -132,6 +132,8 @@ def _world(seed: int) -> Iterator[World]:
         world = World(seed, random.Random(seed), clock, redis, watch, logged)
         for module in (presence, wakeup, clearing_hint):
             stack.enter_context(patch.object(module, "client", lambda: redis))
+        # Hints go out at once: another thread would do so at a moment of its own.
+        stack.enter_context(patch.object(clearing_hint._herald, "want", clearing_hint.hint_send))
         for module in LOGGING:
             stack.enter_context(patch.object(module, "logger", _Log(logged)))
         stack.enter_context(patch.object(app, "send_task", lambda *_, **__: setattr(world, "hinted", True)))
