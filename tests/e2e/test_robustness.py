@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, containers_of, host_machine
+from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, containers_of, host_machine, own_ports
 from tests.plumbing.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine]
@@ -163,8 +163,9 @@ def test_what_can_not_go_on_says_why_and_costs_no_more_than_it_ran(
 
 def test_a_port_taken_by_another_program_is_named(stack: Stack, client: Account, demo_image: str) -> None:
     machine = host_machine(stack, "crowded", "24300-24300", simulate="1x RTX 3090")
+    port = int(own_ports("24300-24300").partition("-")[0])
     with socket.socket() as other:
-        other.bind(("0.0.0.0", 24300))  # noqa: S104  # stands in the way of the container's port on all addresses
+        other.bind(("0.0.0.0", port))  # noqa: S104  # stands in the way of the container's port on all addresses
         other.listen()
         contract = client.rent(machine.machine_id, image=demo_image)
         found: dict[str, Any] = {}
@@ -174,7 +175,7 @@ def test_a_port_taken_by_another_program_is_named(stack: Stack, client: Account,
             return found.get("state") == "error"
 
         stack.wait_for(failed, "the port to be in the way")
-    assert "24300" in found["status_msg"]
+    assert str(port) in found["status_msg"]
     assert charged_micros(stack, contract) == 0
     client.call("PUT", f"/instances/{contract}/", {"state": "running"})
     client.wait_until(contract, "running")
