@@ -141,7 +141,10 @@ class Host:
 
     def saved_disks(self) -> list[Image]:
         """Images with what containers had on their disks, named or not."""
-        return list(self.engine.images.list(filters={"label": self._label})) if self._label else []
+        if not self._label:
+            return []
+        ids = self.engine.api.images(filters={"label": self._label}, quiet=True)
+        return [self.engine.images.get(image_id) for image_id in dict.fromkeys(ids)]
 
     @property
     def _label(self) -> str:
