@@ -31,15 +31,21 @@ CHROMIUM_OPTIONS = [
 PAGE_TIMEOUT_MILLISECONDS = 15_000
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+GROUPS = ("e2e", "engine")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests of the whole product share one installation, and those of the engine load it: keep each kind on one worker
+    of a parallel run. Here, because pytest-xdist reads the groups before any other hook sees the whole list."""
+    for kind in GROUPS:
+        if item.get_closest_marker(kind) is not None:
+            item.add_marker(pytest.mark.xdist_group(kind))
+            break
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the whole product share one installation, and those of the engine one set of ports: keep each kind on
-    one worker of a parallel run."""
-    for item in items:
-        for kind in ("e2e", "engine"):
-            if item.get_closest_marker(kind) is not None:
-                item.add_marker(pytest.mark.xdist_group(kind))
-                break
+    """The long ones first, so that the others fill the rest of the run evenly."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.hookimpl(wrapper=True)

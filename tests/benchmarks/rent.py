@@ -23,7 +23,6 @@ from tests.plumbing.environment import start_postgres
 from tests.plumbing.rental import Account, HostMachine, account, host_machine
 from tests.plumbing.stack import Stack
 
-PORTS = "24500-24599"
 TARGET_RATIO, TARGET_EXTRA_SECONDS = 1.3, 0.2
 SLEEP = ["sleep", "infinity"]
 
@@ -72,7 +71,7 @@ def market() -> Iterator[tuple[Account, HostMachine]]:
         try:
             os.environ["DATABASE_URL"] = postgres.url()
             with Stack(Path(folder) / "stack", database_url=postgres.url()) as stack:
-                yield account(stack, dollars=100), host_machine(stack, "bench", PORTS)
+                yield account(stack, dollars=100), host_machine(stack, "bench")
         finally:
             process.stop()
 

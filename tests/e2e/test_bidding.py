@@ -59,7 +59,7 @@ def container_id(stack: Stack, contract: int) -> str:
 def test_bids_on_demand_and_an_idle_job_take_turns_on_one_gpu(
     stack: Stack, client: Account, rival: Account, key: SshKeyPair, demo_image: str
 ) -> None:
-    machine = host_machine(stack, "turns", "24600-24649", simulate="1x RTX 3090")
+    machine = host_machine(stack, "turns", simulate="1x RTX 3090")
     job = {"machine": machine.machine_id, "price_gpu": 0.1, "image": demo_image, "args": ["bash"]}
     machine.host.call("PUT", "/machines/create_bids/", job)
     idle = f"J.{machine.machine_id}.0"
@@ -108,7 +108,7 @@ def test_bids_on_demand_and_an_idle_job_take_turns_on_one_gpu(
 def test_a_bid_moves_to_another_gpu_with_its_disk(
     stack: Stack, client: Account, rival: Account, key: SshKeyPair, demo_image: str
 ) -> None:
-    machine = host_machine(stack, "moves", "24650-24699", simulate="2x RTX 3090")
+    machine = host_machine(stack, "moves", simulate="2x RTX 3090")
     low = client.rent(machine.machine_id, image=demo_image, onstart="echo started >> /root/starts", price=0.1)
     row = client.wait_until(low, "running")
     on(key, row, "echo precious > /root/work")

@@ -15,7 +15,6 @@ from tests.plumbing.stack import Stack
 pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.browser]
 
 PASSWORD = "correct-horse-battery"
-PORTS = "24600-24629"
 START_MILLISECONDS = 60_000
 ONSTART = "echo started >> /root/starts"
 
@@ -72,7 +71,7 @@ def host_a_machine(page: Page, stack: Stack) -> None:
     page.get_by_role("button", name="Create a token").click()
     command = page.locator(".callout code").first.inner_text()
     token = shlex.split(command)[-1]
-    stack.start_agent("browser", token=token, simulate="2x RTX 3090", ports=PORTS)
+    stack.start_agent("browser", token=token, simulate="2x RTX 3090")
     page.get_by_role("link", name="Go to Machines").click()
     card = page.locator("article", has_text="2\N{MULTIPLICATION SIGN} RTX 3090")
     expect(card).to_contain_text("Online", timeout=START_MILLISECONDS)

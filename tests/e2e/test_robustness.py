@@ -7,7 +7,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, containers_of, host_machine, own_ports
+from tests.plumbing.ports import claim_ports
+from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, containers_of, host_machine
 from tests.plumbing.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine]
@@ -17,7 +18,7 @@ SERVER = ("web", "held", "worker", "beat")
 
 @pytest.fixture(scope="module")
 def machine(stack: Stack) -> HostMachine:
-    return host_machine(stack, "robust", "24200-24299")
+    return host_machine(stack, "robust")
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +163,9 @@ def test_what_can_not_go_on_says_why_and_costs_no_more_than_it_ran(
 
 
 def test_a_port_taken_by_another_program_is_named(stack: Stack, client: Account, demo_image: str) -> None:
-    machine = host_machine(stack, "crowded", "24300-24300", simulate="1x RTX 3090")
-    port = int(own_ports("24300-24300").partition("-")[0])
+    ports = claim_ports(1)
+    machine = host_machine(stack, "crowded", ports=ports, simulate="1x RTX 3090")
+    port = int(ports.partition("-")[0])
     with socket.socket() as other:
         other.bind(("0.0.0.0", port))  # noqa: S104  # stands in the way of the container's port on all addresses
         other.listen()

@@ -64,7 +64,7 @@ class VastAi:
 
 @pytest.fixture(scope="module")
 def machine(stack: Stack) -> HostMachine:
-    return host_machine(stack, "vastai", "24000-24099")
+    return host_machine(stack, "vastai")
 
 
 @pytest.fixture(scope="module")

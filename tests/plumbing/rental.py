@@ -1,7 +1,6 @@
 """People and machines on a running Stack, as tests of the whole product need them."""
 
 import json
-import os
 import secrets
 import subprocess
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ import requests
 from scripts.demo.containers import OWNER_LABEL, owners_in
 from scripts.services.processes import ManagedProcess
 from tests.plumbing.stack import Stack
-
-PORTS_PER_WORKER = 800
 
 _MAKE_ACCOUNT = """
 import json
@@ -114,19 +111,12 @@ class HostMachine:
     name: str
 
 
-def own_ports(ports: str) -> str:
-    """The range moved so that no two workers of a parallel run use the same ports of the one engine."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first, last = (int(port) + worker * PORTS_PER_WORKER for port in ports.split("-"))
-    return f"{first}-{last}"
-
-
 def host_machine(
-    stack: Stack, name: str, ports: str, *, simulate: str = "2x RTX 3090", gpu_micros_per_hour: int = 400_000
+    stack: Stack, name: str, *, ports: str = "", simulate: str = "2x RTX 3090", gpu_micros_per_hour: int = 400_000
 ) -> HostMachine:
     """A machine whose agent runs, listed and with offers that can be rented."""
     host = account(stack)
-    agent = stack.start_agent(name, token=host.token, simulate=simulate, ports=own_ports(ports))
+    agent = stack.start_agent(name, token=host.token, simulate=simulate, ports=ports)
     registered = (
         f"from hosting.models import Machine; print(Machine.objects.filter(host_id={host.id}, online=True).count())"
     )

@@ -27,6 +27,7 @@ from scripts.demo.layout import ROOT, Layout
 from scripts.services.launching import free_port, port_is_free, tail, wait_until
 from scripts.services.processes import ManagedProcess
 from tests.plumbing.environment import start_valkey
+from tests.plumbing.ports import claim_ports
 
 START_TIMEOUT_SECONDS = 150.0
 """Far more than anything takes, on purpose: a busy machine is no failure, and only a failure waits so long."""
@@ -93,11 +94,11 @@ class Stack:
         return process
 
     def start_agent(
-        self, name: str, *, token: str, simulate: str = "4x RTX 3090", ports: str, options: tuple[str, ...] = ()
+        self, name: str, *, token: str, simulate: str = "4x RTX 3090", ports: str = "", options: tuple[str, ...] = ()
     ) -> ManagedProcess:
         """A host agent with simulated GPUs on the real engine; registers with the install token ``token``.
 
-        ``ports`` is its range of public ports, like ``22000-22019``: stacks that live at once need disjoint ones.
+        ``ports`` is its range of public ports, like ``22000-22019``; when empty, one that nobody else uses.
         """
         state = self.agent_state(name)
         state.mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ class Stack:
         token_file.write_text(token)
         command = [*programs.python("agent"), "--server", self.agent_url, "--token-file", str(token_file)]
         command += ["--simulate", simulate, "--state-dir", str(state), "--public-address", "127.0.0.1"]
-        return self.start(f"agent-{name}", [*command, "--ports", ports, *options])
+        return self.start(f"agent-{name}", [*command, "--ports", ports or claim_ports(), *options])
 
     def agent_state(self, name: str) -> Path:
         """State directory of the agent ``name``."""
