@@ -6,7 +6,10 @@ class MarketplaceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from billing import hooks as billing_hooks  # noqa: PLC0415  # likewise
         from hosting import hooks  # noqa: PLC0415  # models can be imported only once all apps are loaded
+        from marketplace.services.money_hooks import MoneyNotices  # noqa: PLC0415  # likewise
         from marketplace.services.observing import InstanceHooks  # noqa: PLC0415  # likewise
 
         hooks.register(InstanceHooks())
+        billing_hooks.register(MoneyNotices())

@@ -5,9 +5,11 @@ from billing.models.meter import Meter, MeterKind
 from billing.models.posting import Posting
 from billing.models.runs import CheckpointRun, LedgerCheckRun
 from billing.models.segment import MeterSegment
+from billing.models.terms import AccountTerms
 
 __all__ = [
     "AccountKind",
+    "AccountTerms",
     "CheckpointRun",
     "CreditGrant",
     "Entry",

@@ -12,6 +12,7 @@ class AccountKind(models.TextChoices):
     HOST_EARNINGS = "host_earnings", "Host earnings"
     PLATFORM_FEES = "platform_fees", "Platform fees"
     PROCESSOR_CLEARING = "processor_clearing", "Processor clearing"
+    PAYOUTS_PENDING = "payouts_pending", "Payouts on their way"
     REFUNDS = "refunds", "Refunds"
     ADJUSTMENTS = "adjustments", "Adjustments"
 

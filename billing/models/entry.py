@@ -11,6 +11,16 @@ from django.db.models.functions import Now
 class EntryKind(models.TextChoices):
     USAGE = "usage", "Usage"
     CREDIT_GRANT = "credit_grant", "Credit grant"
+    PAYMENT = "payment", "Payment"
+    PAYMENT_REFUND = "payment_refund", "Payment refunded"
+    DISPUTE = "dispute", "Payment disputed"
+    DISPUTE_WON = "dispute_won", "Dispute won"
+    PROCESSOR_FEE = "processor_fee", "Processor fee"
+    USAGE_REFUND = "usage_refund", "Use refunded"
+    ADJUSTMENT = "adjustment", "Adjustment"
+    PAYOUT = "payout", "Payout"
+    PAYOUT_SENT = "payout_sent", "Payout sent"
+    PAYOUT_RETURNED = "payout_returned", "Payout returned"
 
 
 class Entry(models.Model):

@@ -20,6 +20,9 @@ class Meter(models.Model):
 
     reference = models.CharField(max_length=100, unique=True, help_text='Such as "instance:12:gpu".')
     kind = models.CharField(max_length=12, choices=MeterKind.choices)
+    earner = models.CharField(
+        max_length=100, default="", blank=True, help_text='What earns it, as invoices list it, such as "machine:7".'
+    )
     payer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="meters_paid")
     payee = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="meters_earned")
     rate_micros = models.BigIntegerField(help_text="Micro-dollars per hour; per GB (10^9 bytes) for traffic.")

@@ -41,17 +41,18 @@ def meter_open(
     rate_micros_per_hour: int,
     now: datetime,
     running: bool,
+    earner: str = "",
     host_share_bps: int | None = None,
 ) -> Meter:
     """A new meter of GPU time or storage, running from ``now`` or paused.
 
-    ``host_share_bps`` is the payee's part in hundredths of a percent; the installation's default when not
-    given. Raises InvalidMeterKindError, InvalidRateError, InvalidShareError, InvalidReferenceError,
-    SamePartyError, MeterExistsError.
+    ``earner`` names what of the payee's earns it, for invoices. ``host_share_bps`` is the payee's part in hundredths
+    of a percent; the installation's default when not given. Raises InvalidMeterKindError, InvalidRateError,
+    InvalidShareError, InvalidReferenceError, SamePartyError, MeterExistsError.
     """
     if kind not in (MeterKind.GPU, MeterKind.STORAGE):
         raise InvalidMeterKindError(f"{kind!r} is no kind of meter that counts time; use 'gpu' or 'storage'.")
-    meter = _new_meter(reference, kind, payer, payee, rate_micros_per_hour, now, host_share_bps)
+    meter = _new_meter(reference, kind, earner, payer, payee, rate_micros_per_hour, now, host_share_bps)
     if running:
         meter.running_since = now
     _insert(meter)
@@ -69,10 +70,11 @@ def traffic_meter_open(
     payee: AbstractBaseUser,
     rate_micros_per_gb: int,
     now: datetime,
+    earner: str = "",
     host_share_bps: int | None = None,
 ) -> Meter:
     """A new meter that counts bytes, at micro-dollars per GB of 10^9 bytes. Raises as ``meter_open``."""
-    meter = _new_meter(reference, MeterKind.TRAFFIC, payer, payee, rate_micros_per_gb, now, host_share_bps)
+    meter = _new_meter(reference, MeterKind.TRAFFIC, earner, payer, payee, rate_micros_per_gb, now, host_share_bps)
     _insert(meter)
     _segment_start(meter)
     return meter
@@ -168,6 +170,7 @@ def traffic_count(*, reference: str, bytes_total: int, now: datetime) -> Meter:
 def _new_meter(
     reference: str,
     kind: str,
+    earner: str,
     payer: AbstractBaseUser,
     payee: AbstractBaseUser,
     rate_micros: int,
@@ -177,13 +180,14 @@ def _new_meter(
     share_bps = settings.PLATFORM_HOST_SHARE_BPS if host_share_bps is None else host_share_bps
     check_rate(rate_micros)
     check_share(share_bps)
-    if not 0 < len(reference) <= MAX_REFERENCE_LENGTH:
+    if not 0 < len(reference) <= MAX_REFERENCE_LENGTH or len(earner) > MAX_REFERENCE_LENGTH:
         raise InvalidReferenceError(f"A meter's reference has 1 to {MAX_REFERENCE_LENGTH} characters.")
     if payer.pk == payee.pk:
         raise SamePartyError("An account cannot rent from itself.")
     return Meter(
         reference=reference,
         kind=kind,
+        earner=earner,
         payer_id=payer.pk,
         payee_id=payee.pk,
         rate_micros=rate_micros,

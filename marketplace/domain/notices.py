@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from billing.domain.notices import KINDS as MONEY_KINDS
+
 OUTBID = "outbid"  # others bid more or rent on demand
 RESUMED = "resumed"  # it runs again
 EXPIRING = "expiring"  # its lifetime ends soon
@@ -14,7 +16,7 @@ EXTENDED = "extended"  # the host granted a longer lifetime
 
 INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED)
 WEBHOOK_DISABLED = "webhook_disabled"  # about the account's webhook, so it goes by mail only
-KINDS = (*INSTANCE_KINDS, WEBHOOK_DISABLED)
+KINDS = (*INSTANCE_KINDS, WEBHOOK_DISABLED, *MONEY_KINDS)
 
 TEST_EVENT = "webhook.test"
 SUBJECT_MAX_CHARS = 200

@@ -40,6 +40,7 @@ def meters_open(*, instance: Instance, now: datetime) -> None:
             rate_micros_per_hour=rate,
             now=now,
             running=False,
+            earner=f"machine:{instance.machine_id}",
         )
 
 

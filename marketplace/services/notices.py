@@ -47,6 +47,33 @@ def notice_post(
     return posted[0] if posted else None
 
 
+def account_notice_post(
+    *,
+    owner_id: int,
+    kind: str,
+    key: str,
+    subject: str,
+    text: str,
+    now: datetime,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Tell an account something that is not about one instance, by mail, in the caller's transaction.
+
+    The same ``key`` is told once, whoever else tells it at the same moment.
+    """
+    notice = Notice(
+        client_id=owner_id,
+        kind=kind,
+        at=now,
+        subject=one_line(subject),
+        text=text,
+        data=dict(data or {}),
+        key=key,
+        mail_next_at=now,
+    )
+    Notice.objects.bulk_create([notice], ignore_conflicts=True)
+
+
 def notices_post(news: Sequence[News], *, now: datetime) -> list[Notice]:
     """Tell several things at once, in at most four statements whatever their number; returns what was not told before.
 
