@@ -54,14 +54,28 @@ def pgbench_per_second(database_url: str, row: str, seconds: float) -> float:
     return float(found.group(1))
 
 
-def bids_per_second(instances: Sequence[tuple[int, int]], seconds: float) -> float:
-    """Bids committed per second on these instances, given with their clients."""
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(CONNECTIONS)
-    url = world.current_url()
-    arguments = [(url, os.environ["REDIS_URL"], start, list(instances), seconds)] * CONNECTIONS
-    with context.Pool(CONNECTIONS, initializer=_remember, initargs=(arguments[0],)) as pool:
-        return sum(pool.map(_bidder, range(CONNECTIONS), chunksize=1))
+class Bidders:
+    """Processes with a connection each that bid together; started once, because starting takes longer than bidding.
+
+    Use as a context.
+    """
+
+    def __enter__(self) -> "Bidders":
+        context = multiprocessing.get_context("spawn")
+        start = context.Barrier(CONNECTIONS)
+        settings = (world.current_url(), os.environ["REDIS_URL"], start)
+        self._pool = context.Pool(CONNECTIONS, initializer=_remember, initargs=settings)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.terminate()
+        self._pool.join()
+
+    def per_second(self, instances: Sequence[tuple[int, int]], seconds: float) -> float:
+        """Bids committed per second on these instances, given with their clients."""
+        jobs = [(number, list(instances), seconds) for number in range(CONNECTIONS)]
+        # Nobody gets two: each waits for all others before it bids.
+        return sum(self._pool.starmap(_bidder, jobs, chunksize=1))
 
 
 def report(machines: int, repeats: int, seconds: float) -> None:
@@ -74,13 +88,14 @@ def report(machines: int, repeats: int, seconds: float) -> None:
     machine = Comparison(f"bids/s on one machine with {len(hot)} instances", "/s", at_least=HOT_TARGET)
     single = Comparison("bids/s on one instance", "/s")
     url = world.current_url()
-    for _ in range(repeats):
-        row = f"random(0, {machines - 1}) * {world.STRIDE} + random(1, 3)"
-        spread.add(peer=pgbench_per_second(url, row, seconds), subject=bids_per_second(instances, seconds))
-        plain = pgbench_per_second(url, str(hot[0][0]), seconds)
-        machine.add(bids_per_second(hot, seconds), plain)
-        single.add(bids_per_second(hot[:1], seconds), plain)
-        world.execute("DELETE FROM marketplace_dirtymark")
+    with Bidders() as bidders:
+        for _ in range(repeats):
+            row = f"random(0, {machines - 1}) * {world.STRIDE} + random(1, 3)"
+            spread.add(peer=pgbench_per_second(url, row, seconds), subject=bidders.per_second(instances, seconds))
+            plain = pgbench_per_second(url, str(hot[0][0]), seconds)
+            machine.add(bidders.per_second(hot, seconds), plain)
+            single.add(bidders.per_second(hot[:1], seconds), plain)
+            world.execute("DELETE FROM marketplace_dirtymark")
     for comparison in (spread, machine, single):
         tell(comparison)
 
@@ -97,25 +112,25 @@ def _instances(condition: str) -> list[tuple[int, int]]:
         return list(cursor.fetchall())
 
 
-_job: tuple[str, str, Barrier, list[tuple[int, int]], float]
+_start: Barrier
 
 
-def _remember(job: tuple[str, str, Barrier, list[tuple[int, int]], float]) -> None:
-    global _job  # a barrier reaches a pool's process by its initializer only
-    _job = job
-
-
-def _bidder(number: int) -> float:
-    """One process: bids as fast as it can, from when all are ready; its bids per second."""
-    database_url, redis_url, start, instances, seconds = _job
+def _remember(database_url: str, redis_url: str, start: Barrier) -> None:
+    """Set a process up. A barrier reaches a pool's process by its initializer only."""
+    global _start
+    _start = start
     world.set_up(database_url, redis_url)
+
+
+def _bidder(number: int, instances: Sequence[tuple[int, int]], seconds: float) -> float:
+    """One process: bids as fast as it can, from when all are ready; its bids per second."""
     from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
 
     dice = random.Random(number)
     own = instances[number::CONNECTIONS] or instances
     bidders = [(instance, User(pk=client)) for instance, client in dice.choices(own, k=2_000)]
     bid_for(bidders, dice, 0.3)
-    start.wait()
+    _start.wait()
     return bid_for(bidders, dice, seconds)
 
 
