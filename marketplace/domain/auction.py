@@ -139,8 +139,8 @@ def _on_demand(usable: frozenset[int], claims: list[Claim]) -> tuple[list[Claim]
 
 def _offered(claims: list[Claim], usable: frozenset[int], policy: Policy) -> list[Claim]:
     """The bids at or above the floor. One on a GPU that is no longer usable competes like one that waits."""
-    floor = policy.floor
-    bids = [bid for bid in _of_kind(Kind.BID, claims) if bid.price >= floor * bid.num_gpus]
+    floor, kind = policy.floor, Kind.BID
+    bids = [bid for bid in claims if bid.kind is kind and bid.price >= floor * bid.num_gpus]
     if [bid for bid in bids if bid.holds and not bid.holds <= usable]:
         return [bid if bid.holds <= usable else replace(bid, holds=frozenset()) for bid in bids]
     return bids
@@ -156,10 +156,8 @@ def _value(bid: Claim, margin_bps: int) -> int:
 
 
 def _contest(offered: list[Claim], capacity: int, policy: Policy) -> _Contest:
-    by_size: dict[int, list[Claim]] = {}
-    for bid in offered:
-        if bid.num_gpus <= capacity:
-            by_size.setdefault(bid.num_gpus, []).append(bid)
+    sizes = {bid.num_gpus for bid in offered}
+    by_size = {size: [b for b in offered if b.num_gpus == size] for size in sizes if size <= capacity}
     margin_bps = policy.increment_bps
     best = {size: _highest(same, capacity // size, margin_bps) for size, same in by_size.items()}
     if len(best) == 1:
