@@ -29,3 +29,12 @@ def check_ledger() -> int:
     if run.discrepancies_count:
         log.error("The ledger has %d discrepancies; see ledger check run %d.", run.discrepancies_count, run.pk)
     return run.discrepancies_count
+
+
+@shared_task
+def invoice_weeks() -> int:
+    """Invoices the weeks that are over and not invoiced yet, usually one on Fridays; tells hosts; returns how many."""
+    now = timezone.now()
+    runs = services.weekly_runs(now=now)
+    services.invoices_tell(now=now)
+    return len(runs)

@@ -95,3 +95,9 @@ class LedgerBusyError(BillingError):
     """Postings in flight did not end in time; trying again later is safe."""
 
     code = "ledger_busy"
+
+
+class WeekNotOverError(BillingError):
+    """A week is invoiced when it is over."""
+
+    code = "week_not_over"

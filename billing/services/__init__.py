@@ -15,11 +15,13 @@ from billing.services.meters import (
 from billing.services.proofs import ledger_check_record
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
+from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
 
 __all__ = [
     "accounts_lock",
     "checkpoint_accounts",
     "credit_grant",
+    "invoices_tell",
     "ledger_check_record",
     "meter_close",
     "meter_open",
@@ -32,4 +34,6 @@ __all__ = [
     "settle_running",
     "traffic_count",
     "traffic_meter_open",
+    "weekly_run_repeat",
+    "weekly_runs",
 ]

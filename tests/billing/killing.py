@@ -1,0 +1,41 @@
+"""Kills work at each of its points, one after the other, and takes it up again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from django.db import connections
+
+from tests.simulation.kills import KilledError, Watch, watching
+
+Arm = Callable[[Watch, int], None]
+
+
+def at_statements(watch: Watch, count: int) -> None:
+    """Die instead of executing the statement after ``count`` others."""
+    watch.statements_left = count
+
+
+def at_commits(watch: Watch, count: int) -> None:
+    """Die right after the commit that follows ``count`` others."""
+    watch.commits_left = count
+
+
+def killed_at_every_point(arm: Arm, work: Callable[[], object]) -> Iterator[int]:
+    """Runs ``work`` and kills it at its first point, then at its second and so on; yields after each death, for the
+    caller to take the work up again and to look. Ends when the work has come through."""
+    count = 0
+    with watching() as watch:
+        while _dies(watch, arm, count, work):
+            yield count
+            count += 1
+
+
+def _dies(watch: Watch, arm: Arm, count: int, work: Callable[[], object]) -> bool:
+    arm(watch, count)
+    died = True
+    with suppress(KilledError):
+        work()
+        died = False
+    watch.disarm()
+    connections["default"].close()
+    return died
