@@ -38,3 +38,13 @@ def invoice_weeks() -> int:
     runs = services.weekly_runs(now=now)
     services.invoices_tell(now=now)
     return len(runs)
+
+
+@shared_task
+def carry_payouts() -> int:
+    """Makes payouts that are due, sends those that wait, asks about those on their way; returns how many left."""
+    services.payouts_create(now=timezone.now())
+    sent = services.payouts_send(now=timezone.now())
+    services.payouts_look(now=timezone.now())
+    services.methods_refresh(now=timezone.now())
+    return sent

@@ -331,6 +331,28 @@ PLATFORM_HOST_SHARE_BPS = _read(
 )
 """The host's part of every usage posting, in hundredths of a percent."""
 
+STRIPE_SECRET_KEY = _read("STRIPE_SECRET_KEY", env.str, "")
+STRIPE_API_BASE = _read("STRIPE_API_BASE", env.str, "").rstrip("/")
+"""Where Stripe's API is, when it is not Stripe's own."""
+
+STRIPE_CONNECT_WEBHOOK_SECRET = _read("STRIPE_CONNECT_WEBHOOK_SECRET", env.str, "")
+"""Signs what Stripe tells of the accounts of hosts, to /webhooks/stripe-connect/."""
+PAYPAL_CLIENT_ID = _read("PAYPAL_CLIENT_ID", env.str, "")
+PAYPAL_CLIENT_SECRET = _read("PAYPAL_CLIENT_SECRET", env.str, "")
+PAYPAL_API_BASE = _read(
+    "PAYPAL_API_BASE", env.str, "https://api-m.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+PAYPAL_WEB_BASE = _read(
+    "PAYPAL_WEB_BASE", env.str, "https://www.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+"""Where hosts sign in to PayPal."""
+PAYPAL_WEBHOOK_ID = _read("PAYPAL_WEBHOOK_ID", env.str, "")
+"""What PayPal calls our webhook; part of what it signs."""
+PAYOUT_MINIMUM_MICROS = _read(
+    "PAYOUT_MINIMUM_MICROS", env.int, 10_000_000, check=lambda v: v >= 10_000, wants="10000 (a cent) or more"
+)
+"""The least that is paid out, in micro-dollars; less carries over."""
+
 WEBHOOK_ALLOW_PRIVATE = _read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""
 WEBHOOK_ALLOW_HTTP = DEBUG or DEMO or TESTING

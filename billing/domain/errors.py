@@ -101,3 +101,15 @@ class WeekNotOverError(BillingError):
     """A week is invoiced when it is over."""
 
     code = "week_not_over"
+
+
+class PayoutStateError(BillingError):
+    """A payout cannot go this way from where it is."""
+
+    code = "payout_state"
+
+
+class PayoutMethodError(BillingError):
+    """A payout method that cannot be had, or not now."""
+
+    code = "payout_method"

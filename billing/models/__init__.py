@@ -3,6 +3,8 @@ from billing.models.entry import Entry, EntryKind
 from billing.models.grant import CreditGrant
 from billing.models.invoice import HostInvoice, HostInvoiceLine
 from billing.models.meter import Meter, MeterKind
+from billing.models.payout import Payout, PayoutEvent, PayoutStateName
+from billing.models.payout_method import PayoutMethod, PayoutMethodState, ProviderName
 from billing.models.posting import Posting
 from billing.models.runs import CheckpointRun, LedgerCheckRun
 from billing.models.segment import MeterSegment
@@ -23,7 +25,13 @@ __all__ = [
     "Meter",
     "MeterKind",
     "MeterSegment",
+    "Payout",
+    "PayoutEvent",
+    "PayoutMethod",
+    "PayoutMethodState",
+    "PayoutStateName",
     "Posting",
+    "ProviderName",
     "WeeklyRun",
     "WeeklyRunState",
 ]

@@ -12,6 +12,17 @@ from billing.services.meters import (
     traffic_count,
     traffic_meter_open,
 )
+from billing.services.payout_hints import hint_follow
+from billing.services.payout_holds import payouts_hold, payouts_release
+from billing.services.payout_methods import (
+    method_choose,
+    method_link,
+    method_refresh,
+    methods_refresh,
+    onboarding_url,
+)
+from billing.services.payout_sending import payout_look, payout_retry, payout_send, payouts_look, payouts_send
+from billing.services.payouts import payouts_create
 from billing.services.proofs import ledger_check_record
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
@@ -21,6 +32,7 @@ __all__ = [
     "accounts_lock",
     "checkpoint_accounts",
     "credit_grant",
+    "hint_follow",
     "invoices_tell",
     "ledger_check_record",
     "meter_close",
@@ -30,6 +42,19 @@ __all__ = [
     "meter_resume",
     "meter_set_rate",
     "meters_set_rates",
+    "method_choose",
+    "method_link",
+    "method_refresh",
+    "methods_refresh",
+    "onboarding_url",
+    "payout_look",
+    "payout_retry",
+    "payout_send",
+    "payouts_create",
+    "payouts_hold",
+    "payouts_look",
+    "payouts_release",
+    "payouts_send",
     "settle_payer",
     "settle_running",
     "traffic_count",
