@@ -8,8 +8,10 @@ from django.db import connection
 from psycopg2.sql import SQL
 
 from billing.domain.periods import Month, midnight
-from billing.models import AccountKind, LedgerAccount, Posting
+from billing.models import AccountKind, EntryKind, LedgerAccount, Posting
 from billing.selectors.charges import ReferenceTotal
+
+PAYMENT_KINDS = (EntryKind.PAYMENT, EntryKind.CREDIT_GRANT)
 
 # A balance at an instant is what the ledger says now less what came later: little, for the months that people look at.
 _ACCOUNT = SQL("""
@@ -29,7 +31,8 @@ _STATEMENT = _ACCOUNT + SQL(""", period AS MATERIALIZED (
     FROM billing_posting p JOIN billing_entry e ON e.id = p.entry_id
     WHERE p.account_id = (SELECT id FROM account) AND p.occurred_at > %(since)s AND p.occurred_at <= %(until)s
 )
-SELECT 'opening' AS part, NULL::timestamptz AS occurred_at, 0 AS id, '' AS kind, '' AS about, micros::bigint AS micros FROM opening
+SELECT 'opening' AS part, NULL::timestamptz AS occurred_at, 0 AS id, '' AS kind, '' AS about, micros::bigint AS micros
+FROM opening
 UNION ALL
 SELECT 'charge', NULL, 0, m.kind, m.reference, -SUM(d.amount_micros)::bigint
 FROM period d JOIN billing_meter m ON m.id = d.meter_id WHERE d.kind = 'usage' GROUP BY m.kind, m.reference
@@ -73,6 +76,16 @@ class MonthStatement:
     def charges_micros(self) -> int:
         """What use cost; positive."""
         return sum(charge.amount_micros for charge in self.charges)
+
+    @property
+    def payments(self) -> list[Movement]:
+        """Money that was paid in or given."""
+        return [movement for movement in self.movements if movement.kind in PAYMENT_KINDS]
+
+    @property
+    def others(self) -> list[Movement]:
+        """Refunds, disputes, transfers, corrections."""
+        return [movement for movement in self.movements if movement.kind not in PAYMENT_KINDS]
 
     @property
     def movements_micros(self) -> int:
@@ -128,7 +141,7 @@ def statement_months(user: AbstractBaseUser, year: int, now: datetime) -> list[M
         return []
     balance = rows[0][1]
     moved = {Month(day.year, day.month): (came, went) for day, came, went in rows[1:]}
-    months = []
+    months: list[MonthSum] = []
     for number in range(1, 13):
         month = Month(year, number)
         if month > Month.of(now) or (not months and not balance and month not in moved):
