@@ -4,7 +4,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from billing import services, tasks
+from billing import services
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from billing.domain.money import exact_dollars
 from billing.models import HostInvoice, HostInvoiceLine, WeeklyRun
@@ -32,8 +32,7 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
     @admin.action(description="Run again")
     def run_again(self, request: HttpRequest, queryset: QuerySet[WeeklyRun]) -> None:
         opened = sum(services.weekly_run_repeat(run_id=run.pk) for run in queryset)
-        tasks.invoice_weeks.delay()
-        messages.success(request, f"{opened} weeks are run again.")
+        messages.success(request, f"{opened} weeks are run again within a minute or two.")
 
 
 class LineInline(ReadOnlyInline):

@@ -9,7 +9,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing-settle": {"task": "billing.tasks.settle_running_meters", "schedule": crontab(minute="5")},
     "billing-checkpoint": {"task": "billing.tasks.checkpoint_ledger", "schedule": crontab(minute="10")},
     # On Fridays there is something to do; at all other times this looks for what a Friday left undone.
-    "billing-weeks": {"task": "billing.tasks.invoice_weeks", "schedule": crontab(minute="12,27,42,57")},
+    "billing-weeks": {"task": "billing.tasks.invoice_weeks", "schedule": crontab()},
     "billing-payouts": {"task": "billing.tasks.carry_payouts", "schedule": crontab()},
     "billing-check": {"task": "billing.tasks.check_ledger", "schedule": crontab(minute="20", hour="3")},
 }

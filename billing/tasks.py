@@ -1,11 +1,16 @@
 """Celery tasks: the clock is read here and nowhere below."""
 
 import logging
+from datetime import timedelta
 
 from celery import shared_task
 from django.utils import timezone
 
 from billing import services
+from billing.domain.weeks import week_end_by
+
+SETTLING_TIME = timedelta(minutes=10)
+"""After a week's end: by then machines that fell silent before it are known to be offline."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ def check_ledger() -> int:
 def invoice_weeks() -> int:
     """Invoices the weeks that are over and not invoiced yet, usually one on Fridays; tells hosts; returns how many."""
     now = timezone.now()
-    runs = services.weekly_runs(now=now)
+    runs = services.weekly_runs(now=now, until=week_end_by(now - SETTLING_TIME))
     services.invoices_tell(now=now)
     return len(runs)
 

@@ -12,7 +12,7 @@ from billing.services.meters import (
     traffic_count,
     traffic_meter_open,
 )
-from billing.services.payout_hints import hint_follow
+from billing.services.payout_hints import hint_follow, paypal_event_take, stripe_connect_event_take
 from billing.services.payout_holds import payouts_hold, payouts_release
 from billing.services.payout_methods import (
     method_choose,
@@ -55,8 +55,10 @@ __all__ = [
     "payouts_look",
     "payouts_release",
     "payouts_send",
+    "paypal_event_take",
     "settle_payer",
     "settle_running",
+    "stripe_connect_event_take",
     "traffic_count",
     "traffic_meter_open",
     "weekly_run_repeat",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.web import statements, views
+from billing.web import payout_webhooks, statements, views
 
 urlpatterns = [
     path("billing/", views.billing, name="billing"),
@@ -13,4 +13,6 @@ urlpatterns = [
     path("billing/statements/", statements.statements, name="billing_statements"),
     path("billing/statements/<str:month>.pdf", statements.statement_pdf, name="billing_month_pdf"),
     path("billing/statements/<str:month>/", statements.statement, name="billing_month"),
+    path("webhooks/stripe-connect/", payout_webhooks.stripe_connect, name="webhook_stripe_connect"),
+    path("webhooks/paypal/", payout_webhooks.paypal, name="webhook_paypal"),
 ]
