@@ -15,11 +15,14 @@ from billing.services.meters import (
 from billing.services.proofs import ledger_check_record
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
+from billing.services.transfers import Transfer, credit_transfer
 
 __all__ = [
+    "Transfer",
     "accounts_lock",
     "checkpoint_accounts",
     "credit_grant",
+    "credit_transfer",
     "ledger_check_record",
     "meter_close",
     "meter_open",
