@@ -333,8 +333,14 @@ PLATFORM_HOST_SHARE_BPS = _read(
 """The host's part of every usage posting, in hundredths of a percent."""
 
 STRIPE_SECRET_KEY = _read("STRIPE_SECRET_KEY", env.str, "")
-STRIPE_API_BASE = _read("STRIPE_API_BASE", env.str, "").rstrip("/")
-"""Where Stripe's API is, when it is not Stripe's own."""
+STRIPE_API_BASE = _read(
+    "STRIPE_API_BASE", env.str, "https://api.stripe.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+"""Where Stripe's API answers; another address is a sandbox."""
+PAYMENTS_TEST_MODE = (
+    not STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")) or STRIPE_API_BASE != "https://api.stripe.com"
+)
+"""No money moves: the key is a test key, or a sandbox stands for the provider. Pages say so."""
 
 STRIPE_CONNECT_WEBHOOK_SECRET = _read("STRIPE_CONNECT_WEBHOOK_SECRET", env.str, "")
 """Signs what Stripe tells of the accounts of hosts, to /webhooks/stripe-connect/."""

@@ -6,8 +6,19 @@
 
   function dollars(value) {
     if (value === null || value === undefined) return "";
-    const places = Math.abs(value) >= 100 || value === 0 ? 2 : Math.abs(value) >= 1 ? 2 : 4;
-    return `$${value.toFixed(places)}`;
+    return `$${value.toFixed(value === 0 || Math.abs(value) >= 1 ? 2 : 4)}`;
+  }
+
+  // As many decimals as tell the lines apart.
+  function scale(splits) {
+    const step = splits.length > 1 ? splits[1] - splits[0] : 1;
+    const places = step >= 1 ? 0 : step >= 0.01 ? 2 : 5;
+    return splits.map((value) => `$${value.toFixed(places)}`);
+  }
+
+  // The legend tells the day under the pointer, and the last one while there is no pointer.
+  function lastDay(plot) {
+    if (plot.cursor.idx === null || plot.cursor.idx === undefined) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
   }
 
   function day(seconds) {
@@ -17,18 +28,19 @@
   function options(box, colours) {
     return {
       width: Math.max(box.clientWidth, 200),
-      height: 230,
+      height: 220,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
       padding: [12, 8, 0, 4],
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+      hooks: { ready: [lastDay], setCursor: [lastDay] },
       legend: { show: true, live: true, markers: { show: false } },
       scales: {
         x: { time: true, range: (_, low, high) => [low - 43200, high + 43200] },
         y: { range: (_, __, high) => [0, high > 0 ? high * 1.12 : 1] },
       },
       axes: [
-        { stroke: colours.quiet, grid: { show: false }, ticks: { show: false }, font: colours.font, space: 60, values: (_, splits) => splits.map(day) },
-        { stroke: colours.quiet, grid: { stroke: colours.line, width: 1 }, ticks: { show: false }, font: colours.font, size: 64, values: (_, splits) => splits.map(dollars) },
+        { stroke: colours.quiet, grid: { show: false }, ticks: { show: false }, font: colours.font, space: 60, size: 28, values: (_, splits) => splits.map(day) },
+        { stroke: colours.quiet, grid: { stroke: colours.line, width: 1 }, ticks: { show: false }, font: colours.font, size: 64, values: (_, splits) => scale(splits) },
       ],
       series: [
         { label: "Day", value: (_, seconds) => (seconds === null ? "" : day(seconds)) },
@@ -65,7 +77,7 @@
     }
     redraw();
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
-    new ResizeObserver(() => plot.setSize({ width: Math.max(box.clientWidth, 200), height: 230 })).observe(box);
+    new ResizeObserver(() => plot.setSize({ width: Math.max(box.clientWidth, 200), height: 220 })).observe(box);
   }
 
   document.addEventListener("DOMContentLoaded", () => {

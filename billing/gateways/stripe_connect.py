@@ -22,15 +22,15 @@ _NO_ANSWER = (stripe.APIConnectionError, stripe.APIError, stripe.RateLimitError,
 
 @dataclass(frozen=True)
 class StripeConnect:
-    """The carrier behind one secret key; ``api_base`` is Stripe's own address when empty."""
+    """The carrier behind one secret key."""
 
     secret_key: str
-    api_base: str = ""
+    api_base: str
 
     @property
     def _api(self) -> Any:
         http = RequestsClient(timeout=TIMEOUT_SECONDS)
-        addresses: Any = {"api": self.api_base} if self.api_base else {}
+        addresses: Any = {"api": self.api_base}
         return StripeClient(self.secret_key, base_addresses=addresses, http_client=http, max_network_retries=0).v1
 
     def send(self, order: Order, *, again: bool) -> Outcome:

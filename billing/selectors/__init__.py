@@ -25,11 +25,13 @@ from billing.selectors.months import (
     statement_months,
     statement_years,
 )
+from billing.selectors.movements import AccountMovement, movements, movements_count
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
 
 __all__ = [
+    "AccountMovement",
     "By",
     "Discrepancy",
     "MonthStatement",
@@ -53,6 +55,8 @@ __all__ = [
     "meter_total_micros",
     "meter_totals_micros",
     "month_statement",
+    "movements",
+    "movements_count",
     "posted_balance_micros",
     "seconds_left",
     "statement",

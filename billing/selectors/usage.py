@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Composed
 
 from billing.models import AccountKind
 
-By = Literal["day", "earner", "reference", "kind"]
+By = Literal["day", "earner", "reference", "kind", "use", "rate_micros"]
 
 # What the pure functions of ``billing.domain.accrual`` say, as SQL: nothing is rounded before the one division.
 _TOTAL = """DIV(units + CASE WHEN running_since IS NULL THEN 0 ELSE
@@ -30,26 +30,33 @@ _COLUMNS: dict[By, SQL] = {
     "earner": SQL("m.earner"),
     "reference": SQL("m.reference"),
     "kind": SQL("m.kind"),
+    "use": SQL("CASE m.kind WHEN 'traffic' THEN split_part(m.reference, ':', 3) ELSE m.kind END"),
+    "rate_micros": SQL("used.rate"),
 }
+# What a posting was charged at is in its entry; reading it costs, so it is read only when it is asked for.
+_RATE = SQL("(e.details->>'rate_micros')::bigint")
+_NO_RATE = SQL("NULL::bigint")
 _USE = SQL("""
 WITH posted AS (
     SELECT e.meter_id, ((p.occurred_at - interval '1 microsecond') AT TIME ZONE 'UTC')::date AS day,
-        SUM(p.amount_micros) AS micros
+        {rate} AS rate, SUM(p.amount_micros) AS micros
     FROM billing_posting p JOIN billing_entry e ON e.id = p.entry_id AND e.kind = 'usage'
     WHERE p.account_id = (SELECT id FROM billing_ledgeraccount
             WHERE kind = %(kind)s AND owner_id = %(owner_id)s AND reference = '')
         AND p.occurred_at > %(since)s AND p.occurred_at <= %(until)s
-    GROUP BY 1, 2
+    GROUP BY 1, 2, 3
 ), used AS (
-    SELECT meter_id, day, {sign}micros AS micros FROM posted
+    SELECT meter_id, day, rate, {sign}micros AS micros FROM posted
     UNION ALL
-    SELECT id, ((%(now)s - interval '1 microsecond') AT TIME ZONE 'UTC')::date, {accrued}
+    SELECT id, ((%(now)s - interval '1 microsecond') AT TIME ZONE 'UTC')::date, rate_micros, {accrued}
     FROM billing_meter
     WHERE closed_at IS NULL AND {party} = %(owner_id)s AND %(now)s > %(since)s AND %(now)s <= %(until)s
 )
 SELECT {columns}, SUM(used.micros)::bigint
 FROM used JOIN billing_meter m ON m.id = used.meter_id
-WHERE starts_with(m.earner, %(earner)s)
+WHERE m.earner = COALESCE(%(earner)s, m.earner)
+    AND (%(things)s::text[] IS NULL
+        OR split_part(m.reference, ':', 1) || ':' || split_part(m.reference, ':', 2) = ANY(%(things)s))
 GROUP BY {columns} HAVING SUM(used.micros) <> 0 ORDER BY {columns}
 """)
 
@@ -63,17 +70,26 @@ class UseSum:
     earner: str = ""
     reference: str = ""
     kind: str = ""
+    use: str = ""
+    """As ``kind``, where traffic has its direction: "upload"."""
+    rate_micros: int | None = None
+    """Micro-dollars per hour, or per GB of traffic."""
 
 
 def charges_by(
-    user: AbstractBaseUser, by: Sequence[By], since: datetime, until: datetime, now: datetime
+    user: AbstractBaseUser,
+    by: Sequence[By],
+    since: datetime,
+    until: datetime,
+    now: datetime,
+    things: Sequence[str] | None = None,
 ) -> list[UseSum]:
     """What the client was charged after ``since`` and up to ``until``, summed by ``by`` and in its order.
 
     A posting belongs to the end of the time it pays for; what is accrued and not posted belongs to ``now`` and is
-    included when the period contains it.
+    included when the period contains it. ``things`` narrows to some, such as "instance:12".
     """
-    return list(_sums(AccountKind.CLIENT_CREDIT, user, by, since, until, now))
+    return list(_sums(AccountKind.CLIENT_CREDIT, user, by, since, until, now, things=things))
 
 
 def charges_streamed(
@@ -84,9 +100,9 @@ def charges_streamed(
 
 
 def earnings_by(
-    user: AbstractBaseUser, by: Sequence[By], since: datetime, until: datetime, now: datetime, earner: str = ""
+    user: AbstractBaseUser, by: Sequence[By], since: datetime, until: datetime, now: datetime, earner: str | None = None
 ) -> list[UseSum]:
-    """The host's part of what others were charged, as ``charges_by`` says it; ``earner`` narrows to one machine's."""
+    """The host's part of what others were charged, as ``charges_by`` says it; ``earner`` narrows to "machine:7"."""
     sums = _sums(AccountKind.HOST_EARNINGS, user, by, since, until, now, earner=earner)
     return list(sums)
 
@@ -106,7 +122,8 @@ def _sums(
     until: datetime,
     now: datetime,
     *,
-    earner: str = "",
+    earner: str | None = None,
+    things: Sequence[str] | None = None,
     streamed: bool = False,
 ) -> Iterator[UseSum]:
     parameters = {
@@ -116,6 +133,7 @@ def _sums(
         "until": until,
         "now": now,
         "earner": earner,
+        "things": None if things is None else list(things),
     }
     with connection.chunked_cursor() if streamed else connection.cursor() as cursor:
         cursor.execute(_query(kind, by), parameters)
@@ -126,4 +144,5 @@ def _sums(
 
 def _query(kind: AccountKind, by: Sequence[By]) -> Composed:
     columns = SQL(", ").join([_COLUMNS[name] for name in by])
-    return _USE.format(sign=_SIGN[kind], accrued=_ACCRUED[kind], party=_PARTY[kind], columns=columns)
+    rate = _RATE if "rate_micros" in by else _NO_RATE
+    return _USE.format(sign=_SIGN[kind], accrued=_ACCRUED[kind], party=_PARTY[kind], rate=rate, columns=columns)

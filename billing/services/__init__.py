@@ -20,18 +20,23 @@ from billing.services.payout_methods import (
     method_refresh,
     methods_refresh,
     onboarding_url,
+    paypal_identity,
+    paypal_sign_in_url,
 )
 from billing.services.payout_sending import payout_look, payout_retry, payout_send, payouts_look, payouts_send
 from billing.services.payouts import payouts_create
 from billing.services.proofs import ledger_check_record
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
+from billing.services.transfers import Transfer, credit_transfer
 from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
 
 __all__ = [
+    "Transfer",
     "accounts_lock",
     "checkpoint_accounts",
     "credit_grant",
+    "credit_transfer",
     "hint_follow",
     "invoices_tell",
     "ledger_check_record",
@@ -56,6 +61,8 @@ __all__ = [
     "payouts_release",
     "payouts_send",
     "paypal_event_take",
+    "paypal_identity",
+    "paypal_sign_in_url",
     "settle_payer",
     "settle_running",
     "stripe_connect_event_take",

@@ -10,7 +10,7 @@ from billing.domain.errors import PayoutMethodError
 from billing.domain.notices import PAYOUT_METHOD
 from billing.domain.payouts import Destination, Provider, provider_for
 from billing.gateways import carriers
-from billing.gateways.carrier import BusyError, UnknownOutcomeError
+from billing.gateways.carrier import BusyError, RefusedError, UnknownOutcomeError
 from billing.models import PayoutMethod, PayoutMethodState
 
 REFRESH_EVERY = timedelta(days=1)
@@ -51,7 +51,25 @@ def onboarding_url(*, method: PayoutMethod, refresh_url: str, return_url: str) -
             method.account_id = account_id
         return stripe.onboarding_url(method.account_id, refresh_url=refresh_url, return_url=return_url)
     except (BusyError, UnknownOutcomeError) as error:
-        raise PayoutMethodError(f"Stripe cannot be reached now; try again in a moment. ({error})") from error
+        raise PayoutMethodError(f"Stripe could not set this up now; try again in a moment. ({error})") from error
+
+
+def paypal_sign_in_url(*, state: str, return_url: str) -> str:
+    """PayPal's page where a host shows which account is its own. Raises PayoutMethodError without keys."""
+    try:
+        return carriers.paypal().sign_in_url(redirect_url=return_url, state=state)
+    except BusyError as error:
+        raise PayoutMethodError("This marketplace cannot pay by PayPal yet.") from error
+
+
+def paypal_identity(*, code: str) -> Destination:
+    """Whose account at PayPal the code was given for. Calls PayPal: not in a transaction. Raises PayoutMethodError."""
+    try:
+        return carriers.paypal().identity(code)
+    except RefusedError as error:
+        raise PayoutMethodError("PayPal does not know this sign-in any more; start it again.") from error
+    except (BusyError, UnknownOutcomeError) as error:
+        raise PayoutMethodError("PayPal cannot be reached now; try again in a moment.") from error
 
 
 def method_refresh(*, method_id: int, now: datetime) -> None:

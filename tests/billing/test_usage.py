@@ -79,7 +79,24 @@ def test_earnings_by_machine(host_user: User, now: datetime, used: datetime) -> 
         UseSum(4_500_000, day=FRIDAY),
         UseSum(375_000, day=SATURDAY),
     ]
-    assert earnings_by(host_user, ["day"], *period, earner="machine:80") == []
+    assert earnings_by(host_user, ["day"], *period, earner="machine:") == []
+
+
+def test_charges_by_rate_and_direction_of_some_things(
+    client_user: User, host_user: User, now: datetime, used: datetime
+) -> None:
+    open_traffic("instance:1:upload", client_user, host_user, now)
+    services.traffic_count(reference="instance:1:upload", bytes_total=10**9, now=used)
+    services.meter_set_rate(reference="instance:1:gpu", rate_micros=720_000, now=used)
+    later = used + HOUR
+    by: list[By] = ["use", "rate_micros"]
+    assert charges_by(client_user, by, now, later, later, things=["instance:1"]) == [
+        UseSum(13 * 360_000 + 180_000, use="gpu", rate_micros=360_000),
+        UseSum(720_000, use="gpu", rate_micros=720_000),
+        UseSum(14_500, use="storage", rate_micros=1_000),
+        UseSum(10_000, use="upload", rate_micros=10_000),
+    ]
+    assert charges_by(client_user, by, now, later, later, things=["instance:"]) == []
 
 
 def test_a_period_without_the_present_has_only_postings(client_user: User, now: datetime, used: datetime) -> None:

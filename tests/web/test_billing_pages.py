@@ -1,6 +1,7 @@
 """The billing page."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -105,11 +106,16 @@ def test_senseless_periods_are_said_beside_their_field(
         assert "Movements" in text(response)
 
 
+def rows(response: Any) -> list[str]:
+    """The lines of a file that is sent as it is made."""
+    return b"".join(response.streaming_content).decode().splitlines()
+
+
 def test_charges_as_a_file_are_exact(web: Client, used: Instance) -> None:
     settle_running(now=T0 + timedelta(hours=1))
     with time_machine.travel(T0 + timedelta(days=1, minutes=7), tick=False):
         response = web.get("/billing/charges.csv", {"first": "2026-03-01", "last": "2026-03-03"})
-        lines = b"".join(response.streaming_content).decode().splitlines()
+        lines = rows(response)
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert response.headers["Content-Disposition"] == 'attachment; filename="charges-2026-03-01-to-2026-03-03.csv"'
     name = f"instance {used.pk}"
@@ -127,7 +133,7 @@ def test_charges_as_a_file_are_exact(web: Client, used: Instance) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_file_is_read_outside_of_transactions_too(web: Client, used: Instance) -> None:
-    lines = b"".join(web.get("/billing/charges.csv").streaming_content).decode().splitlines()
+    lines = rows(web.get("/billing/charges.csv"))
     assert lines[1].startswith(f"2026-03-02,instance {used.pk},gpu")
 
 
