@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing import selectors, services
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
-from billing.admin_payouts import HostInvoiceAdmin, WeeklyRunAdmin
+from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
@@ -23,6 +23,8 @@ from billing.models import (
     LedgerCheckRun,
     Meter,
     MeterSegment,
+    Payout,
+    PayoutMethod,
     Posting,
     WeeklyRun,
 )
@@ -163,3 +165,5 @@ class CheckpointRunAdmin(ReadOnlyAdmin):
 
 admin.site.register(WeeklyRun, WeeklyRunAdmin)
 admin.site.register(HostInvoice, HostInvoiceAdmin)
+admin.site.register(Payout, PayoutAdmin)
+admin.site.register(PayoutMethod, PayoutMethodAdmin)

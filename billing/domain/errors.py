@@ -125,3 +125,10 @@ class PayoutMethodError(BillingError):
     """A payout method that cannot be had, or not now."""
 
     code = "payout_method"
+
+
+class UnknownInvoiceError(BillingError):
+    """The account has no such invoice."""
+
+    code = "unknown_invoice"
+    status: ClassVar[int] = 404

@@ -1,5 +1,6 @@
 """Payouts: money on its way to a host."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
@@ -79,6 +80,11 @@ class Payout(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def changed_at(self) -> datetime:
+        """When it came to be where it is, as far as its host cares."""
+        return self.ended_at or self.sent_at or self.created_at
 
     @property
     def order(self) -> Order:

@@ -17,6 +17,7 @@ from billing.selectors.charges import (
     meter_total_micros,
     meter_totals_micros,
 )
+from billing.selectors.hosts import PayoutOutlook, invoices_of, payout_method_of, payout_outlook, payouts_of
 from billing.selectors.months import (
     MonthStatement,
     MonthSum,
@@ -37,6 +38,7 @@ __all__ = [
     "MonthStatement",
     "MonthSum",
     "Movement",
+    "PayoutOutlook",
     "ReferenceTotal",
     "StatementRow",
     "UseSum",
@@ -51,12 +53,16 @@ __all__ = [
     "exhausted_payers",
     "host_earnings_micros",
     "hourly_cost_micros",
+    "invoices_of",
     "ledger_check",
     "meter_total_micros",
     "meter_totals_micros",
     "month_statement",
     "movements",
     "movements_count",
+    "payout_method_of",
+    "payout_outlook",
+    "payouts_of",
     "posted_balance_micros",
     "seconds_left",
     "statement",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.web import payout_webhooks, statements, views
+from billing.web import invoices, payout_webhooks, payouts, statements, views
 
 urlpatterns = [
     path("billing/", views.billing, name="billing"),
@@ -13,6 +13,14 @@ urlpatterns = [
     path("billing/statements/", statements.statements, name="billing_statements"),
     path("billing/statements/<str:month>.pdf", statements.statement_pdf, name="billing_month_pdf"),
     path("billing/statements/<str:month>/", statements.statement, name="billing_month"),
+    path("host/payouts/", payouts.payouts, name="host_payouts"),
+    path("host/payouts/method/", payouts.method, name="host_payout_method"),
+    path("host/payouts/stripe/", payouts.stripe_again, name="host_payout_stripe"),
+    path("host/payouts/stripe/return/", payouts.stripe_return, name="host_payout_stripe_return"),
+    path("host/payouts/paypal/return/", payouts.paypal_return, name="host_payout_paypal_return"),
+    path("host/invoices/<str:number>.pdf", invoices.invoice_pdf, name="host_invoice_pdf"),
+    path("host/invoices/<str:number>.csv", invoices.invoice_csv, name="host_invoice_csv"),
+    path("host/invoices/<str:number>/", invoices.invoice, name="host_invoice"),
     path("webhooks/stripe-connect/", payout_webhooks.stripe_connect, name="webhook_stripe_connect"),
     path("webhooks/paypal/", payout_webhooks.paypal, name="webhook_paypal"),
 ]

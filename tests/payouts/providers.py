@@ -67,6 +67,13 @@ class Providers:
         return method
 
     @staticmethod
+    def get(page: str) -> str:
+        """Where the browser is sent to when it opens a page."""
+        answer = requests.get(page, allow_redirects=False, timeout=TIMEOUT_SECONDS)
+        assert answer.status_code == 303, answer.text
+        return answer.headers["Location"]
+
+    @staticmethod
     def submit(page: str, **form: str) -> str:
         """Where the browser is sent to from a page."""
         answer = requests.post(page, form, allow_redirects=False, timeout=TIMEOUT_SECONDS)

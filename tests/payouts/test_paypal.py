@@ -1,6 +1,7 @@
 """Payouts by PayPal, against a real local server that speaks its API and checks every request."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -170,7 +171,7 @@ def test_a_withdrawn_token_is_asked_for_again(providers: Providers, payout: Payo
     assert statuses(payout)[0] == "paid"
 
 
-BATCH = {
+BATCH: dict[str, Any] = {
     "sender_batch_header": {"sender_batch_id": "k", "email_subject": "s"},
     "items": [{"recipient_type": "EMAIL", "receiver": "a@b.co", "amount": {"value": "1.00", "currency": "USD"}}],
 }
@@ -203,7 +204,7 @@ def test_the_server_refuses_what_paypal_does_not_document(
         auth=("paypal-sandbox", "paypal-sandbox-secret"),
         timeout=20,
     ).json()["access_token"]
-    wish = {**BATCH, "items": [{**BATCH["items"][0], **item}]}  # type: ignore[dict-item]  # the test's own constant
+    wish = {**BATCH, "items": [{**BATCH["items"][0], **item}]}
     headers = {"Authorization": f"Bearer {token}"}
     answer = requests.post(f"{providers.url}/v1/payments/payouts", json=wish, headers=headers, timeout=20)
     assert (answer.status_code, answer.json()["details"][0]["field"]) == (400, field)

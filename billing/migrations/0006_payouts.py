@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0004_host_invoices"),
+        ("billing", "0005_host_invoices"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
