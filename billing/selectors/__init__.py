@@ -1,5 +1,6 @@
 """Reads of billing. None of them writes or locks anything."""
 
+from billing.selectors.auto_billing import auto_billing_of
 from billing.selectors.balances import (
     balance_micros,
     balances_micros,
@@ -17,6 +18,7 @@ from billing.selectors.charges import (
     meter_total_micros,
     meter_totals_micros,
 )
+from billing.selectors.payments import cards_of, default_card, payment_by_key, payments_of
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
 
@@ -24,9 +26,12 @@ __all__ = [
     "Discrepancy",
     "ReferenceTotal",
     "StatementRow",
+    "auto_billing_of",
     "balance_micros",
     "balances_micros",
+    "cards_of",
     "charges_by_reference",
+    "default_card",
     "earnings_by_reference",
     "exhausted_payers",
     "host_earnings_micros",
@@ -34,6 +39,8 @@ __all__ = [
     "ledger_check",
     "meter_total_micros",
     "meter_totals_micros",
+    "payment_by_key",
+    "payments_of",
     "posted_balance_micros",
     "seconds_left",
     "statement",
