@@ -53,3 +53,27 @@ def carry_payouts() -> int:
     services.payouts_look(now=timezone.now())
     services.methods_refresh(now=timezone.now())
     return sent
+
+
+@shared_task
+def process_provider_events() -> int:
+    """Every second, and as soon as a webhook came: what payment providers told."""
+    return services.events_process(now=timezone.now())
+
+
+@shared_task
+def charge_due_clients() -> int:
+    """Every few seconds: clients with auto-billing whose balance has fallen under their threshold."""
+    return services.auto_billing_charge_due(now=timezone.now())
+
+
+@shared_task
+def reconcile_payments() -> int:
+    """Every half minute: payments and refunds that should have been heard of."""
+    return services.payments_reconcile(now=timezone.now())
+
+
+@shared_task
+def catch_up_on_events() -> int:
+    """Every few minutes: events that no webhook brought."""
+    return services.events_catch_up(now=timezone.now())
