@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from billing.domain.payouts import PayoutState, Provider
+from billing.domain.payouts import SENT_ON, Provider
 from billing.gateways import paypal, stripe_connect
 from billing.gateways.carrier import Hint
 from billing.models import Payout, PayoutMethod, ProviderEvent
@@ -35,6 +35,6 @@ def hint_follow(*, provider: str, hint: Hint, now: datetime) -> int:
     if hint.item_id:
         named |= Q(item_id=hint.item_id)
     if named:
-        sent = Payout.objects.filter(named, provider=provider, state__in=(PayoutState.SENT, PayoutState.PAID))
+        sent = Payout.objects.filter(named, provider=provider, state__in=SENT_ON)
         found += sent.update(next_at=now)
     return found

@@ -156,3 +156,18 @@ def paypal_item(providers: Providers) -> str:
     """Somebody's item at PayPal."""
     carriers.paypal().send(Order("other", 1, DOLLAR, "A" * 13, "x"), again=False)
     return str(providers.objects("paypal_item")[0]["id"])
+
+
+def test_an_event_long_after_it_was_paid_is_followed(client: Client, providers: Providers, bank_payout: Payout) -> None:
+    """Nobody asks any more by then, but for the event."""
+    providers.control(f"/payouts/{bank_payout.item_id}/end", failure_code="")
+    later = FRIDAY + timedelta(days=40)
+    for day in (1, 2, 16, 18):
+        services.payouts_look(now=FRIDAY + timedelta(days=day))
+    assert state(bank_payout) == "paid"
+    assert services.payouts_look(now=later) == 0
+    providers.control(f"/payouts/{bank_payout.item_id}/end", failure_code="account_closed")
+    with time_machine.travel(later, tick=False):
+        assert deliver(client, "stripe-connect", providers.deliveries("stripe-connect")[-1]) == 200
+    assert settle(later) == 1
+    assert state(bank_payout) == "returned"
