@@ -26,4 +26,5 @@ def providers(tmp_path: Path, settings: Settings) -> Iterator[Providers]:
         settings.PAYPAL_CLIENT_ID = keys.paypal_client_id
         settings.PAYPAL_CLIENT_SECRET = keys.paypal_client_secret
         settings.PAYPAL_WEBHOOK_ID = keys.paypal_webhook_id
+        settings.PAYPAL_TEST_MODE = True
         yield Providers(url, sandbox)

@@ -40,6 +40,7 @@ PRIVATE = [
     "/host/machines/{machine}/extend/",
     "/host/jobs/create/?machine={machine}",
     "/host/earnings/",
+    "/host/payouts/",
     "/host/setup/",
     "/accounts/email/",
     "/accounts/password/change/",
