@@ -25,12 +25,13 @@ from billing.selectors.months import (
     statement_months,
     statement_years,
 )
-from billing.selectors.movements import AccountMovement, movements, movements_count
+from billing.selectors.movements import NOT_USE, AccountMovement, movements, movements_count
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
 
 __all__ = [
+    "NOT_USE",
     "AccountMovement",
     "By",
     "Discrepancy",
