@@ -9,4 +9,8 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing-settle": {"task": "billing.tasks.settle_running_meters", "schedule": crontab(minute="5")},
     "billing-checkpoint": {"task": "billing.tasks.checkpoint_ledger", "schedule": crontab(minute="10")},
     "billing-check": {"task": "billing.tasks.check_ledger", "schedule": crontab(minute="20", hour="3")},
+    "billing-process-events": {"task": "billing.tasks.process_provider_events", "schedule": 1.0},
+    "billing-charge-due": {"task": "billing.tasks.charge_due_clients", "schedule": 5.0},
+    "billing-reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 30.0},
+    "billing-catch-up-on-events": {"task": "billing.tasks.catch_up_on_events", "schedule": 300.0},
 }

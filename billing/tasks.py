@@ -29,3 +29,27 @@ def check_ledger() -> int:
     if run.discrepancies_count:
         log.error("The ledger has %d discrepancies; see ledger check run %d.", run.discrepancies_count, run.pk)
     return run.discrepancies_count
+
+
+@shared_task
+def process_provider_events() -> int:
+    """Every second, and as soon as a webhook came: what payment providers told."""
+    return services.events_process(now=timezone.now())
+
+
+@shared_task
+def charge_due_clients() -> int:
+    """Every few seconds: clients with auto-billing whose balance has fallen under their threshold."""
+    return services.auto_billing_charge_due(now=timezone.now())
+
+
+@shared_task
+def reconcile_payments() -> int:
+    """Every half minute: payments and refunds that should have been heard of."""
+    return services.payments_reconcile(now=timezone.now())
+
+
+@shared_task
+def catch_up_on_events() -> int:
+    """Every few minutes: events that no webhook brought."""
+    return services.events_catch_up(now=timezone.now())

@@ -1,5 +1,6 @@
 """Reads of billing. None of them writes or locks anything."""
 
+from billing.selectors.auto_billing import auto_billing_of
 from billing.selectors.balances import (
     balance_micros,
     balances_micros,
@@ -26,6 +27,7 @@ from billing.selectors.months import (
     statement_years,
 )
 from billing.selectors.movements import NOT_USE, AccountMovement, movements, movements_count
+from billing.selectors.payments import cards_of, default_card, payment_by_key, payments_of
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
@@ -41,11 +43,14 @@ __all__ = [
     "ReferenceTotal",
     "StatementRow",
     "UseSum",
+    "auto_billing_of",
     "balance_micros",
     "balances_micros",
+    "cards_of",
     "charges_by",
     "charges_by_reference",
     "charges_streamed",
+    "default_card",
     "earnings_by",
     "earnings_by_reference",
     "earnings_streamed",
@@ -58,6 +63,8 @@ __all__ = [
     "month_statement",
     "movements",
     "movements_count",
+    "payment_by_key",
+    "payments_of",
     "posted_balance_micros",
     "seconds_left",
     "statement",
