@@ -42,6 +42,7 @@ SECRET_KEY = _read("SECRET_KEY", env.str, "insecure-development-key" if DEBUG or
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY must be set to a long random string")
 
+SITE_NAME = "Spotyard"
 SITE_URL = _read(
     "SITE_URL", env.str, "http://127.0.0.1:8000", check=_is_http_url, wants="an http:// or https:// URL"
 ).rstrip("/")
@@ -325,6 +326,7 @@ LOGGING = {
     "loggers": {
         "django_structlog": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
+        "fontTools": {"level": "WARNING"},  # at INFO it tells every glyph of every PDF
         "stripe": {"level": "WARNING"},
     },
 }

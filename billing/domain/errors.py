@@ -91,6 +91,18 @@ class NotStaffError(BillingError):
     code = "not_staff"
 
 
+class InsufficientCreditError(BillingError):
+    """The account has less credit than it wants to give away."""
+
+    code = "no_credit"
+
+
+class TransferNotAllowedError(BillingError):
+    """The account may not send credit to others."""
+
+    code = "transfer_not_allowed"
+
+
 class LedgerBusyError(BillingError):
     """Postings in flight did not end in time; trying again later is safe."""
 

@@ -23,8 +23,10 @@ from billing.services.reconciliation import events_catch_up, payments_reconcile
 from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.settlement import settle_payer, settle_running
+from billing.services.transfers import Transfer, credit_transfer
 
 __all__ = [
+    "Transfer",
     "accounts_lock",
     "auto_billing_charge_due",
     "auto_billing_set",
@@ -35,6 +37,7 @@ __all__ = [
     "checkpoint_accounts",
     "confirmation_begin",
     "credit_grant",
+    "credit_transfer",
     "event_receive",
     "events_catch_up",
     "events_process",
