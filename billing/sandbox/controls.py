@@ -72,11 +72,13 @@ def _add_webhooks(controls: Blueprint, store: Store, hooks: dict[str, webhooks.H
 
     @controls.get("/webhooks/<name>")
     def webhooks_list(name: str) -> Object:
-        """All deliveries so far, oldest first, with body and headers as they are sent."""
-        query = "SELECT event_id, state, attempts FROM deliveries WHERE hook = ? ORDER BY id"
+        """All deliveries after the first ``skip``, oldest first, with body and headers as they are sent."""
+        query = "SELECT event_id, state, attempts FROM deliveries WHERE hook = ? ORDER BY id LIMIT -1 OFFSET ?"
+        skip = request.args.get("skip", 0, type=int)
         with store.transaction():
             rows = [
-                (store.get(event_id), state, attempts) for event_id, state, attempts in store.execute(query, [name])
+                (store.get(event_id), state, attempts)
+                for event_id, state, attempts in store.execute(query, [name, skip])
             ]
         return {"deliveries": [_delivery(hooks[name], event or {}, *rest) for event, *rest in rows]}
 

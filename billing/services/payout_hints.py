@@ -10,12 +10,12 @@ from billing.gateways.carrier import Hint
 from billing.models import Payout, PayoutMethod, ProviderEvent
 
 
-def stripe_payout_event(event: ProviderEvent, now: datetime) -> bool:
+def stripe_payout_event(event: ProviderEvent, now: datetime, _asked: set[str]) -> bool:
     """Follows an event of Stripe's about transfers, or about the accounts of hosts; whether it was about ours."""
     return bool(hint_follow(provider=Provider.STRIPE, hint=stripe_connect.hint_of(event.payload), now=now))
 
 
-def paypal_payout_event(event: ProviderEvent, now: datetime) -> bool:
+def paypal_payout_event(event: ProviderEvent, now: datetime, _asked: set[str]) -> bool:
     """Follows an event of PayPal's; whether it was about a payout of ours."""
     return bool(hint_follow(provider=Provider.PAYPAL, hint=paypal.hint_of(event.payload), now=now))
 

@@ -25,8 +25,11 @@ LONGEST_PAUSE = timedelta(hours=1)
 TRIES = 20
 EVENTS_PER_RUN = 200
 
-Processor = Callable[[ProviderEvent, datetime], bool]
-"""Takes an event up; False when it is not about anything of ours. Raises BillingError to try again later."""
+Processor = Callable[[ProviderEvent, datetime, set[str]], bool]
+"""Takes an event up; False when it is not about anything of ours. Raises BillingError to try again later.
+
+The set names what was asked about already, after all events of this run had been received: it needs no second question.
+"""
 
 
 def event_receive(*, provider: str, event_id: str, event_type: str, payload: dict[str, Any], now: datetime) -> bool:
@@ -47,16 +50,17 @@ def event_receive(*, provider: str, event_id: str, event_type: str, payload: dic
 def events_process(*, now: datetime) -> int:
     """Process what is due; returns how many were done with. One that fails waits, and holds up no other."""
     due = ProviderEvent.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
-    return sum(_process(pk, now) for pk in list(due.values_list("pk", flat=True)[:EVENTS_PER_RUN]))
+    asked: set[str] = set()
+    return sum(_process(pk, now, asked) for pk in list(due.values_list("pk", flat=True)[:EVENTS_PER_RUN]))
 
 
-def _process(event_pk: int, now: datetime) -> bool:
+def _process(event_pk: int, now: datetime, asked: set[str]) -> bool:
     mine = ProviderEvent.objects.filter(pk=event_pk, next_attempt_at__lte=now)
     if not mine.update(next_attempt_at=now + LEASE, attempts=F("attempts") + 1):
         return False
     event = ProviderEvent.objects.get(pk=event_pk)
     try:
-        is_ours = PROCESSORS[event.provider](event, now)
+        is_ours = PROCESSORS[event.provider](event, now, asked)
     except BillingError as error:
         log.warning("provider_event_waits", provider=event.provider, event_id=event.event_id, error=error.message)
         _failed(event, error.message, now)
@@ -80,26 +84,31 @@ def _failed(event: ProviderEvent, error: str, now: datetime) -> None:
     rows.update(next_attempt_at=now + pause, error=error[:300])
 
 
-def stripe_event_process(event: ProviderEvent, now: datetime) -> bool:
+def stripe_event_process(event: ProviderEvent, now: datetime, asked: set[str]) -> bool:
     """Look at what the event is about, and ask Stripe how that stands. Raises BillingError."""
     data = event.payload.get("data") or {}
     subject = subject_of(event.type, data.get("object") or {}, data.get("previous_attributes") or {})
     if subject is None:
         return False
     if subject.customer_id:
-        return _cards_of_customer(subject.customer_id, now)
+        return _cards_of_customer(subject.customer_id, now, asked)
     payment_id = _payment_id(subject)
     if payment_id is None:
         return False
-    payment_sync(payment_id=payment_id, intent_id=subject.intent_id, reason=event.type, now=now)
+    known_as = f"payment {payment_id} {subject.intent_id}"
+    if known_as not in asked:
+        payment_sync(payment_id=payment_id, intent_id=subject.intent_id, reason=event.type, now=now)
+        asked.add(known_as)
     return True
 
 
-def _cards_of_customer(customer_id: str, now: datetime) -> bool:
+def _cards_of_customer(customer_id: str, now: datetime, asked: set[str]) -> bool:
     owner_id = BillingCustomer.objects.filter(provider_id=customer_id).values_list("owner_id", flat=True).first()
     if owner_id is None:
         return False
-    cards_sync(owner_id=owner_id, now=now)
+    if f"cards {owner_id}" not in asked:
+        cards_sync(owner_id=owner_id, now=now)
+        asked.add(f"cards {owner_id}")
     return True
 
 
@@ -121,9 +130,9 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _stripe_process(event: ProviderEvent, now: datetime) -> bool:
+def _stripe_process(event: ProviderEvent, now: datetime, asked: set[str]) -> bool:
     """Payments, or else transfers to hosts."""
-    return stripe_event_process(event, now) or stripe_payout_event(event, now)
+    return stripe_event_process(event, now, asked) or stripe_payout_event(event, now, asked)
 
 
 PROCESSORS: dict[str, Processor] = {

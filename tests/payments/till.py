@@ -80,7 +80,7 @@ class Till:
 
     def new_deliveries(self) -> list[dict[str, Any]]:
         """What the provider has sent since the last time this was asked."""
-        found = self.provider.deliveries()[self.brought :]
+        found = self.provider.deliveries(self.brought)
         self.brought += len(found)
         return found
 

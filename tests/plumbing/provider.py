@@ -29,11 +29,10 @@ class Provider:
         answer.raise_for_status()
         return answer.json()
 
-    def deliveries(self) -> list[dict[str, Any]]:
-        """What was, or would be, sent to the webhook of Stripe, oldest first."""
-        found: list[dict[str, Any]] = requests.get(
-            f"{self.url}/_sandbox/webhooks/stripe", timeout=TIMEOUT_SECONDS
-        ).json()["deliveries"]
+    def deliveries(self, skip: int = 0) -> list[dict[str, Any]]:
+        """What was, or would be, sent to the webhook of Stripe after the first ``skip``, oldest first."""
+        address = f"{self.url}/_sandbox/webhooks/stripe?skip={skip}"
+        found: list[dict[str, Any]] = requests.get(address, timeout=TIMEOUT_SECONDS).json()["deliveries"]
         return found
 
     def type_card(self, page: str, number: str, **form: str) -> requests.Response:
