@@ -11,7 +11,14 @@ class RefusedError(Exception):
 
 
 class BusyError(Exception):
-    """The carrier cannot now, and has not; later it may. ``str`` says why."""
+    """The carrier cannot now, and has not; later it may. ``str`` says why.
+
+    ``is_kept``: it answers this attempt the same for ever, so that the next has to be another.
+    """
+
+    def __init__(self, message: str, *, is_kept: bool = False) -> None:
+        super().__init__(message)
+        self.is_kept = is_kept
 
 
 class UnknownOutcomeError(Exception):

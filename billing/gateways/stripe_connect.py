@@ -181,7 +181,7 @@ def _raise(error: stripe.StripeError) -> NoReturn:
         raise UnknownOutcomeError(_words(error)) from error
     if error.code in _UNFIT_DESTINATION:
         raise RefusedError(_words(error)) from error
-    raise BusyError(_words(error)) from error
+    raise BusyError(_words(error), is_kept=isinstance(error, stripe.InvalidRequestError)) from error
 
 
 def _words(error: stripe.StripeError) -> str:

@@ -51,7 +51,7 @@ def payout_send(*, payout_id: int, now: datetime) -> bool:
     except RefusedError as error:
         payout_move(payout=payout, to=PayoutState.FAILED, now=now, reason=str(error), changes={"ended_at": now})
     except BusyError as error:
-        changes = {"attempt": payout.attempt + 1, "next_at": now + PATIENCE}
+        changes = {"attempt": payout.attempt + error.is_kept, "next_at": now + PATIENCE}
         payout_move(payout=payout, to=PayoutState.CREATED, now=now, reason=str(error), changes=changes)
     except UnknownOutcomeError as error:
         Payout.objects.filter(pk=payout.pk, state=PayoutState.SENDING).update(reason=str(error)[:300])

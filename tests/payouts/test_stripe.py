@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from billing import services
 from billing.models import Payout, PayoutEvent
@@ -122,6 +123,16 @@ def test_a_platform_without_money_tries_later(providers: Providers, payout: Payo
     assert services.payout_retry(payout_id=payout.pk, now=FRIDAY + 59 * MINUTE)
     assert services.payouts_send(now=FRIDAY + 59 * MINUTE) == 1
     assert len(providers.objects("transfer")) == 1
+
+
+def test_a_key_that_is_not_taken_costs_no_attempt(payout: Payout, settings: Settings) -> None:
+    """Stripe has kept nothing of the request: the same one may go again, and no other beside it."""
+    key, settings.STRIPE_SECRET_KEY = settings.STRIPE_SECRET_KEY, "sk_test_old"
+    assert services.payouts_send(now=FRIDAY) == 0
+    payout.refresh_from_db()
+    assert (payout.state, payout.attempt, "Invalid API Key" in payout.reason) == ("created", 1, True)
+    settings.STRIPE_SECRET_KEY = key
+    assert services.payouts_send(now=FRIDAY + HOUR) == 1
 
 
 def test_an_account_that_takes_nothing(providers: Providers, payout: Payout, host_user: User) -> None:
