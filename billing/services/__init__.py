@@ -18,7 +18,7 @@ from billing.services.meters import (
 )
 from billing.services.payment_sync import payment_sync
 from billing.services.proofs import ledger_check_record
-from billing.services.provider_events import event_receive, events_process
+from billing.services.provider_events import event_receive, events_process, events_retry
 from billing.services.reconciliation import events_catch_up, payments_reconcile
 from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
@@ -41,6 +41,7 @@ __all__ = [
     "event_receive",
     "events_catch_up",
     "events_process",
+    "events_retry",
     "ledger_check_record",
     "meter_close",
     "meter_open",
