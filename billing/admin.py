@@ -9,12 +9,22 @@ from django.utils import timezone
 
 from billing import selectors, services
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_payments import (
+    AutoBillingAdmin,
+    CardAdmin,
+    PaymentAdmin,
+    PaymentDisputeAdmin,
+    PaymentRefundAdmin,
+    ProviderEventAdmin,
+)
 from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
 from billing.models import (
     AccountKind,
+    AutoBilling,
+    Card,
     CheckpointRun,
     CreditGrant,
     Entry,
@@ -23,9 +33,13 @@ from billing.models import (
     LedgerCheckRun,
     Meter,
     MeterSegment,
+    Payment,
+    PaymentDispute,
+    PaymentRefund,
     Payout,
     PayoutMethod,
     Posting,
+    ProviderEvent,
     WeeklyRun,
 )
 
@@ -167,3 +181,9 @@ admin.site.register(WeeklyRun, WeeklyRunAdmin)
 admin.site.register(HostInvoice, HostInvoiceAdmin)
 admin.site.register(Payout, PayoutAdmin)
 admin.site.register(PayoutMethod, PayoutMethodAdmin)
+admin.site.register(AutoBilling, AutoBillingAdmin)
+admin.site.register(Card, CardAdmin)
+admin.site.register(Payment, PaymentAdmin)
+admin.site.register(PaymentDispute, PaymentDisputeAdmin)
+admin.site.register(PaymentRefund, PaymentRefundAdmin)
+admin.site.register(ProviderEvent, ProviderEventAdmin)

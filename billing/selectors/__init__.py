@@ -28,7 +28,7 @@ from billing.selectors.months import (
     statement_years,
 )
 from billing.selectors.movements import NOT_USE, AccountMovement, movements, movements_count
-from billing.selectors.payments import cards_of, default_card, payment_by_key, payments_of
+from billing.selectors.payments import cards_of, default_card, payment_by_key, payment_of, payments_of
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
@@ -67,6 +67,7 @@ __all__ = [
     "movements",
     "movements_count",
     "payment_by_key",
+    "payment_of",
     "payments_of",
     "payout_method_of",
     "payout_outlook",

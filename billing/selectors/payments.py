@@ -26,3 +26,9 @@ def payments_of(user: AbstractBaseUser, limit: int = 50) -> list[Payment]:
 def payment_by_key(user: AbstractBaseUser, key: UUID) -> Payment | None:
     """The user's payment that was begun under this key; None when there is none."""
     return Payment.objects.filter(owner_id=user.pk, key=key).first()
+
+
+def payment_of(user: AbstractBaseUser, payment_id: int) -> Payment | None:
+    """The user's payment of this number, with its card and refunds; None when there is none."""
+    payments = Payment.objects.filter(owner_id=user.pk, pk=payment_id).select_related("card")
+    return payments.prefetch_related("refunds").first()

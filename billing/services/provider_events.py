@@ -1,6 +1,6 @@
 """Events of payment providers: written down when they come, processed from their rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -52,6 +52,12 @@ def events_process(*, now: datetime) -> int:
     due = ProviderEvent.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
     asked: set[str] = set()
     return sum(_process(pk, now, asked) for pk in list(due.values_list("pk", flat=True)[:EVENTS_PER_RUN]))
+
+
+def events_retry(*, event_ids: Collection[int], now: datetime) -> int:
+    """Have these events processed (again); returns how many. Harmless for any event: it only makes us ask."""
+    state = ProviderEvent.State.RECEIVED
+    return ProviderEvent.objects.filter(pk__in=event_ids).update(state=state, next_attempt_at=now, attempts=0)
 
 
 def _process(event_pk: int, now: datetime, asked: set[str]) -> bool:

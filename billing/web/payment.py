@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.forms import Form
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +19,9 @@ from billing.domain.errors import BillingError, InvalidAmountError, NoCardError
 from billing.domain.money import MICROS_PER_DOLLAR
 from billing.domain.payment_states import IN_FLIGHT
 from billing.models import Payment
+from billing.pdf import render_pdf
 from billing.web.forms import AutoBillingForm, BuyForm
+from billing.web.receipt_pdf import receipt_document
 from billing.web.requests import AccountRequest
 
 PRESETS_DOLLARS = (10, 25, 50, 100, 250)
@@ -68,6 +70,18 @@ def confirm(request: AccountRequest, payment_id: int) -> HttpResponse:
         user=request.user, payment_id=payment_id, back_url=_back_url(request), now=timezone.now()
     )
     return _to_page(begun)
+
+
+@login_required
+@require_GET
+def receipt(request: AccountRequest, payment_id: int) -> HttpResponse:
+    """A payment that succeeded, as a document to keep."""
+    paid = selectors.payment_of(request.user, payment_id)
+    if paid is None or paid.succeeded_at is None:
+        raise Http404("There is no receipt for this payment.")
+    response = HttpResponse(render_pdf(receipt_document(request.user, paid)), content_type="application/pdf")
+    response.headers["Content-Disposition"] = f'attachment; filename="receipt-{paid.pk}.pdf"'
+    return response
 
 
 @login_required

@@ -32,5 +32,6 @@ urlpatterns = [
     path("billing/payment/cards/<int:card_id>/remove/", payment.card_remove, name="billing_card_remove"),
     path("billing/payment/cards/<int:card_id>/default/", payment.card_default, name="billing_card_default"),
     path("billing/payment/<int:payment_id>/confirm/", payment.confirm, name="billing_payment_confirm"),
+    path("billing/payment/<int:payment_id>/receipt.pdf", payment.receipt, name="billing_receipt"),
     path("webhooks/stripe/", webhooks.stripe, name="webhook_stripe"),
 ]

@@ -48,6 +48,7 @@ urlpatterns = [
     *_both("v0/ssh/<id:key_id>/", keys.SshKeyDetail),
     *_both("v0/auth/apikeys/", keys.ApiKeys),
     *_both("v0/auth/apikeys/<id:key_id>/", keys.ApiKeyDetail),
+    *_both("v0/users/", account.Account),
     *_both("v0/users/current", account.CurrentUser),
     *_both("v0/users/me/invoices", money.MyInvoices),
     *_both("v0/users/me/machine-earnings", money.MachineEarnings),
