@@ -6,44 +6,42 @@ from django.contrib import admin, messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from unfold.admin import ModelAdmin, TabularInline
 
 from billing import selectors, services
+from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_payments import (
+    AutoBillingAdmin,
+    CardAdmin,
+    PaymentAdmin,
+    PaymentDisputeAdmin,
+    PaymentRefundAdmin,
+    ProviderEventAdmin,
+)
+from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
 from billing.models import (
     AccountKind,
+    AutoBilling,
+    Card,
     CheckpointRun,
     CreditGrant,
     Entry,
+    HostInvoice,
     LedgerAccount,
     LedgerCheckRun,
     Meter,
     MeterSegment,
+    Payment,
+    PaymentDispute,
+    PaymentRefund,
+    Payout,
+    PayoutMethod,
     Posting,
+    ProviderEvent,
+    WeeklyRun,
 )
-
-
-class ReadOnly:
-    """Shows everything and changes nothing."""
-
-    def has_add_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-
-class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    show_full_result_count = False
-
-
-class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
-    extra = 0
 
 
 class PostingInline(ReadOnlyInline):
@@ -177,3 +175,15 @@ class LedgerCheckRunAdmin(ReadOnlyAdmin):
 class CheckpointRunAdmin(ReadOnlyAdmin):
     list_display = ["ran_at", "through_posting_id", "accounts_count"]
     ordering = ["-id"]
+
+
+admin.site.register(WeeklyRun, WeeklyRunAdmin)
+admin.site.register(HostInvoice, HostInvoiceAdmin)
+admin.site.register(Payout, PayoutAdmin)
+admin.site.register(PayoutMethod, PayoutMethodAdmin)
+admin.site.register(AutoBilling, AutoBillingAdmin)
+admin.site.register(Card, CardAdmin)
+admin.site.register(Payment, PaymentAdmin)
+admin.site.register(PaymentDispute, PaymentDisputeAdmin)
+admin.site.register(PaymentRefund, PaymentRefundAdmin)
+admin.site.register(ProviderEvent, ProviderEventAdmin)

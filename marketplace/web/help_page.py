@@ -22,6 +22,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
     context = {
         **_renting(),
         **_webhooks(),
+        "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
         "hours_of_credit": HOURS_OF_CREDIT_NEEDED,

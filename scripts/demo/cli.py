@@ -138,7 +138,7 @@ def _holder(layout: Layout) -> int | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Spotyard's demo.")
     parser.add_argument("action", choices=["start", "stop", "reset"])
-    parser.add_argument("--port", type=_port, default=8000, help="where the site answers; the next one is used too")
+    parser.add_argument("--port", type=_port, default=8000, help="where the site answers; the next two are used too")
     parser.add_argument("--detach", action="store_true", help="return when it is ready")
     parser.add_argument("--began", type=float, default=time.time(), help=argparse.SUPPRESS)
     return parser

@@ -83,6 +83,16 @@ class Layout:
         return self.port + 1
 
     @property
+    def provider_port(self) -> int:
+        """Where the sandbox that stands for payment providers answers."""
+        return self.port + 2
+
+    @property
+    def provider_url(self) -> str:
+        """The address of that sandbox."""
+        return f"http://127.0.0.1:{self.provider_port}"
+
+    @property
     def url(self) -> str:
         """The address of the site."""
         return f"http://127.0.0.1:{self.port}"
@@ -98,7 +108,18 @@ class Layout:
 
     def secret_key(self) -> str:
         """Django's SECRET_KEY of this demo, made once: sessions outlive a restart."""
-        path = self.data / "secret_key"
+        return self._secret("secret_key")
+
+    def webhook_secret(self) -> str:
+        """With which the sandbox signs what it tells the site."""
+        return f"whsec_{self._secret('webhook_secret')}"
+
+    def connect_webhook_secret(self) -> str:
+        """The same for what it tells of hosts' accounts."""
+        return f"whsec_{self._secret('connect_webhook_secret')}"
+
+    def _secret(self, name: str) -> str:
+        path = self.data / name
         if not path.exists():
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(50))

@@ -22,6 +22,15 @@ def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[st
         "AGENT_URL": layout.held_url,
         "ALLOWED_HOSTS": os.environ.get("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]"),
         "EMAIL_URL": os.environ.get("EMAIL_URL", "consolemail://"),
+        "STRIPE_SECRET_KEY": "sk_test_sandbox",
+        "STRIPE_WEBHOOK_SECRET": layout.webhook_secret(),
+        "STRIPE_API_BASE": layout.provider_url,
+        "STRIPE_CONNECT_WEBHOOK_SECRET": layout.connect_webhook_secret(),
+        "PAYPAL_CLIENT_ID": "paypal-sandbox",
+        "PAYPAL_CLIENT_SECRET": "paypal-sandbox-secret",
+        "PAYPAL_WEBHOOK_ID": "WH-SANDBOX",
+        "PAYPAL_API_BASE": layout.provider_url,
+        "PAYPAL_WEB_BASE": layout.provider_url,
         "STATIC_ROOT": str(layout.data / "static"),
         "PYTHONUNBUFFERED": "1",
     }
@@ -45,6 +54,14 @@ def web(layout: Layout) -> list[str]:
 def held(layout: Layout) -> list[str]:
     """Requests that agents leave open until there is work: one event loop holds them all."""
     return _gunicorn("marketplace.asgi", layout.held_port, "--worker-class=asgi", "--workers=1")
+
+
+def provider(layout: Layout) -> list[str]:
+    """The sandbox that stands for payment providers: no real money moves in the demo."""
+    options = ["--port", str(layout.provider_port), "--state", str(layout.data / "provider.sqlite")]
+    for hook in ("stripe", "stripe-connect", "paypal"):
+        options += [f"--{hook}-webhook-url", f"{layout.url}/webhooks/{hook}/"]
+    return [*python("billing.sandbox"), *options]
 
 
 def held_environment(base: Mapping[str, str]) -> dict[str, str]:

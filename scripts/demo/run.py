@@ -67,11 +67,12 @@ class Demo:
             stale.unlink(missing_ok=True)
         end_left_overs(self.layout.data / "processes.json")
         rotate_logs(self.layout.logs)
-        for port in (self.layout.port, self.layout.held_port):
+        for port in (self.layout.port, self.layout.held_port, self.layout.provider_port):
             if not port_is_free(port):
                 raise ServiceError(
-                    f"Port {port} is taken by another program. The demo needs {self.layout.port} and "
-                    f"{self.layout.held_port}; choose others with, for example, make demo PORT={self.layout.port + 100}"
+                    f"Port {port} is taken by another program. The demo needs {self.layout.port} to "
+                    f"{self.layout.provider_port}; choose others with, for example, "
+                    f"make demo PORT={self.layout.port + 100}"
                 )
 
     def _start_servers(self) -> None:
@@ -147,6 +148,7 @@ class Demo:
             self.layout.go.touch()
             self._wait_for(site)
         # What they do can wait a moment; what comes before can not.
+        self._add("provider", programs.provider(self.layout))
         self._add("worker", programs.worker())
         self._add("beat", programs.beat(self.layout))
 

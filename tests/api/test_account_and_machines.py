@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing.models import AutoBilling, Card
 from hosting.models import Listing
 from marketplace.models import User
 from tests.api.calls import Api
@@ -17,6 +18,16 @@ def test_the_account(api: Api) -> None:
     assert (account["email"], account["credit"], account["balance"]) == ("client@example.com", 100.0, 100.0)
     assert account["host_agreement_accepted"] is False
     assert "api_key" not in account
+    assert (account["has_billing"], account["last4"], account["balance_threshold_enabled"]) == (False, None, False)
+
+
+def test_the_account_tells_of_its_card_and_auto_billing(api: Api, client_user: User) -> None:
+    card = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030, "added_at": T0}
+    Card.objects.create(owner=client_user, provider_id="pm_1", is_default=True, **card)
+    AutoBilling.objects.create(owner=client_user, enabled=True, threshold_micros=7_500_000)
+    account = api.get("/users/current").json
+    assert (account["has_billing"], account["last4"]) == (True, "4242")
+    assert (account["balance_threshold"], account["balance_threshold_enabled"]) == (7.5, True)
 
 
 def test_machines(host_api: Api, stranger: Api, agent: TestAgent) -> None:
@@ -114,3 +125,16 @@ def test_senseless_terms_are_refused_by_field(
     assert (refused.status, refused.json["field"]) == (400, field)
     assert refused.error in ("invalid_args", "invalid_terms")
     assert Listing.objects.values().get() == before
+
+
+def test_auto_billing_is_set(api: Api, client_user: User) -> None:
+    assert api.put("/users/", {"balance_threshold_enabled": True}).error == "no_card"
+    card = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030, "added_at": T0}
+    Card.objects.create(owner=client_user, provider_id="pm_1", is_default=True, **card)
+    done = api.put("/users/", {"balance_threshold": 12.5, "balance_threshold_enabled": True, "fullname": "Ada"}).json
+    assert (done["balance_threshold"], done["balance_threshold_enabled"], done["fullname"]) == (12.5, True, "Ada")
+    assert api.put("/users/", {"balance_threshold": -1}).error == "invalid_amount"
+    assert api.put("/users/", {"balance_treshold": 1}).error == "invalid_args"
+    assert api.put("/users/", {"balance_threshold_enabled": False}).status == 200
+    account = api.get("/users/current").json
+    assert (account["balance_threshold"], account["balance_threshold_enabled"]) == (12.5, False)

@@ -43,7 +43,7 @@ class Stack:
         self, directory: Path, *, database_url: str | None = None, settings: dict[str, str] | None = None
     ) -> None:
         self.directory = directory
-        self.layout = Layout(_two_free_ports(), directory)
+        self.layout = Layout(_three_free_ports(), directory)
         self.url = self.layout.url
         """Address of pages and the public API."""
         self.agent_url = self.layout.held_url
@@ -58,6 +58,7 @@ class Stack:
     def __enter__(self) -> Self:
         try:
             self._prepare()
+            self.start("provider", programs.provider(self.layout))
             self.start("web", programs.web(self.layout))
             self.start("held", programs.held(self.layout), SYNC_HOLD_MAX_SECONDS="25")
             self.start("worker", programs.worker())
@@ -185,11 +186,11 @@ class Stack:
             connection.close()
 
 
-def _two_free_ports() -> int:
-    """A free port whose successor is free too."""
+def _three_free_ports() -> int:
+    """A free port whose two successors are free too."""
     while True:
         port = free_port()
-        if port < 65_535 and port_is_free(port + 1):
+        if port < 65_534 and port_is_free(port + 1) and port_is_free(port + 2):
             return port
 
 

@@ -79,6 +79,7 @@ def test_the_example_of_bids_is_what_the_auction_does(client: Client) -> None:
         "let it run the image ubuntu with the command bash",
         "8 times in all over some 12 hours",
         "within 8 seconds",
+        "Amounts below $10.00",
     ],
 )
 def test_the_facts_that_renters_and_hosts_need(client: Client, fact: str) -> None:
