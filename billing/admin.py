@@ -14,6 +14,7 @@ from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
 from billing.models import (
     AccountKind,
+    AccountTerms,
     CheckpointRun,
     CreditGrant,
     Entry,
@@ -165,6 +166,25 @@ class CreditGrantAdmin(ReadOnlyAdmin):
             now=timezone.now(),
         )
         obj.__dict__.update(entry.__dict__)
+
+
+@admin.register(AccountTerms)
+class AccountTermsAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """What staff agreed with an account: it holds for contracts made from now on."""
+
+    list_display = ["owner", "host_share_bps", "spend_limit", "payouts_held_reason"]
+    search_fields = ["owner__email"]
+    list_select_related = ["owner"]
+    raw_id_fields = ["owner"]
+    ordering = ["owner__email"]
+
+    @admin.display(description="Most an hour, dollars")
+    def spend_limit(self, terms: AccountTerms) -> str:
+        limit = terms.spend_limit_micros_per_hour
+        return "" if limit is None else exact_dollars(limit)
+
+    def get_readonly_fields(self, _: HttpRequest, obj: AccountTerms | None = None) -> list[str]:
+        return ["owner"] if obj else []
 
 
 @admin.register(LedgerCheckRun)

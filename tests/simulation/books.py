@@ -1,4 +1,4 @@
-"""Every second of GPU time is charged once, to the right contract, at the price then in force."""
+"""Every second of GPU time and every byte is charged once, to the right contract, at the price then in force."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from tests.simulation.rows import EventRow, InstanceRow, MeterRow, Rows, Segment
 
 MICROSECOND = timedelta(microseconds=1)
 QUANTUM = 3_600_000_000
+GB = 10**9
 AT_THE_DECISION = frozenset({"client", "reboot", "outbid", "on_demand", "below_floor", "gpu_lost"})
 
 _SUMS = """SELECT a.kind, COALESCE(SUM(p.amount_micros), 0) FROM billing_posting p
@@ -53,6 +54,8 @@ class Books:
                 self._stores.discard(event.instance_id)
         for meter in rows.meters.values():
             self._check_meter(meter, rows)
+            if meter.kind == "traffic":
+                self._check_traffic(meter, rows, boxes)
 
     def _segment(self, segment: SegmentRow, before: Rows, rows: Rows, boxes: dict[int, Box], now: datetime) -> None:
         meter = rows.meters[segment.meter_id]
@@ -61,6 +64,9 @@ class Books:
             self._begins(segment, meter, rows, boxes)
         if segment.ended_at is None:
             self._open[segment.id] = segment
+            return
+        if meter.kind == "traffic":
+            del self._open[segment.id]
             return
         self._units[meter.id] += segment.rate * ((segment.ended_at - segment.started_at) // MICROSECOND)
         self._last_end[meter.id] = segment.ended_at
@@ -111,10 +117,17 @@ class Books:
         if meter.kind == "storage":
             must(meter.runs == (one.id in self._stores), f"the disk of instance {one.id} is charged: {meter.runs}")
             return
+        if meter.kind == "traffic":
+            return
         should = one.state == "running" and rows.machines[one.machine_id].online
         must(meter.runs == should, f"GPU time of instance {one.id} ({one.state}) is charged: {meter.runs}")
         if meter.runs:
             must(meter.rate == one.price, f"instance {one.id} is charged {meter.rate}, its price is {one.price}")
+
+    def _check_traffic(self, meter: MeterRow, rows: Rows, boxes: dict[int, Box]) -> None:
+        one = rows.instances[meter.instance_id]
+        sent = boxes[one.machine_id].sent.get(one.task_id, 0)
+        must(meter.counted_bytes <= sent, f"instance {one.id} sent {sent} bytes and is charged {meter.counted_bytes}")
 
     def check_ledger(self, now: datetime) -> None:
         """The ledger's own proofs."""
@@ -125,12 +138,18 @@ class Books:
         """Everything was settled at one moment: what was posted is what our own account says, split in full."""
         units = dict(self._units)
         for segment in self._open.values():
+            if rows.meters[segment.meter_id].kind == "traffic":
+                continue
             lasted = (rows.meters[segment.meter_id].settled_at - segment.started_at) // MICROSECOND
             units[segment.meter_id] = units.get(segment.meter_id, 0) + segment.rate * lasted
         with connection.cursor() as cursor:
             cursor.execute(_POSTED)
             for meter_id, posted in cursor.fetchall():
-                must(posted == units.get(meter_id, 0) // QUANTUM, f"meter {meter_id} posted {posted}")
+                meter = rows.meters[meter_id]
+                total = units.get(meter_id, 0) // QUANTUM
+                if meter.kind == "traffic":
+                    total = meter.counted_bytes * meter.rate // GB
+                must(posted == total, f"meter {meter_id} posted {posted}", total)
             cursor.execute(_SUMS)
             sums = {kind: int(total) for kind, total in cursor.fetchall()}
         client, host = sums.get("client_credit", 0), sums.get("host_earnings", 0)

@@ -105,6 +105,7 @@ class MeterRow:
     runs: bool
     settled_at: datetime
     closed: bool
+    counted_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ WHERE id > %s AND kind IN ('state', 'rented') ORDER BY id"""
 _OFFERS = """SELECT machine_id, num_gpus, rentable, min_bid_micros_per_hour, disk_space_gb FROM marketplace_offer
 WHERE retired_at IS NULL"""
 _METERS = """SELECT id, split_part(reference, ':', 2)::bigint, kind, rate_micros, running_since IS NOT NULL, settled_at,
-closed_at IS NOT NULL FROM billing_meter ORDER BY id"""
+closed_at IS NOT NULL, counted_bytes FROM billing_meter ORDER BY id"""
 _SEGMENTS = """SELECT id, meter_id, rate_micros, started_at, ended_at FROM billing_metersegment
 WHERE ended_at IS NULL OR id > %s OR id = ANY(%s) ORDER BY id"""
 _CLAIMS = "SELECT gpu_id, task_id FROM hosting_gpuclaim WHERE released_at IS NULL"

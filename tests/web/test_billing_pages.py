@@ -50,7 +50,7 @@ def test_use_is_listed_by_instance_and_posted_movements_by_time(
     agent.obey(T0 + timedelta(hours=1))
     with time_machine.travel(T0 + timedelta(hours=1), tick=False):
         shown = text(web.get("/billing/"))
-    assert f"instance {running.pk} $2.0000 $0.0014 $2.0014" in shown
+    assert f"instance {running.pk} $2.0000 $0.0014 $0.0000 $2.0014" in shown
     assert f"Instance {running.pk}, GPU -$2.0000" in shown
 
 
