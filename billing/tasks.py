@@ -17,6 +17,12 @@ def settle_running_meters() -> int:
 
 
 @shared_task
+def send_credit_warnings() -> int:
+    """Every few seconds: clients whose credit ends soon, and those whose disks do."""
+    return services.credit_warnings_send(now=timezone.now())
+
+
+@shared_task
 def checkpoint_ledger() -> int:
     """Moves the checkpoints of all accounts."""
     return services.checkpoint_accounts(now=timezone.now())

@@ -327,6 +327,18 @@ PLATFORM_HOST_SHARE_BPS = _read(
 )
 """The host's part of every usage posting, in hundredths of a percent."""
 
+DEBT_GRACE_DAYS = _read("DEBT_GRACE_DAYS", env.float, 3.0, check=lambda v: 0 <= v <= 365, wants="between 0 and 365")
+"""How long disks are kept, as a debt, after a client's credit is used up."""
+DEBT_LIMIT_DOLLARS = _read(
+    "DEBT_LIMIT_DOLLARS", env.int, 5, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
+)
+"""What a client may owe for them; they are deleted when either is reached."""
+
+SPEND_LIMIT_DOLLARS_PER_HOUR = _read(
+    "SPEND_LIMIT_DOLLARS_PER_HOUR", env.int, 2, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
+)
+"""What a client that has paid for nothing yet may spend an hour; more as its history grows."""
+
 WEBHOOK_ALLOW_PRIVATE = _read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""
 WEBHOOK_ALLOW_HTTP = DEBUG or DEMO or TESTING

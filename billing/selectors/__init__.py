@@ -17,8 +17,11 @@ from billing.selectors.charges import (
     meter_total_micros,
     meter_totals_micros,
 )
+from billing.selectors.debts import disks_end_at, overdue_payers
+from billing.selectors.limits import client_spend_limit_micros
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
+from billing.selectors.terms import least_spend_limit_micros
 
 __all__ = [
     "Discrepancy",
@@ -27,13 +30,17 @@ __all__ = [
     "balance_micros",
     "balances_micros",
     "charges_by_reference",
+    "client_spend_limit_micros",
+    "disks_end_at",
     "earnings_by_reference",
     "exhausted_payers",
     "host_earnings_micros",
     "hourly_cost_micros",
+    "least_spend_limit_micros",
     "ledger_check",
     "meter_total_micros",
     "meter_totals_micros",
+    "overdue_payers",
     "posted_balance_micros",
     "seconds_left",
     "statement",

@@ -14,12 +14,16 @@ from billing.services.meters import (
 )
 from billing.services.proofs import ledger_check_record
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
+from billing.services.running_out import credit_used_up_tell, credit_warnings_send, disks_deleted_tell
 from billing.services.settlement import settle_payer, settle_running
 
 __all__ = [
     "accounts_lock",
     "checkpoint_accounts",
     "credit_grant",
+    "credit_used_up_tell",
+    "credit_warnings_send",
+    "disks_deleted_tell",
     "ledger_check_record",
     "meter_close",
     "meter_open",

@@ -16,13 +16,21 @@ from marketplace.domain import instance_states as states
 from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, Policy
 
 _PREPARE_BID = """
-PREPARE spotyard_bid_place (bigint, bigint, bigint, text, timestamptz) AS
+PREPARE spotyard_bid_place (bigint, bigint, bigint, text, timestamptz, bigint) AS
 WITH found AS (
     SELECT i.id, i.state, i.rental_type, i.bid_micros_per_hour AS bid,
-        GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most
+        GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most,
+        $3 + (
+            SELECT SUM(x.storage_micros_per_hour + CASE WHEN x.wants_running AND x.id <> $1
+                THEN COALESCE(x.bid_micros_per_hour, x.gpu_micros_per_hour) ELSE 0 END)
+            FROM marketplace_instance x
+            WHERE x.client_id = $2 AND x.state <> 'destroyed' AND x.state <> 'destroying'
+        )::bigint AS together,
+        COALESCE(t.spend_limit_micros_per_hour, $6) AS allowed
     FROM marketplace_instance i
     JOIN marketplace_offer o ON o.id = i.offer_id
     LEFT JOIN hosting_listing l ON l.machine_id = i.machine_id
+    LEFT JOIN billing_accountterms t ON t.owner_id = $2
     WHERE i.id = $1 AND i.client_id = $2
 ), placed AS (
     UPDATE marketplace_instance i SET bid_micros_per_hour = $3, bid_placed_at = $5
@@ -30,6 +38,7 @@ WITH found AS (
     WHERE i.id = found.id AND i.rental_type = 'interruptible' AND i.state NOT IN ('destroying', 'destroyed')
         AND i.bid_micros_per_hour <> $3 AND $3 <= found.most
         AND ($3 > i.bid_micros_per_hour OR i.state NOT IN ('scheduling', 'loading'))
+        AND ($3 < i.bid_micros_per_hour OR NOT i.wants_running OR found.together <= found.allowed)
     RETURNING i.id, i.machine_id
 ), marked AS (
     INSERT INTO marketplace_dirtymark (machine_id, marked_at) SELECT machine_id, $5 FROM placed
@@ -38,10 +47,10 @@ WITH found AS (
         (instance_id, at, kind, from_state, to_state, actor_id, reason, message)
     SELECT id, $5, 'bid', '', '', $2, 'bid', $4 FROM placed
 )
-SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed), bid FROM found
+SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed), bid, together FROM found
 """
 _PLACE_BID = """
-EXECUTE spotyard_bid_place (%s, %s, %s, %s, %s)
+EXECUTE spotyard_bid_place (%s, %s, %s, %s, %s, %s)
 """
 
 _LOCK = """
@@ -123,6 +132,8 @@ class PlacedBid:
     most_micros_per_hour: int
     placed: bool
     before_micros_per_hour: int | None
+    together_micros_per_hour: int
+    """What the client's instances cost an hour with this bid, once all that should run do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +179,21 @@ class MarketFacts:
         return [contract.claim for contract in self.contracts]
 
 
-def bid_place(*, instance_id: int, client_id: int, price_micros: int, message: str, now: datetime) -> PlacedBid | None:
+def bid_place(
+    *, instance_id: int, client_id: int, price_micros: int, spend_limit_micros: int, message: str, now: datetime
+) -> PlacedBid | None:
     """Change a bid, mark its machine and note the event, in one statement without any lock but that of the row.
 
     ``price_micros`` is per hour for all GPUs. None when the client has no such instance. A price above the on-demand
     price, or the one it bids already, changes nothing; nor does a lower one while it starts, because others may have
-    had to leave for it.
+    had to leave for it; nor a higher one with which all that the client rents would cost more than
+    ``spend_limit_micros`` an hour, or than what was agreed with the client.
     """
     with connection.cursor() as cursor:
         if connection.connection not in _bid_prepared_on:
             cursor.execute(_PREPARE_BID)
             _bid_prepared_on.add(connection.connection)
-        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, message, now])
+        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, message, now, spend_limit_micros])
         row = cursor.fetchone()
     return None if row is None else PlacedBid(row[0], row[1] == "interruptible", *row[2:])
 

@@ -70,7 +70,10 @@ class Books:
             return
         self._units[meter.id] += segment.rate * ((segment.ended_at - segment.started_at) // MICROSECOND)
         self._last_end[meter.id] = segment.ended_at
-        if self._open.pop(segment.id, None) is not None and meter.kind == "gpu":
+        was_open = self._open.pop(segment.id, None) is not None
+        if was_open and meter.kind == "storage":
+            self._disk_ends(segment.ended_at, meter, before, rows, now)
+        if was_open and meter.kind == "gpu":
             self._ends(segment, segment.ended_at, meter, before, rows, now)
 
     def _begins(self, segment: SegmentRow, meter: MeterRow, rows: Rows, boxes: dict[int, Box]) -> None:
@@ -96,6 +99,16 @@ class Books:
         settled_at = before.meters[meter.id].settled_at if meter.id in before.meters else segment.started_at
         expected = max(min(expected, now), segment.started_at, settled_at)
         must(ended_at == expected, f"instance {one.id} is charged until {ended_at}, not {expected}", leaving)
+
+    def _disk_ends(self, ended_at: datetime, meter: MeterRow, before: Rows, rows: Rows, now: datetime) -> None:
+        """A disk that is deleted for its client's debt is charged until the debt came to its end, and not longer."""
+        unpaid = any(e.instance_id == meter.instance_id and e.reason == "unpaid" for e in rows.events)
+        if not unpaid:
+            return
+        end = before.disks_end_at(rows.instances[meter.instance_id].client_id)
+        must(end is not None and end <= now, f"instance {meter.instance_id} is deleted at {now}, the debt ends {end}")
+        expected = max(end or now, before.meters[meter.id].settled_at)
+        must(ended_at == expected, f"disk of {meter.instance_id} is charged until {ended_at}, not {expected}")
 
     def _expected_end(
         self, event: EventRow | None, one: InstanceRow, before: Rows, rows: Rows, now: datetime
