@@ -10,6 +10,7 @@ from billing.models import AccountTerms
 from marketplace.errors import MarketError
 from marketplace.models import Instance, User
 from marketplace.services.bids import bid_change
+from marketplace.services.clearing import dirty_clear
 from marketplace.services.lifecycle import instance_start, instance_stop
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
@@ -74,7 +75,9 @@ def bids(agent: TestAgent, client: User, micros: int, gpus: int = 1) -> Instance
 
 
 def raise_to(instance: Instance, micros: int) -> int:
+    """The bid that the auction has taken in."""
     bid_change(instance_id=instance.pk, client=instance.client, price_micros=micros, now=after(5))
+    dirty_clear(now=lambda: after(5))
     instance.refresh_from_db()
     return instance.bid_micros_per_hour or 0
 
