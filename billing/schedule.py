@@ -9,5 +9,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing-settle": {"task": "billing.tasks.settle_running_meters", "schedule": crontab(minute="5")},
     "billing-credit-warnings": {"task": "billing.tasks.send_credit_warnings", "schedule": 20.0},
     "billing-checkpoint": {"task": "billing.tasks.checkpoint_ledger", "schedule": crontab(minute="10")},
-    "billing-check": {"task": "billing.tasks.check_ledger", "schedule": crontab(minute="20", hour="3")},
+    "billing-check": {"task": "billing.tasks.check_ledger", "schedule": 600.0},
 }

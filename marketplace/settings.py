@@ -310,7 +310,13 @@ UNFOLD = {
     "SITE_HEADER": "Spotyard",
     "SITE_URL": "/",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("img/logo.svg")}],
+    "DASHBOARD_CALLBACK": "marketplace.web.admin_front.dashboard",
 }
+
+METRICS_TOKEN = _read(
+    "METRICS_TOKEN", env.str, "", check=lambda v: not v or len(v) >= 16, wants="at least 16 characters"
+)
+"""Who sends it as a bearer token may read /metrics; without one only staff may."""
 
 BID_INCREMENT_BPS = _read(
     "BID_INCREMENT_BPS", env.int, 500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"

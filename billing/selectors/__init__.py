@@ -17,6 +17,7 @@ from billing.selectors.charges import (
     meter_total_micros,
     meter_totals_micros,
 )
+from billing.selectors.checks import last_check
 from billing.selectors.debts import disks_end_at, overdue_payers
 from billing.selectors.limits import client_spend_limit_micros
 from billing.selectors.proofs import Discrepancy, ledger_check
@@ -36,6 +37,7 @@ __all__ = [
     "exhausted_payers",
     "host_earnings_micros",
     "hourly_cost_micros",
+    "last_check",
     "least_spend_limit_micros",
     "ledger_check",
     "meter_total_micros",

@@ -2,6 +2,7 @@
 look wrong.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +27,10 @@ class Discrepancy:
 
 
 _QUERIES = {
+    "ledger_unbalanced": """
+        SELECT 'ledger', 'sums to ' || SUM(amount_micros) || ' over all accounts'
+        FROM billing_posting HAVING SUM(amount_micros) <> 0
+    """,
     "entry_unbalanced": """
         SELECT 'entry ' || e.id, 'sums to ' || COALESCE(SUM(p.amount_micros)::text, 'nothing')
         FROM billing_entry e LEFT JOIN billing_posting p ON p.entry_id = e.id
@@ -99,7 +104,7 @@ def ledger_check(now: datetime) -> list[Discrepancy]:
     It reads the whole ledger; meant for the night.
     """
     found = [item for code, query in _QUERIES.items() for item in _run(code, query)]
-    return found + _wrong_ends_of_credit(now)
+    return found + [item for proof in _PROOFS for item in proof(now)]
 
 
 def _run(code: str, query: str) -> list[Discrepancy]:
@@ -126,3 +131,7 @@ def _wrong_ends_of_credit(now: datetime) -> list[Discrepancy]:
                 message = f"{subject} reaches its debt's limit at {end.debt_limit_at}, not {wallet.end.debt_limit_at}."
                 found.append(Discrepancy("end_of_debt_wrong", subject, message))
     return found
+
+
+_PROOFS: tuple[Callable[[datetime], list[Discrepancy]], ...] = (_wrong_ends_of_credit,)
+"""Those that take more than a query of the ledger's own rows."""

@@ -12,7 +12,7 @@ from billing.services.meters import (
     traffic_count,
     traffic_meter_open,
 )
-from billing.services.proofs import ledger_check_record
+from billing.services.proofs import ledger_check_if_due, ledger_check_record
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.running_out import credit_used_up_tell, credit_warnings_send, disks_deleted_tell
 from billing.services.settlement import settle_payer, settle_running
@@ -24,6 +24,7 @@ __all__ = [
     "credit_used_up_tell",
     "credit_warnings_send",
     "disks_deleted_tell",
+    "ledger_check_if_due",
     "ledger_check_record",
     "meter_close",
     "meter_open",

@@ -55,7 +55,7 @@ def test_right_books_pass(books: datetime) -> None:
     [
         (
             "UPDATE billing_posting SET amount_micros = amount_micros + 1 WHERE amount_micros = 270000",
-            {"entry_unbalanced", "meter_postings_wrong", "checkpoint_wrong"},
+            {"ledger_unbalanced", "entry_unbalanced", "meter_postings_wrong", "checkpoint_wrong"},
         ),
         (
             "DELETE FROM billing_posting WHERE entry_id = (SELECT MAX(id) FROM billing_entry)",
