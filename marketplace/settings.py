@@ -340,6 +340,11 @@ DEBT_LIMIT_DOLLARS = _read(
 )
 """What a client may owe for them; they are deleted when either is reached."""
 
+REFUND_ALONE_DOLLARS = _read(
+    "REFUND_ALONE_DOLLARS", env.int, 50, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
+)
+"""Use worth up to this is given back to a client by one member of the staff; more, and any adjustment, takes two."""
+
 SPEND_LIMIT_DOLLARS_PER_HOUR = _read(
     "SPEND_LIMIT_DOLLARS_PER_HOUR", env.int, 2, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
 )

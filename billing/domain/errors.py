@@ -95,3 +95,15 @@ class LedgerBusyError(BillingError):
     """Postings in flight did not end in time; trying again later is safe."""
 
     code = "ledger_busy"
+
+
+class SamePersonError(BillingError):
+    """Who asks for money to be moved by hand cannot agree to it."""
+
+    code = "same_person"
+
+
+class AdjustmentDecidedError(BillingError):
+    """The request was posted or rejected already."""
+
+    code = "adjustment_decided"

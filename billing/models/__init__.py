@@ -1,4 +1,5 @@
 from billing.models.account import AccountKind, LedgerAccount
+from billing.models.adjustment import AdjustmentRequest
 from billing.models.entry import Entry, EntryKind
 from billing.models.grant import CreditGrant
 from billing.models.meter import Meter, MeterKind
@@ -10,6 +11,7 @@ from billing.models.terms import AccountTerms
 __all__ = [
     "AccountKind",
     "AccountTerms",
+    "AdjustmentRequest",
     "CheckpointRun",
     "CreditGrant",
     "Entry",

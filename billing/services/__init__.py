@@ -1,6 +1,7 @@
 """The only writers: one function per business action."""
 
 from billing.services.accounts import accounts_lock
+from billing.services.adjustments import adjustment_approve, adjustment_reject, adjustment_request
 from billing.services.checkpoints import checkpoint_accounts
 from billing.services.credit import credit_grant
 from billing.services.meters import (
@@ -19,6 +20,9 @@ from billing.services.settlement import settle_payer, settle_running
 
 __all__ = [
     "accounts_lock",
+    "adjustment_approve",
+    "adjustment_reject",
+    "adjustment_request",
     "checkpoint_accounts",
     "credit_grant",
     "credit_used_up_tell",
