@@ -13,6 +13,7 @@ from unfold.admin import ModelAdmin
 from billing import selectors, services
 from billing.admin_adjustments import AdjustmentRequestAdmin
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
@@ -23,11 +24,15 @@ from billing.models import (
     CheckpointRun,
     CreditGrant,
     Entry,
+    HostInvoice,
     LedgerAccount,
     LedgerCheckRun,
     Meter,
     MeterSegment,
+    Payout,
+    PayoutMethod,
     Posting,
+    WeeklyRun,
 )
 
 
@@ -200,3 +205,7 @@ class CheckpointRunAdmin(ReadOnlyAdmin):
 
 
 admin.site.register(AdjustmentRequest, AdjustmentRequestAdmin)
+admin.site.register(WeeklyRun, WeeklyRunAdmin)
+admin.site.register(HostInvoice, HostInvoiceAdmin)
+admin.site.register(Payout, PayoutAdmin)
+admin.site.register(PayoutMethod, PayoutMethodAdmin)

@@ -91,6 +91,18 @@ class NotStaffError(BillingError):
     code = "not_staff"
 
 
+class InsufficientCreditError(BillingError):
+    """The account has less credit than it wants to give away."""
+
+    code = "no_credit"
+
+
+class TransferNotAllowedError(BillingError):
+    """The account may not send credit to others."""
+
+    code = "transfer_not_allowed"
+
+
 class LedgerBusyError(BillingError):
     """Postings in flight did not end in time; trying again later is safe."""
 
@@ -107,3 +119,70 @@ class AdjustmentDecidedError(BillingError):
     """The request was posted or rejected already."""
 
     code = "adjustment_decided"
+
+
+class WeekNotOverError(BillingError):
+    """A week is invoiced when it is over."""
+
+    code = "week_not_over"
+
+
+class PayoutStateError(BillingError):
+    """A payout cannot go this way from where it is."""
+
+    code = "payout_state"
+
+
+class PayoutMethodError(BillingError):
+    """A payout method that cannot be had, or not now."""
+
+    code = "payout_method"
+
+
+class UnknownInvoiceError(BillingError):
+    """The account has no such invoice."""
+
+    code = "unknown_invoice"
+    status: ClassVar[int] = 404
+
+
+class NoCardError(BillingError):
+    """The account has no saved card, or not this one."""
+
+    code = "no_card"
+
+
+class UnknownPaymentError(BillingError):
+    """The account has no such payment, or it is past what was asked."""
+
+    code = "unknown_payment"
+
+
+class NotRefundableError(BillingError):
+    """More than is left of the payment, or it never succeeded."""
+
+    code = "not_refundable"
+
+
+class PaymentsUnavailableError(BillingError):
+    """The payment provider can't be reached; nothing is known to have happened, and trying again is safe."""
+
+    code = "payments_unavailable"
+
+
+class PaymentRefusedError(BillingError):
+    """The payment provider does not take the request; nothing happened there."""
+
+    code = "payment_refused"
+
+
+class PaymentMismatchError(BillingError):
+    """The provider tells another amount, currency or number than our payment has. Nothing is credited."""
+
+    code = "payment_mismatch"
+
+
+class ForgedEventError(BillingError):
+    """A webhook without the provider's signature."""
+
+    code = "forged_event"

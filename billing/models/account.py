@@ -53,6 +53,12 @@ class LedgerAccount(models.Model):
     granted_micros = models.BigIntegerField(
         default=0, help_text="All credit that staff gave: it speaks for a client like use that was paid for."
     )
+    threshold_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Auto-billing charges when the balance is below this; empty when it is off."
+    )
+    threshold_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the balance falls below the threshold at present rates; empty if never."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[models.Manager["LedgerAccount"]] = models.Manager()
@@ -70,6 +76,9 @@ class LedgerAccount(models.Model):
             ),
         ]
         indexes = [
+            models.Index(
+                fields=["threshold_at"], condition=Q(threshold_at__isnull=False), name="billing_account_threshold_at"
+            ),
             models.Index(fields=["zero_at"], condition=Q(zero_at__isnull=False), name="billing_account_zero_at"),
             models.Index(fields=["credit_stage"], condition=Q(credit_stage__gt=0), name="billing_account_credit_stage"),
         ]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0004_credit_ends"),
+        ("billing", "0007_credit_ends"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -16,7 +16,7 @@ WHERE g.account_id = a.id AND a.kind = 'client_credit'
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0003_money_words"),
+        ("billing", "0006_payouts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
