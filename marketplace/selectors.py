@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
 from marketplace.domain.auction import Claim, Kind, quote_for
-from marketplace.models import ApiKey, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
+from marketplace.models import ApiKey, DirtyMark, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
 from marketplace.services.clearing_sql import MarketFacts, bids_on_their_way, market_facts
 from marketplace.services.keys import api_key_hash
 from marketplace.services.metering import instance_of_reference
@@ -207,3 +207,8 @@ def earnings_by_machine(host: AbstractBaseUser, since: datetime, until: datetime
     for instance_id, machine_id in machines:
         found[machine_id] = found.get(machine_id, 0) + by_instance[instance_id]
     return found
+
+
+def marks_waiting() -> int:
+    """How many marks no clearing has taken yet."""
+    return DirtyMark.objects.count()

@@ -109,6 +109,18 @@ class LedgerBusyError(BillingError):
     code = "ledger_busy"
 
 
+class SamePersonError(BillingError):
+    """Who asks for money to be moved by hand cannot agree to it."""
+
+    code = "same_person"
+
+
+class AdjustmentDecidedError(BillingError):
+    """The request was posted or rejected already."""
+
+    code = "adjustment_decided"
+
+
 class WeekNotOverError(BillingError):
     """A week is invoiced when it is over."""
 

@@ -1,4 +1,5 @@
 from billing.models.account import AccountKind, LedgerAccount
+from billing.models.adjustment import AdjustmentRequest
 from billing.models.auto_billing import AutoBilling
 from billing.models.card import BillingCustomer, Card
 from billing.models.entry import Entry, EntryKind
@@ -18,6 +19,7 @@ from billing.models.weekly_run import WeeklyRun, WeeklyRunState
 __all__ = [
     "AccountKind",
     "AccountTerms",
+    "AdjustmentRequest",
     "AutoBilling",
     "BillingCustomer",
     "Card",

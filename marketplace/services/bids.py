@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing.domain.money import exact_dollars
+from billing.selectors import client_spend_limit_micros, least_spend_limit_micros
 from hosting.locks import lock_machine
 from marketplace.domain import instance_states as states
 from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, quote_for
@@ -15,6 +17,7 @@ from marketplace.errors import MarketError
 from marketplace.gateways.clearing_hint import hint_clearing
 from marketplace.models import Instance, Offer
 from marketplace.services import clearing_sql as sql
+from marketplace.services.credit import spend_limit_reached
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,20 @@ def bid_change(*, instance_id: int, client: AbstractBaseUser, price_micros: int 
     The auction takes it in right after, and from then on it is the bid and the price paid. Bidding the same again
     changes nothing.
     Raises MarketError: no_such_instance (404), wrong_state (409) on demand or destroyed, invalid_price,
-    no_winning_bid (409) when no price would win, bid_binding (409) for a lower one while it starts.
+    no_winning_bid (409) when no price would win, bid_binding (409) for a lower one while it starts, spend_limit (403)
+    for one that makes the client spend more than it may.
     """
     price = _winning_price(instance_id, client) if price_micros is None else price_micros
     if price < LEAST_FLOOR:
         refuse_senseless_bid(price, most_micros=price)
-    found = sql.bid_place(instance_id=instance_id, client_id=client.pk, price_micros=price, now=now)
+    place = partial(sql.bid_place, instance_id=instance_id, client_id=client.pk, price_micros=price, now=now)
+    found = place(spend_limit_micros=least_spend_limit_micros())
+    if found is not None and _is_held_down(found, price):
+        # Few come here: the limit that everybody has needs no look at the client's history.
+        most = client_spend_limit_micros(client)
+        found = place(spend_limit_micros=most)
+        if found is not None and _is_held_down(found, price):
+            raise spend_limit_reached(found.together_micros_per_hour, most)
     if found is None or found.state == states.DESTROYED:
         raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
     if not found.is_interruptible:
@@ -49,6 +60,13 @@ def bid_change(*, instance_id: int, client: AbstractBaseUser, price_micros: int 
         raise MarketError("bid_binding", BINDING, status=409)
     transaction.on_commit(hint_clearing)
     return ChangedBid(instance_id, price)
+
+
+def _is_held_down(found: sql.PlacedBid, price_micros: int) -> bool:
+    """Whether nothing but the spend limit keeps the bid from being raised to this price."""
+    ended = found.state in (states.DESTROYING, states.DESTROYED)
+    is_raise = found.before_micros_per_hour is not None and price_micros > found.before_micros_per_hour
+    return is_raise and not ended and not found.placed and price_micros <= found.most_micros_per_hour
 
 
 def refuse_senseless_bid(price_micros: int, *, most_micros: int) -> None:

@@ -18,25 +18,34 @@ from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, Policy
 from marketplace.domain.bids import BINDING, newest_bids
 
 _PREPARE_BID = """
-PREPARE spotyard_bid_place (bigint, bigint, bigint, timestamptz) AS
+PREPARE spotyard_bid_place (bigint, bigint, bigint, timestamptz, bigint) AS
 WITH found AS (
-    SELECT i.machine_id, i.state, i.rental_type, i.bid_micros_per_hour AS bid,
-        GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most
+    SELECT i.machine_id, i.state, i.rental_type, i.bid_micros_per_hour AS bid, i.wants_running,
+        GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most,
+        $3 + (
+            SELECT SUM(x.storage_micros_per_hour + CASE WHEN x.wants_running AND x.id <> $1
+                THEN COALESCE(x.bid_micros_per_hour, x.gpu_micros_per_hour) ELSE 0 END)
+            FROM marketplace_instance x
+            WHERE x.client_id = $2 AND x.state <> 'destroyed' AND (x.state <> 'destroying' OR x.id = $1)
+        )::bigint AS together,
+        COALESCE(t.spend_limit_micros_per_hour, $5) AS allowed
     FROM marketplace_instance i
     JOIN marketplace_offer o ON o.id = i.offer_id
     LEFT JOIN hosting_listing l ON l.machine_id = i.machine_id
+    LEFT JOIN billing_accountterms t ON t.owner_id = $2
     WHERE i.id = $1 AND i.client_id = $2
 ), placed AS (
     INSERT INTO marketplace_dirtymark (machine_id, marked_at, instance_id, bid_micros_per_hour)
     SELECT machine_id, $4, $1, $3 FROM found
     WHERE rental_type = 'interruptible' AND state NOT IN ('destroying', 'destroyed') AND $3 <= most
         AND ($3 >= bid OR state NOT IN ('scheduling', 'loading'))
+        AND ($3 <= bid OR NOT wants_running OR together <= allowed)
     RETURNING 1
 )
-SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed) FROM found
+SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed), bid, together FROM found
 """
 _PLACE_BID = """
-EXECUTE spotyard_bid_place (%s, %s, %s, %s)
+EXECUTE spotyard_bid_place (%s, %s, %s, %s, %s)
 """
 
 _TAKE_MARKS = """
@@ -144,6 +153,10 @@ class PlacedBid:
     is_interruptible: bool
     most_micros_per_hour: int
     placed: bool
+    before_micros_per_hour: int | None
+    """None on demand."""
+    together_micros_per_hour: int
+    """What the client's instances cost an hour with this bid, once all that should run do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +202,20 @@ class MarketFacts:
         return [contract.claim for contract in self.contracts]
 
 
-def bid_place(*, instance_id: int, client_id: int, price_micros: int, now: datetime) -> PlacedBid | None:
+def bid_place(
+    *, instance_id: int, client_id: int, price_micros: int, spend_limit_micros: int, now: datetime
+) -> PlacedBid | None:
     """Leave a bid for the next clearing of its machine: one statement that adds one row and waits for nobody.
 
     ``price_micros`` is per hour for all GPUs. None when the client has no such instance. A price above the on-demand
-    price is refused; so is a lower one while it starts, because others may have had to leave for it.
+    price is refused; so is a lower one while it starts, because others may have had to leave for it, and a higher one
+    with which all that the client rents would cost more than ``spend_limit_micros`` an hour, or than what was agreed.
     """
     with connection.cursor() as cursor:
         if connection.connection not in _bid_prepared_on:
             cursor.execute(_PREPARE_BID)
             _bid_prepared_on.add(connection.connection)
-        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, now])
+        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, now, spend_limit_micros])
         row = cursor.fetchone()
     return None if row is None else PlacedBid(row[0], row[1] == "interruptible", *row[2:])
 

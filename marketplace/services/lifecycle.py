@@ -24,7 +24,7 @@ from marketplace.services.transition import instance_event, instance_transition
 def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) -> Instance:
     """Ask for a new run: at once where its GPUs are free, else it waits (``scheduling``). Starting what runs is fine.
 
-    Raises MarketError: wrong_state (409), no_credit (402), expired (409), disk_lost (409).
+    Raises MarketError: wrong_state (409), no_credit (402), spend_limit (403), expired (409), disk_lost (409).
     """
     instance = lock_instance(instance_id)
     if instance.state in states.CAN_STOP:

@@ -42,6 +42,8 @@ def _title(event: InstanceEvent) -> str:
         return "Stopped: lifetime over"
     if event.reason == "no_credit":
         return "Stopped: credit used up"
+    if event.reason == "unpaid":
+        return "Destroyed: credit not renewed"
     return _STATES.get(event.to_state, _words(event.to_state))
 
 
