@@ -6,9 +6,10 @@ from django.contrib import admin, messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from unfold.admin import ModelAdmin, TabularInline
 
 from billing import selectors, services
+from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
@@ -17,33 +18,16 @@ from billing.models import (
     CheckpointRun,
     CreditGrant,
     Entry,
+    HostInvoice,
     LedgerAccount,
     LedgerCheckRun,
     Meter,
     MeterSegment,
+    Payout,
+    PayoutMethod,
     Posting,
+    WeeklyRun,
 )
-
-
-class ReadOnly:
-    """Shows everything and changes nothing."""
-
-    def has_add_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-
-class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    show_full_result_count = False
-
-
-class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
-    extra = 0
 
 
 class PostingInline(ReadOnlyInline):
@@ -177,3 +161,9 @@ class LedgerCheckRunAdmin(ReadOnlyAdmin):
 class CheckpointRunAdmin(ReadOnlyAdmin):
     list_display = ["ran_at", "through_posting_id", "accounts_count"]
     ordering = ["-id"]
+
+
+admin.site.register(WeeklyRun, WeeklyRunAdmin)
+admin.site.register(HostInvoice, HostInvoiceAdmin)
+admin.site.register(Payout, PayoutAdmin)
+admin.site.register(PayoutMethod, PayoutMethodAdmin)

@@ -2,8 +2,9 @@
 
 1. Client credit accounts, by primary key. Whoever holds a client's account may write that client's meters
 and the instant its credit ends; nothing else of the client needs a lock. Other apps lock their machines and
-instances before. 2. For checkpoints only: any accounts, by primary key. 3. The shared lock on postings,
-taken by a trigger on every insert of postings; exclusively by a checkpoint, alone and for a moment.
+instances before. 2. For checkpoints any accounts, for payouts the earnings of hosts, by primary key. 3. The
+shared lock on postings, taken by a trigger on every insert of postings; exclusively by a checkpoint or a
+weekly run, alone and for a moment.
 
 Accounts of hosts and of the platform are not locked to post on them: nothing about them is updated, so they
 are never hot.
@@ -31,6 +32,12 @@ def client_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:
 def accounts(account_ids: Collection[int]) -> list[LedgerAccount]:
     """These accounts of any kind, locked until the transaction ends."""
     return list(LedgerAccount.objects.select_for_update(no_key=True).filter(pk__in=account_ids).order_by("pk"))
+
+
+def host_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:
+    """The earnings of these hosts, locked until the transaction ends: one payout at a time is taken from them."""
+    accounts = LedgerAccount.objects.select_for_update(no_key=True)
+    return list(accounts.filter(kind=AccountKind.HOST_EARNINGS, owner_id__in=owner_ids, reference="").order_by("pk"))
 
 
 def posting_horizon() -> int:

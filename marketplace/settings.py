@@ -42,6 +42,7 @@ SECRET_KEY = _read("SECRET_KEY", env.str, "insecure-development-key" if DEBUG or
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY must be set to a long random string")
 
+SITE_NAME = "Spotyard"
 SITE_URL = _read(
     "SITE_URL", env.str, "http://127.0.0.1:8000", check=_is_http_url, wants="an http:// or https:// URL"
 ).rstrip("/")
@@ -293,7 +294,11 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # One line for each request that went wrong; those that went well are the proxy's to log.
-    "loggers": {"django_structlog": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django_structlog": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "fontTools": {"level": "WARNING"},  # at INFO it tells every glyph of every PDF
+    },
 }
 structlog.configure(
     processors=[
@@ -326,6 +331,34 @@ PLATFORM_HOST_SHARE_BPS = _read(
     "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
 )
 """The host's part of every usage posting, in hundredths of a percent."""
+
+STRIPE_SECRET_KEY = _read("STRIPE_SECRET_KEY", env.str, "")
+STRIPE_API_BASE = _read(
+    "STRIPE_API_BASE", env.str, "https://api.stripe.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+"""Where Stripe's API answers; another address is a sandbox."""
+PAYMENTS_TEST_MODE = (
+    not STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")) or STRIPE_API_BASE != "https://api.stripe.com"
+)
+"""No money moves: the key is a test key, or a sandbox stands for the provider. Pages say so."""
+
+STRIPE_CONNECT_WEBHOOK_SECRET = _read("STRIPE_CONNECT_WEBHOOK_SECRET", env.str, "")
+"""Signs what Stripe tells of the accounts of hosts, to /webhooks/stripe-connect/."""
+PAYPAL_CLIENT_ID = _read("PAYPAL_CLIENT_ID", env.str, "")
+PAYPAL_CLIENT_SECRET = _read("PAYPAL_CLIENT_SECRET", env.str, "")
+PAYPAL_API_BASE = _read(
+    "PAYPAL_API_BASE", env.str, "https://api-m.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+PAYPAL_WEB_BASE = _read(
+    "PAYPAL_WEB_BASE", env.str, "https://www.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+"""Where hosts sign in to PayPal."""
+PAYPAL_WEBHOOK_ID = _read("PAYPAL_WEBHOOK_ID", env.str, "")
+"""What PayPal calls our webhook; part of what it signs."""
+PAYOUT_MINIMUM_MICROS = _read(
+    "PAYOUT_MINIMUM_MICROS", env.int, 10_000_000, check=lambda v: v >= 10_000, wants="10000 (a cent) or more"
+)
+"""The least that is paid out, in micro-dollars; less carries over."""
 
 WEBHOOK_ALLOW_PRIVATE = _read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""

@@ -91,7 +91,44 @@ class NotStaffError(BillingError):
     code = "not_staff"
 
 
+class InsufficientCreditError(BillingError):
+    """The account has less credit than it wants to give away."""
+
+    code = "no_credit"
+
+
+class TransferNotAllowedError(BillingError):
+    """The account may not send credit to others."""
+
+    code = "transfer_not_allowed"
+
+
 class LedgerBusyError(BillingError):
     """Postings in flight did not end in time; trying again later is safe."""
 
     code = "ledger_busy"
+
+
+class WeekNotOverError(BillingError):
+    """A week is invoiced when it is over."""
+
+    code = "week_not_over"
+
+
+class PayoutStateError(BillingError):
+    """A payout cannot go this way from where it is."""
+
+    code = "payout_state"
+
+
+class PayoutMethodError(BillingError):
+    """A payout method that cannot be had, or not now."""
+
+    code = "payout_method"
+
+
+class UnknownInvoiceError(BillingError):
+    """The account has no such invoice."""
+
+    code = "unknown_invoice"
+    status: ClassVar[int] = 404

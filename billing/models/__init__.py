@@ -1,11 +1,15 @@
 from billing.models.account import AccountKind, LedgerAccount
 from billing.models.entry import Entry, EntryKind
 from billing.models.grant import CreditGrant
+from billing.models.invoice import HostInvoice, HostInvoiceLine
 from billing.models.meter import Meter, MeterKind
+from billing.models.payout import Payout, PayoutEvent, PayoutStateName
+from billing.models.payout_method import PayoutMethod, PayoutMethodState, ProviderName
 from billing.models.posting import Posting
 from billing.models.runs import CheckpointRun, LedgerCheckRun
 from billing.models.segment import MeterSegment
 from billing.models.terms import AccountTerms
+from billing.models.weekly_run import WeeklyRun, WeeklyRunState
 
 __all__ = [
     "AccountKind",
@@ -14,10 +18,20 @@ __all__ = [
     "CreditGrant",
     "Entry",
     "EntryKind",
+    "HostInvoice",
+    "HostInvoiceLine",
     "LedgerAccount",
     "LedgerCheckRun",
     "Meter",
     "MeterKind",
     "MeterSegment",
+    "Payout",
+    "PayoutEvent",
+    "PayoutMethod",
+    "PayoutMethodState",
+    "PayoutStateName",
     "Posting",
+    "ProviderName",
+    "WeeklyRun",
+    "WeeklyRunState",
 ]

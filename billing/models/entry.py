@@ -17,6 +17,7 @@ class EntryKind(models.TextChoices):
     DISPUTE_WON = "dispute_won", "Dispute won"
     PROCESSOR_FEE = "processor_fee", "Processor fee"
     USAGE_REFUND = "usage_refund", "Use refunded"
+    CREDIT_TRANSFER = "credit_transfer", "Credit transfer"
     ADJUSTMENT = "adjustment", "Adjustment"
     PAYOUT = "payout", "Payout"
     PAYOUT_SENT = "payout_sent", "Payout sent"

@@ -1,36 +1,71 @@
 """Pages about money. They read; nothing here writes."""
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing import selectors
+from billing.domain.money import exact_dollars
+from billing.domain.periods import Period
+from billing.web.csv_files import csv_response
+from billing.web.period_form import PeriodForm
 from billing.web.requests import AccountRequest
-from billing.web.usage import by_subject
+from billing.web.usage import by_day, by_subject, chart, named
 
-USAGE_PERIOD = timedelta(days=30)
 STATEMENT_ROWS = 25
+CSV_COLUMNS = ("day_utc", "instance", "use", "meter", "dollars")
 
 
 @login_required
 @require_GET
 def billing(request: AccountRequest) -> HttpResponse:
-    """Balance, cost now, what was used, every movement."""
+    """Balance, cost now, what was used in a period, every movement."""
     now = timezone.now()
-    usage = by_subject(selectors.charges_by_reference(request.user, now - USAGE_PERIOD, now, now))
+    return _billing_page(request, PeriodForm(request.GET, today=now.date()), now)
+
+
+@login_required
+@require_GET
+def charges_csv(request: AccountRequest) -> HttpResponseBase:
+    """The charges of the period as a file: each day, each meter, exact dollars."""
+    now = timezone.now()
+    form = PeriodForm(request.GET, today=now.date())
+    if not form.is_valid():
+        return _billing_page(request, form, now)
+    period = form.period
+    sums = selectors.charges_streamed(request.user, ["day", "reference", "kind"], period.since, period.until, now)
+    rows = (
+        (row.day, named(row.reference)[0], row.kind, row.reference, exact_dollars(row.amount_micros)) for row in sums
+    )
+    return csv_response(f"charges-{period.first}-to-{period.last}.csv", CSV_COLUMNS, rows)
+
+
+def _billing_page(request: AccountRequest, form: PeriodForm, now: datetime) -> HttpResponse:
     context = {
         **_summary_context(request),
         **_statement_context(request, None),
+        **_charges_context(request, form.period, now),
+        "form": form,
+    }
+    return render(request, "billing/billing.html", context, status=200 if form.is_valid() else 422)
+
+
+def _charges_context(request: AccountRequest, period: Period, now: datetime) -> dict[str, Any]:
+    totals = selectors.charges_by(request.user, ["reference", "kind"], period.since, period.until, now)
+    days = by_day(selectors.charges_by(request.user, ["day", "kind"], period.since, period.until, now))
+    usage = by_subject(totals)
+    return {
+        "period": period,
         "usage": usage,
         "usage_total_micros": sum(row.total_micros for row in usage),
-        "usage_days": USAGE_PERIOD.days,
+        "days": days,
+        "chart": chart(period, days),
     }
-    return render(request, "billing/billing.html", context)
 
 
 @login_required

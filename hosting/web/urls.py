@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting.web import idle_jobs, views
+from hosting.web import earnings, idle_jobs, views
 
 urlpatterns = [
     path("host/machines/", views.machines, name="host_machines"),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("host/jobs/", idle_jobs.jobs, name="host_jobs"),
     path("host/jobs/create/", idle_jobs.create, name="host_job_create"),
     path("host/jobs/<int:machine_id>/remove/", idle_jobs.remove, name="host_job_remove"),
+    path("host/earnings/", earnings.earnings, name="host_earnings"),
+    path("host/earnings.csv", earnings.earnings_csv, name="host_earnings_csv"),
     path("host/setup/", views.setup, name="host_setup"),
     path("host/setup/tokens/", views.token_create, name="host_token_create"),
     path("host/setup/tokens/<int:token_id>/revoke/", views.token_revoke, name="host_token_revoke"),

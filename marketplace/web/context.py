@@ -9,8 +9,6 @@ from django.utils import timezone
 
 from billing.selectors import balance_micros
 
-SITE_NAME = "Spotyard"
-
 _SECTION_PREFIXES = (
     ("/instances/", "instances"),
     ("/billing/", "billing"),
@@ -27,7 +25,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     The credit is a function, so that only pages which show it ask for it.
     """
     context: dict[str, Any] = {
-        "site_name": SITE_NAME,
+        "site_name": settings.SITE_NAME,
         "is_demo": settings.DEMO,
         "section": section_of(request.path),
         "host_share_percent": settings.PLATFORM_HOST_SHARE_BPS // 100,

@@ -31,12 +31,15 @@ PRIVATE = [
     "/offers/{offer}/rent/?type=interruptible",
     "/account/",
     "/billing/",
+    "/billing/statements/",
+    "/billing/statements/{month}/",
     "/help/",
     "/host/machines/",
     "/host/machines/{machine}/",
     "/host/machines/{machine}/prices/",
     "/host/machines/{machine}/extend/",
     "/host/jobs/create/?machine={machine}",
+    "/host/earnings/",
     "/host/setup/",
     "/accounts/email/",
     "/accounts/password/change/",
@@ -71,6 +74,7 @@ class Market:
             bid=self.bid.pk,
             machine=self.own.machine.pk,
             offer=market.offer(self.agent, 2).pk,
+            month=f"{timezone.now():%Y-%m}",
         )
 
 

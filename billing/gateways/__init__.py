@@ -1,0 +1,1 @@
+"""The only importers of what speaks the protocols of payment providers."""
