@@ -9,10 +9,10 @@ import multiprocessing
 import os
 
 from tests.benchmarks import auction_world as world
-from tests.benchmarks import billing_balances, billing_postings, billing_settlement
+from tests.benchmarks import billing_balances, billing_postings, billing_settlement, billing_weeks
 from tests.benchmarks.figures import heading, tell
 
-PARTS = ("posting", "settling", "balance", "depletion")
+PARTS = ("posting", "settling", "balance", "depletion", "weeks")
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--large-repeats", type=int, default=3, help="with 50,000 instances and more")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="instances")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="instances, and hosts")
     parser.add_argument("--entries", type=int, nargs="+", default=[10, 10_000, 1_000_000], help="behind a balance")
     parser.add_argument("--clients", type=int, default=100_000, help="of whom some use up their credit")
     parser.add_argument("--seconds", type=float, default=5, help="of posting in each repeat")
@@ -46,6 +46,9 @@ def measure(options: argparse.Namespace) -> None:
     if "depletion" in options.only:
         heading("Finding who has used up its credit, against computing every balance")
         tell(billing_balances.depleted(options.clients, options.repeats))
+    if "weeks" in options.only:
+        heading("Invoices of a week, against one host in each transaction (for each host)")
+        billing_weeks.report(options.sizes, options.repeats, options.large_repeats)
 
 
 if __name__ == "__main__":

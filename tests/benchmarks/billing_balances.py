@@ -1,7 +1,8 @@
 """Reading a balance, and finding those whose credit is used up, through the selectors that pages and sweepers use.
 
-The peer of a balance is the plainest read there is on the same connection: the account's row by its primary key. The
-peer of the sweeper computes every client's balance from one read of all wallets, postings and meters.
+The peer of a balance is the account's row by its primary key, as the services read rows; beside it stands, without a
+target, the barest statement that reads that row. The peer of the sweeper computes every client's balance from one read
+of all wallets, postings and meters.
 """
 
 import statistics
@@ -27,11 +28,13 @@ INSERT INTO billing_posting (entry_id, account_id, amount_micros, occurred_at)
 SELECT past.id, side.account_id, side.amount, past.occurred_at
 FROM past, (VALUES (%(account)s, 1), (%(adjustments)s, -1)) AS side (account_id, amount)
 """
+_ROW = "SELECT * FROM billing_ledgeraccount WHERE id = %(id)s"
 
 
 def balances(sizes: Sequence[int], repeats: int) -> None:
     """A client's balance with so many entries behind it, checkpoints made as in production, and two running meters."""
     found: dict[int, Comparison] = {}
+    bare = Comparison(f"the same with {sizes[0]}, against a bare statement", "us")
     for entries in sizes:
         name = f"balance_{entries}"
         billing_world.ledger(name, instances=1, clients=1)
@@ -40,8 +43,11 @@ def balances(sizes: Sequence[int], repeats: int) -> None:
     for _ in range(repeats):
         for entries in sizes:
             world.use_database(f"balance_{entries}")
-            found[entries].add(*balance_and_row(ROUND_SECONDS))
-    for comparison in found.values():
+            balance, row, statement = balance_and_row(ROUND_SECONDS)
+            found[entries].add(balance, row)
+            if entries == sizes[0]:
+                bare.add(balance, statement)
+    for comparison in (*found.values(), bare):
         tell(comparison)
     if len(sizes) > 1:
         costs = [statistics.median(comparison.subject) for comparison in found.values()]
@@ -61,8 +67,8 @@ def past_write(entries: int) -> None:
     world.execute("VACUUM ANALYZE")
 
 
-def balance_and_row(seconds: float) -> tuple[float, float]:
-    """Microseconds of reading the first client's balance and of reading its account's row, in turns."""
+def balance_and_row(seconds: float) -> tuple[float, float, float]:
+    """Microseconds of reading the first client's balance, its account's row, and that by a bare statement, in turns."""
     from billing.models import LedgerAccount  # noqa: PLC0415 - Django is set up by now
     from billing.selectors import balance_micros  # noqa: PLC0415
     from marketplace.models import User  # noqa: PLC0415
@@ -70,11 +76,13 @@ def balance_and_row(seconds: float) -> tuple[float, float]:
     client, later = User(pk=billing_world.CLIENTS + 1), billing_world.START + timedelta(minutes=30)
     subject: list[float] = []
     peer: list[float] = []
+    bare: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         subject.append(_microseconds(lambda: balance_micros(client, later)))
         peer.append(_microseconds(lambda: LedgerAccount.objects.get(pk=billing_world.CLIENTS + 1)))
-    return statistics.median(subject), statistics.median(peer)
+        bare.append(_microseconds(lambda: world.scalar(_ROW, {"id": billing_world.CLIENTS + 1})))
+    return statistics.median(subject), statistics.median(peer), statistics.median(bare)
 
 
 def depleted(clients: int, repeats: int) -> Comparison:

@@ -48,6 +48,28 @@ _SEGMENTS = """
 INSERT INTO billing_metersegment (meter_id, rate_micros, started_at, counted_bytes)
 SELECT id, rate_micros, opened_at, 0 FROM billing_meter WHERE id >= %(meters)s
 """
+_USAGE = """
+WITH charge AS (
+    SELECT *, rate_micros * %(hours)s AS total, rate_micros * %(hours)s * host_share_bps / 10000 AS host
+    FROM billing_meter WHERE id >= %(meters)s
+), entry AS (
+    INSERT INTO billing_entry (idempotency_key, kind, memo, meter_id, occurred_at, details)
+    SELECT 'meter:' || id || ':1', 'usage', reference, id, %(until)s, jsonb_build_object(
+        'since', %(start)s::timestamptz, 'rate_micros', rate_micros, 'host_share_bps', host_share_bps)
+    FROM charge
+    RETURNING id, meter_id
+)
+INSERT INTO billing_posting (entry_id, account_id, amount_micros, occurred_at)
+SELECT entry.id, side.account_id, side.amount, %(until)s
+FROM entry JOIN charge ON charge.id = entry.meter_id, LATERAL (
+    VALUES (payer_id, -total), (payee_id, host), (%(fees)s, total - host)) AS side (account_id, amount)
+"""
+_SETTLED = """
+UPDATE billing_meter SET settled_at = %(until)s, units = rate_micros * %(hours)s * 3600000000::numeric,
+    posted_micros = rate_micros * %(hours)s, postings_count = 1,
+    share_units = rate_micros * %(hours)s * host_share_bps::numeric
+WHERE id >= %(meters)s
+"""
 _TABLES = ("marketplace_user", "billing_ledgeraccount", "billing_entry", "billing_posting", "billing_meter")
 
 
@@ -71,7 +93,7 @@ def ledger_fill(instances: int, clients: int, hosts: int | None = None) -> None:
 def _owners(name: str, kind: str, first: int, count: int) -> None:
     from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
 
-    seed = User.objects.create(email=f"{name}@bench.example")
+    seed = User.objects.create(pk=first, email=f"{name}@bench.example")
     own = {"id": "%(first)s + k", "email": f"'{name}' || k || '@bench.example'"}
     columns = world.columns_of("marketplace_user")
     values = [own.get(column, f'b."{column}"') for column in columns]
@@ -99,11 +121,27 @@ def ends_of_credit_write(clients: int) -> None:
     world.execute("VACUUM ANALYZE billing_ledgeraccount")
 
 
-def ledger(name: str, *, instances: int, clients: int) -> None:
-    """A new database of this name with such a ledger, in use by this process from now on."""
+def settled_write(until: datetime) -> None:
+    """What settling all meters at ``until``, a number of full hours after ``START``, would have written."""
+    names = {"start": START, "until": until, "hours": (until - START) // HOUR, "meters": METERS, "fees": _fees()}
+    world.execute(_USAGE, names)
+    world.execute(_SETTLED, names)
+
+
+def _fees() -> int:
+    from billing.models import AccountKind  # noqa: PLC0415 - Django is set up by now
+    from billing.services.accounts import system_account_id  # noqa: PLC0415
+
+    return system_account_id(AccountKind.PLATFORM_FEES)
+
+
+def ledger(name: str, *, instances: int, clients: int, hosts: int | None = None, until: datetime | None = None) -> None:
+    """A new database of this name with such a ledger, settled at ``until``, in use by this process from now on."""
     world.database(name)
     world.execute("SET session_replication_role = replica")  # sparing references that hold
-    ledger_fill(instances, clients)
+    ledger_fill(instances, clients, hosts)
+    if until is not None:
+        settled_write(until)
     world.execute("SET session_replication_role = DEFAULT")
     world.execute("VACUUM ANALYZE")
     world.execute("CHECKPOINT")

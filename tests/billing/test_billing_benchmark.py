@@ -2,12 +2,19 @@
 
 import pytest
 
-from billing.models import Entry, LedgerAccount, Meter
+from billing.models import Entry, HostInvoice, LedgerAccount, Meter
 from billing.selectors import exhausted_payers, ledger_check
-from tests.benchmarks import billing_balances, billing_postings, billing_settlement, billing_world
+from tests.benchmarks import (
+    auction_world,
+    billing_balances,
+    billing_postings,
+    billing_settlement,
+    billing_weeks,
+    billing_world,
+)
 
 CLIENTS = 12
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
 
 
 @pytest.fixture
@@ -49,6 +56,21 @@ def test_index_and_scan_find_the_same_clients() -> None:
     now = billing_balances.instant_when_depleted(5)
     assert len(exhausted_payers(now)) == 5
     assert billing_balances.scanned_payers(CLIENTS, now) == sorted(exhausted_payers(now))
+
+
+def test_the_week_that_is_measured_is_invoiced_once() -> None:
+    billing_world.ledger_fill(instances=CLIENTS, clients=CLIENTS // 2, hosts=CLIENTS)
+    billing_world.settled_write(billing_weeks.WEEK_END)
+    billing_world.ends_of_credit_write(CLIENTS // 2)
+    assert ledger_check(billing_weeks.WEEK_END) == []
+    assert len(billing_weeks.invoiced(CLIENTS, 2).subject) == 2
+    ours = list(HostInvoice.objects.order_by("host").values_list("gross_micros", "net_micros"))
+    assert len(ours) == CLIENTS
+    auction_world.execute("TRUNCATE billing_hostinvoiceline, billing_hostinvoice, billing_weeklyrun CASCADE")
+    run_id = billing_weeks.one_by_one_run()
+    for number in range(1, CLIENTS + 1):
+        billing_weeks.host_invoice(run_id, number)
+    assert list(HostInvoice.objects.order_by("host").values_list("gross_micros", "net_micros")) == ours
 
 
 @pytest.mark.usefixtures("tiny_ledger")
