@@ -8,7 +8,7 @@ SEEDS ?= 1..200
 STEPS ?= 500
 
 .PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent \
-	bench-auction screenshot
+	bench-auction bench-billing screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
@@ -20,6 +20,7 @@ help:
 	@echo 'make format        bring the code into the format that make check wants'
 	@echo 'make bench-rent    from the click to the running container, against a bare docker run (ARGS="--pairs 20")'
 	@echo 'make bench-auction the auction against sorting, one batch and one row update (ARGS="--sizes 1000 10000")'
+	@echo 'make bench-billing the ledger against pgbench, plain reads and one at a time (ARGS="--only settling")'
 	@echo 'make screenshot    docs/search.png, from the running demo'
 	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
 
@@ -63,6 +64,10 @@ bench-rent:
 bench-auction:
 	@scripts/bootstrap.sh --pgbench
 	@exec $(PYTHON) -m tests.benchmarks.auction $(ARGS)
+
+bench-billing:
+	@scripts/bootstrap.sh --pgbench
+	@exec $(PYTHON) -m tests.benchmarks.billing $(ARGS)
 
 screenshot:
 	@scripts/bootstrap.sh --tests

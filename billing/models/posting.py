@@ -13,8 +13,14 @@ from billing.models.entry import Entry
 class Posting(models.Model):
     """An amount on an account; positive is to the credit of its holder. Never changed or deleted."""
 
-    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="postings", db_index=False)
-    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="postings", db_index=False)
+    # A trigger sees that both exist. Foreign keys would have every posting write to the rows of the platform's
+    # accounts, to lock them.
+    entry = models.ForeignKey(
+        Entry, on_delete=models.PROTECT, related_name="postings", db_index=False, db_constraint=False
+    )
+    account = models.ForeignKey(
+        LedgerAccount, on_delete=models.PROTECT, related_name="postings", db_index=False, db_constraint=False
+    )
     amount_micros = models.BigIntegerField()
     occurred_at = models.DateTimeField(help_text="The entry's, repeated so that one account's period is one range.")
 

@@ -13,7 +13,6 @@ from billing.domain.accrual import Charge, charge_at, units_at
 from billing.domain.entries import EntryDraft, Line
 from billing.models import AccountKind, EntryKind, Meter, MeterKind
 from billing.services.accounts import owned_account_ids, system_account_id
-from billing.services.depletion import zero_at_refresh
 from billing.services.ledger import entries_post
 
 PAYERS_PER_BATCH = 500
@@ -72,11 +71,11 @@ def _payer_batches(now: datetime) -> Iterator[list[int]]:
 
 @transaction.atomic
 def _settle_payers(payer_ids: list[int], now: datetime) -> int:
+    """Leaves the ends of credit alone: settling changes no rate and no balance at any instant from ``now`` on."""
     locks.client_accounts(payer_ids)
     meters = list(_waiting(now).filter(payer_id__in=payer_ids).order_by("pk"))
     posted = accrued_post(meters, now)
     meters_save(meters)
-    zero_at_refresh(owner_ids=payer_ids, now=now)
     return posted
 
 

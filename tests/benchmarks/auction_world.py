@@ -64,10 +64,10 @@ _CLIENTS, _HOSTS = {"client_id", "payer_id"}, {"host_id", "payee_id"}
 
 
 @contextmanager
-def servers() -> Iterator[Path]:
+def servers(*, market: bool = True) -> Iterator[Path]:
     """A durable PostgreSQL and a Valkey of our own; Django is set up on them and the first machine exists.
 
-    Yields the folder of both.
+    Without ``market`` the tables are empty. Yields the folder of both.
     """
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_disk()) as name:
         folder = Path(name)
@@ -83,7 +83,9 @@ def servers() -> Iterator[Path]:
         try:
             server.create_database(SEED)
             set_up(server.url(SEED), valkey.url())
-            _make_seed()
+            call_command("migrate", verbosity=0)
+            if market:
+                market_seed(timezone.now() - timedelta(hours=1))
             yield folder
         finally:
             connection.close()
@@ -125,11 +127,6 @@ def scalar(query: str, values: dict[str, Any] | None = None) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _make_seed() -> None:
-    call_command("migrate", verbosity=0)
-    market_seed(timezone.now() - timedelta(hours=1))
-
-
 def market_seed(now: datetime) -> None:
     """The first machine, through the services."""
     from marketplace.services.rent import instance_rent  # noqa: PLC0415 - Django is set up by now
@@ -152,16 +149,22 @@ def name_of(machines: int) -> str:
 def world(machines: int) -> str:
     """A new database with so many machines, in use by this process from now on; its name."""
     name = name_of(machines)
-    use_database("postgres")
-    execute(f'DROP DATABASE IF EXISTS "{name}"')
-    execute(f'CREATE DATABASE "{name}" TEMPLATE "{SEED}"')
-    use_database(name)
+    database(name)
     execute("SET session_replication_role = replica")  # sparing references that hold, copied in this order
     market_copy(machines)
     execute("SET session_replication_role = DEFAULT")
     execute("VACUUM ANALYZE")
     execute("CHECKPOINT")
     return name
+
+
+def database(name: str) -> str:
+    """A new database like the first one, in use by this process from now on; its DATABASE_URL."""
+    use_database("postgres")
+    execute(f'DROP DATABASE IF EXISTS "{name}"')
+    execute(f'CREATE DATABASE "{name}" TEMPLATE "{SEED}"')
+    use_database(name)
+    return current_url()
 
 
 @transaction.atomic
@@ -177,7 +180,7 @@ def market_copy(machines: int) -> None:
 def _copy(table: str, own: dict[str, str], copies: int, owners: dict[str, int]) -> None:
     names = {"instance": "split_part(b.reference, ':', 2)", "shared": _SHARED}
     names["copied"] = f"(({names['instance']})::bigint + k * {STRIDE})"
-    columns = {column: own.get(column, _copied(column, owners)).format(**names) for column in _columns(table)}
+    columns = {column: own.get(column, _copied(column, owners)).format(**names) for column in columns_of(table)}
     execute(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "
         f"FROM {table} b, generate_series(1, %(copies)s) k "
@@ -195,7 +198,7 @@ def _copied(column: str, owners: dict[str, int]) -> str:
     return f'b."{column}"'
 
 
-def _columns(table: str) -> list[str]:
+def columns_of(table: str) -> list[str]:
     with connection.cursor() as cursor:
         return [field.name for field in connection.introspection.get_table_description(cursor, table)]
 

@@ -42,10 +42,14 @@ def account_ids() -> tuple[int, int]:
 @transaction.atomic
 def insert_entry(account_ids: tuple[int, int], amounts: tuple[int, int]) -> None:
     """Each statement succeeds; it is the commit that may be refused."""
-    entry_id = execute(ENTRY, "k")
+    insert_postings(execute(ENTRY, "k"), account_ids, amounts)
+    assert Posting.objects.count() == 2
+
+
+@transaction.atomic
+def insert_postings(entry_id: int, account_ids: tuple[int, int], amounts: tuple[int, int]) -> None:
     for account_id, amount_micros in zip(account_ids, amounts, strict=True):
         execute(POSTING, entry_id, account_id, amount_micros)
-    assert Posting.objects.count() == 2
 
 
 def test_an_unbalanced_entry_is_refused_at_commit(account_ids: tuple[int, int]) -> None:
@@ -110,6 +114,54 @@ def test_entries_and_postings_are_never_changed(sql: str) -> None:
 def test_rows_that_make_no_sense_are_refused(sql: str) -> None:
     with pytest.raises(IntegrityError):
         execute(sql)
+
+
+def test_a_posting_of_an_entry_that_does_not_exist_is_refused(account_ids: tuple[int, int]) -> None:
+    with pytest.raises(IntegrityError, match="which does not exist"):
+        insert_postings(10**9, account_ids, (-5, 5))
+    assert not Posting.objects.exists()
+
+
+def test_a_posting_on_an_account_that_does_not_exist_is_refused(account_ids: tuple[int, int]) -> None:
+    with pytest.raises(IntegrityError, match="account 1000000000, which does not exist"):
+        insert_entry((account_ids[0], 10**9), (-5, 5))
+    assert not Entry.objects.exists()
+
+
+def test_half_an_entry_is_looked_at_again_only_until_the_commit(account_ids: tuple[int, int]) -> None:
+    insert_entry(account_ids, (-5, 5))
+    assert execute("SELECT count(*) FROM billing_suspect") == 0
+
+
+@pytest.mark.usefixtures("grant")
+def test_imbalance_is_refused_at_once_where_constraints_are_immediate(account_ids: tuple[int, int]) -> None:
+    with transaction.atomic():
+        execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with pytest.raises(IntegrityError, match="does not balance"), transaction.atomic():
+            execute(POSTING, Entry.objects.get().pk, account_ids[1], 1)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE billing_ledgeraccount SET id = id + 1000",
+        "TRUNCATE billing_entry",
+        "TRUNCATE billing_ledgeraccount CASCADE",
+    ],
+)
+@pytest.mark.usefixtures("grant")
+def test_what_postings_point_to_stays(sql: str) -> None:
+    with pytest.raises(IntegrityError, match="refused"):
+        execute(sql)
+    assert Posting.objects.filter(entry__isnull=False, account__isnull=False).count() == 2
+
+
+def test_an_entry_posted_whole_is_never_suspected(client_user: User, now: datetime) -> None:
+    with transaction.atomic():
+        services.credit_grant(
+            user=client_user, amount_micros=5, actor=None, reason="gift", idempotency_key="k", now=now
+        )
+        assert execute("SELECT count(*) FROM billing_suspect") == 0
 
 
 @pytest.mark.usefixtures("grant")

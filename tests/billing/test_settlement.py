@@ -1,7 +1,7 @@
 """Settling many at once."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -9,12 +9,11 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import services
 from billing.models import Entry, Meter
-from billing.selectors import ledger_check
+from billing.selectors import ledger_check, zero_at
 from billing.services import settlement
-from billing.services.depletion import zero_at_refresh
 from marketplace.models import User
 from tests.billing.conftest import MakeUser
-from tests.billing.opening import open_gpu, open_traffic
+from tests.billing.opening import give, open_gpu, open_traffic
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -32,16 +31,16 @@ def clients(make_user: MakeUser, host_user: User, now: datetime) -> list[User]:
 @pytest.mark.usefixtures("clients")
 def test_running_again_after_a_crash_completes_it(now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "PAYERS_PER_BATCH", 1)
-    refresh, calls = zero_at_refresh, 0
+    save, calls = settlement.meters_save, 0
 
-    def crash_on_the_second(**arguments: Any) -> None:
+    def crash_on_the_second(meters: Sequence[Meter]) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise KeyboardInterrupt
-        refresh(**arguments)
+        save(meters)
 
-    monkeypatch.setattr(settlement, "zero_at_refresh", crash_on_the_second)
+    monkeypatch.setattr(settlement, "meters_save", crash_on_the_second)
     with pytest.raises(KeyboardInterrupt):
         services.settle_running(now=now + HOUR)
     assert Entry.objects.count() == 1
@@ -65,6 +64,16 @@ def test_a_batch_takes_the_same_queries_for_one_and_for_many(
     for number in range(20):
         open_gpu(f"more {number}", clients[number % 3], host_user, now + 2 * HOUR)
     assert queries_to_settle(now + 3 * HOUR) == few
+
+
+def test_settling_leaves_the_end_of_credit_where_it_was(clients: list[User], now: datetime) -> None:
+    give(clients[0], 777_777, now)
+    before = zero_at(clients[0])
+    for seconds in (1, 1_000, 3_601, 7_776):
+        services.settle_running(now=now + timedelta(seconds=seconds))
+        assert ledger_check(now + timedelta(seconds=seconds)) == []
+    assert before is not None
+    assert zero_at(clients[0]) == before
 
 
 def test_one_client_can_be_settled_alone(clients: list[User], now: datetime) -> None:
