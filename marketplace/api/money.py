@@ -1,7 +1,7 @@
 """The account's money: invoices, charges, earnings, deposits, transfers."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -53,6 +53,7 @@ from marketplace.services.metering import gpu_reference, storage_reference
 
 MOST_KEY_CHARS = 100
 MOST_CONTRACTS = 1_000
+CLOCK_TOLERANCE = timedelta(minutes=1)
 CHARGE_TYPES = ("instance", "volume", "serverless")
 
 
@@ -63,6 +64,8 @@ class MyInvoices(AccountView):
     def get(self, request: Request) -> HttpResponse:
         user, fields, now = caller(request), query_fields(request.query_params.dict()), timezone.now()
         until = instant(fields.number("edate", now.timestamp()) or 0, "edate")
+        if abs(now - until) < CLOCK_TOLERANCE:
+            until = now  # "up to now" by the caller's clock; what is accrued belongs to the instant of ours
         since = instant(fields.number("sdate", until.timestamp() - 86_400) or 0, "sdate")
         span(since, until, "sdate")
         rows = [shapes.payment_row(movement) for movement in billing.movements(user, since, until)]

@@ -225,7 +225,7 @@ def check_charges(vast: VastAi, pk: str) -> None:
     assert f"Instance {pk}" in tree
     assert "GPU time" in tree
     charges = vast.run("show", "invoices", "--only_charges", "--instance_label", "second").stdout
-    assert f"Instance {pk}: GPU time" in charges
+    assert f"Instance_{pk}:_GPU_time" in charges
     assert "Current:" in charges
 
 
