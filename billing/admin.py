@@ -27,10 +27,10 @@ from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
 from billing.models import (
     AccountKind,
-    AutoBilling,
-    Card,
     AccountTerms,
     AdjustmentRequest,
+    AutoBilling,
+    Card,
     CheckpointRun,
     CreditGrant,
     Entry,

@@ -30,8 +30,8 @@ from billing.services.payout_methods import (
 )
 from billing.services.payout_sending import payout_look, payout_retry, payout_send, payouts_look, payouts_send
 from billing.services.payouts import payouts_create
-from billing.services.provider_events import event_receive, events_process, events_retry
 from billing.services.proofs import ledger_check_if_due, ledger_check_record
+from billing.services.provider_events import event_receive, events_process, events_retry
 from billing.services.reconciliation import events_catch_up, payments_reconcile
 from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
