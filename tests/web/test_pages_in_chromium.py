@@ -31,6 +31,7 @@ PRIVATE = [
     "/offers/{offer}/rent/?type=interruptible",
     "/account/",
     "/billing/",
+    "/billing/payment/",
     "/billing/statements/",
     "/billing/statements/{month}/",
     "/help/",
