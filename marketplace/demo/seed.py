@@ -16,7 +16,7 @@ from hosting.models import InstallToken, Machine
 from hosting.services.install_tokens import install_token_create
 from hosting.services.listing import listing_set
 from hosting.services.verification import machine_set_verification
-from marketplace.demo import accounts
+from marketplace.demo import accounts, history
 from marketplace.demo.machines import FleetMachine, fleet
 from marketplace.domain.rent import RentRequest
 from marketplace.errors import MarketError
@@ -79,6 +79,7 @@ def finish(
     deadline = time.monotonic() + wait_seconds
     machine = _when(lambda: _named(DEMO_TOKEN_NAME), deadline, "the demo machine to register")
     _list_demo_machine(machine, timezone.now())
+    history.last_week(machine, timezone.now())
     for row in fleet():
         _list_fleet_machine(_when(functools.partial(_named, row.name), deadline, f"{row.name} to register"), row)
     say("machines listed")
