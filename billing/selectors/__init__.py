@@ -20,6 +20,7 @@ from billing.selectors.charges import (
 )
 from billing.selectors.checks import last_check
 from billing.selectors.debts import disks_end_at, overdue_payers
+from billing.selectors.flights import Flights, flights
 from billing.selectors.hosts import PayoutOutlook, invoices_of, payout_method_of, payout_outlook, payouts_of
 from billing.selectors.limits import client_spend_limit_micros
 from billing.selectors.months import (
@@ -42,6 +43,7 @@ __all__ = [
     "AccountMovement",
     "By",
     "Discrepancy",
+    "Flights",
     "MonthStatement",
     "MonthSum",
     "Movement",
@@ -63,6 +65,7 @@ __all__ = [
     "earnings_by_reference",
     "earnings_streamed",
     "exhausted_payers",
+    "flights",
     "host_earnings_micros",
     "hourly_cost_micros",
     "invoices_of",

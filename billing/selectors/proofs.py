@@ -12,6 +12,7 @@ from billing.domain.depletion import balance_micros_at
 from billing.domain.running_out import credit_end
 from billing.models import LedgerAccount
 from billing.selectors.payout_proofs import PAYOUT_QUERIES
+from billing.selectors.processor_proofs import PROCESSOR_QUERIES
 from billing.selectors.terms import debt_terms
 from billing.selectors.wallets import client_wallets
 
@@ -99,12 +100,13 @@ _QUERIES = {
 
 def ledger_check(now: datetime) -> list[Discrepancy]:
     """All that does not hold: entries that do not balance, checkpoints that differ from their postings,
-    meters that differ from their segments or from what was posted for them, invoices and payouts that differ
-    from the ledger, clients whose end of credit is wrong.
+    meters that differ from their segments or from what was posted for them, invoices, payments,
+    payouts and processors' totals that differ from the ledger, clients whose end of credit is wrong.
 
     It reads the whole ledger; meant for the night.
     """
-    found = [item for code, query in (_QUERIES | PAYOUT_QUERIES).items() for item in _run(code, query)]
+    queries = _QUERIES | PAYOUT_QUERIES | PROCESSOR_QUERIES
+    found = [item for code, query in queries.items() for item in _run(code, query)]
     return found + [item for proof in _PROOFS for item in proof(now)]
 
 

@@ -93,7 +93,7 @@ def _remember(machine_id: int, request: SyncRequest, fingerprint: str, now: date
 
 def report_fingerprint(request: SyncRequest, now: datetime) -> str:
     """Hash of the facts that belong in the database: no ages, progress in coarse steps, counters once a minute."""
-    counted = any(task.net_rx_bytes is not None or task.disk_used_mb is not None for task in request.tasks)
+    counted = any((t.net_rx_bytes, t.net_tx_bytes, t.disk_used_mb) != (None, None, None) for t in request.tasks)
     facts = [
         request.agent_version,
         request.engine_error,

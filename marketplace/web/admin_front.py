@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from billing.domain.checks import check_alarms
-from billing.selectors import exhausted_payers, last_check, overdue_payers
+from billing.selectors import exhausted_payers, flights, last_check, overdue_payers
 
 
 def dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -17,5 +17,6 @@ def dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "alarms": check_alarms(last, now),
         "last_check": last,
         "exhausted_count": len(exhausted_payers(now)),
+        "under_way": flights(),
         "overdue_count": len(overdue_payers(now)),
     }

@@ -9,7 +9,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from billing.selectors import exhausted_payers, last_check, overdue_payers
+from billing.selectors import exhausted_payers, flights, last_check, overdue_payers
 from marketplace.selectors import marks_waiting
 
 
@@ -38,7 +38,7 @@ def _registry(now: datetime) -> CollectorRegistry:
 
 
 def _figures(now: datetime) -> list[tuple[str, str, float]]:
-    last = last_check()
+    last, under_way = last_check(), flights()
     age_seconds = (now - last.ran_at).total_seconds() if last else float("inf")
     return [
         (
@@ -50,4 +50,8 @@ def _figures(now: datetime) -> list[tuple[str, str, float]]:
         ("clients_exhausted", "Clients whose credit is used up and whose meters run.", len(exhausted_payers(now))),
         ("clients_overdue", "Those of them whose disks should be deleted by now.", len(overdue_payers(now))),
         ("clearing_marks_waiting", "Marks of machines that the auction has to look at.", marks_waiting()),
+        ("payments_in_flight", "Payments whose end is not known yet.", under_way.payments),
+        ("payouts_in_flight", "Payouts that were made and have not arrived.", under_way.payouts),
+        ("provider_events_waiting", "Events of providers that were not processed yet.", under_way.events),
+        ("adjustments_waiting", "Adjustments that wait for a second person.", under_way.adjustments),
     ]

@@ -71,6 +71,10 @@ def test_metrics_tell_of_the_ledger_and_the_backlog(staff: Client) -> None:
             "spotyard_clients_exhausted": 1,
             "spotyard_clients_overdue": 0,
             "spotyard_clearing_marks_waiting": 1,
+            "spotyard_payments_in_flight": 0,
+            "spotyard_payouts_in_flight": 0,
+            "spotyard_provider_events_waiting": 0,
+            "spotyard_adjustments_waiting": 0,
         }
 
 
