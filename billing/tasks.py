@@ -22,6 +22,12 @@ def settle_running_meters() -> int:
 
 
 @shared_task
+def send_credit_warnings() -> int:
+    """Every few seconds: clients whose credit ends soon, and those whose disks do."""
+    return services.credit_warnings_send(now=timezone.now())
+
+
+@shared_task
 def checkpoint_ledger() -> int:
     """Moves the checkpoints of all accounts."""
     return services.checkpoint_accounts(now=timezone.now())
@@ -29,8 +35,10 @@ def checkpoint_ledger() -> int:
 
 @shared_task
 def check_ledger() -> int:
-    """Proves the ledger and records the result."""
-    run = services.ledger_check_record(now=timezone.now())
+    """Proves the ledger, once a night, and records the result."""
+    run = services.ledger_check_if_due(now=timezone.now())
+    if run is None:
+        return 0
     if run.discrepancies_count:
         log.error("The ledger has %d discrepancies; see ledger check run %d.", run.discrepancies_count, run.pk)
     return run.discrepancies_count
@@ -53,3 +61,27 @@ def carry_payouts() -> int:
     services.payouts_look(now=timezone.now())
     services.methods_refresh(now=timezone.now())
     return sent
+
+
+@shared_task
+def process_provider_events() -> int:
+    """Every second, and as soon as a webhook came: what payment providers told."""
+    return services.events_process(now=timezone.now())
+
+
+@shared_task
+def charge_due_clients() -> int:
+    """Every few seconds: clients with auto-billing whose balance has fallen under their threshold."""
+    return services.auto_billing_charge_due(now=timezone.now())
+
+
+@shared_task
+def reconcile_payments() -> int:
+    """Every half minute: payments and refunds that should have been heard of."""
+    return services.payments_reconcile(now=timezone.now())
+
+
+@shared_task
+def catch_up_on_events() -> int:
+    """Every few minutes: events that no webhook brought."""
+    return services.events_catch_up(now=timezone.now())

@@ -41,6 +41,19 @@ def zero_at(
     return _first_instant_at_zero(posted_micros, meters, now)
 
 
+def below_at(
+    posted_micros: int, meters: Sequence[MeterState], level_micros: int, now: datetime, previous: datetime | None
+) -> datetime | None:
+    """The first instant at which the balance is below ``level_micros``, if rates stay as they are.
+
+    Otherwise as ``zero_at``, but a balance that is below already counts even when nothing is being spent.
+    """
+    above_micros = posted_micros - level_micros + 1
+    if balance_micros_at(above_micros, meters, now) <= 0:
+        return previous if previous is not None and previous <= now else now
+    return _first_instant_at_zero(above_micros, meters, now) if spend_rate_micros(meters) else None
+
+
 def _first_instant_at_zero(posted_micros: int, meters: Sequence[MeterState], now: datetime) -> datetime | None:
     """Bisects between two bounds: n meters round down by less than n micro-dollars together."""
     running = [meter for meter in meters if meter.running and meter.rate_micros]

@@ -109,6 +109,18 @@ class LedgerBusyError(BillingError):
     code = "ledger_busy"
 
 
+class SamePersonError(BillingError):
+    """Who asks for money to be moved by hand cannot agree to it."""
+
+    code = "same_person"
+
+
+class AdjustmentDecidedError(BillingError):
+    """The request was posted or rejected already."""
+
+    code = "adjustment_decided"
+
+
 class WeekNotOverError(BillingError):
     """A week is invoiced when it is over."""
 
@@ -132,3 +144,45 @@ class UnknownInvoiceError(BillingError):
 
     code = "unknown_invoice"
     status: ClassVar[int] = 404
+
+
+class NoCardError(BillingError):
+    """The account has no saved card, or not this one."""
+
+    code = "no_card"
+
+
+class UnknownPaymentError(BillingError):
+    """The account has no such payment, or it is past what was asked."""
+
+    code = "unknown_payment"
+
+
+class NotRefundableError(BillingError):
+    """More than is left of the payment, or it never succeeded."""
+
+    code = "not_refundable"
+
+
+class PaymentsUnavailableError(BillingError):
+    """The payment provider can't be reached; nothing is known to have happened, and trying again is safe."""
+
+    code = "payments_unavailable"
+
+
+class PaymentRefusedError(BillingError):
+    """The payment provider does not take the request; nothing happened there."""
+
+    code = "payment_refused"
+
+
+class PaymentMismatchError(BillingError):
+    """The provider tells another amount, currency or number than our payment has. Nothing is credited."""
+
+    code = "payment_mismatch"
+
+
+class ForgedEventError(BillingError):
+    """A webhook without the provider's signature."""
+
+    code = "forged_event"

@@ -39,6 +39,7 @@ TRANSITIONS: dict[PayoutState, frozenset[PayoutState]] = {
     PayoutState.RETURNED: frozenset(),
 }
 UNSENT = frozenset({PayoutState.CREATED, PayoutState.SENDING})
+SENT_ON = frozenset({PayoutState.SENT, PayoutState.PAID})
 ENDED_BADLY = frozenset({PayoutState.FAILED, PayoutState.RETURNED})
 
 

@@ -18,16 +18,10 @@ class UnknownOutcomeError(Exception):
     """No answer, or none that tells: it may have happened. Asking again with the same order is safe."""
 
 
-class ForgedError(Exception):
-    """A webhook that the provider did not send."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hint:
     """What a webhook says has changed. What it is now is asked of the provider: webhooks come late, twice or never."""
 
-    event_id: str
-    kind: str
     account_id: str = ""
     transfer_id: str = ""
     item_id: str = ""

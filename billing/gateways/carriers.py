@@ -1,13 +1,20 @@
 """The carriers that this installation has keys for."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 
 from django.conf import settings
 
+from billing.domain.errors import ForgedEventError, PaymentsUnavailableError
 from billing.domain.payouts import Provider
-from billing.gateways.carrier import BusyError, Carrier
+from billing.gateways.carrier import BusyError, Carrier, UnknownOutcomeError
 from billing.gateways.paypal import PayPal
+from billing.gateways.stripe import EventFact
 from billing.gateways.stripe_connect import StripeConnect
+
+PAYPAL_EVENTS = "paypal"
+"""Whose events PayPal's are."""
 
 
 def carrier(provider: str) -> Carrier:
@@ -39,3 +46,18 @@ def paypal() -> PayPal:
 @cache
 def _paypal(client_id: str, client_secret: str, api_base: str, web_base: str) -> PayPal:
     return PayPal(client_id, client_secret, api_base, web_base)
+
+
+def paypal_event(body: bytes, headers: Mapping[str, str]) -> EventFact:
+    """The event in a webhook's body. Calls PayPal: not in a transaction.
+
+    Raises ForgedEventError unless PayPal says that it sent it, PaymentsUnavailableError when it does not say.
+    """
+    try:
+        event = paypal().webhook_event(body, headers, settings.PAYPAL_WEBHOOK_ID)
+        created_at = datetime.fromisoformat(event["create_time"])
+        return EventFact(str(event["id"]), str(event["event_type"]), created_at, event)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForgedEventError("This is no event of PayPal's.") from error
+    except (BusyError, UnknownOutcomeError) as error:
+        raise PaymentsUnavailableError("PayPal does not say whether it sent this.") from error

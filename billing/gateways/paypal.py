@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from django.conf import settings
 
+from billing.domain.errors import ForgedEventError
 from billing.domain.money import format_dollars, parse_dollars
 from billing.domain.payouts import Destination, Order, Outcome, PayoutState
-from billing.gateways.carrier import BusyError, ForgedError, Hint, RefusedError, UnknownOutcomeError
+from billing.gateways.carrier import BusyError, Hint, RefusedError, UnknownOutcomeError
 
-TIMEOUT_SECONDS = 20
 TOKEN_SPARE_SECONDS = 60
 _PAID = frozenset({"SUCCESS"})
 _WAITING = {
@@ -118,22 +119,24 @@ class PayPal:
             raise UnknownOutcomeError(found.words)
         return _identity(found.body)
 
-    def hint_of(self, payload: bytes, headers: Mapping[str, str], webhook_id: str) -> Hint:
-        """What a webhook is about. Raises ForgedError unless PayPal says that it sent it; UnknownOutcomeError when it
-        says nothing."""
+    def webhook_event(self, payload: bytes, headers: Mapping[str, str], webhook_id: str) -> dict[str, Any]:
+        """The event in a webhook's body.
+
+        Raises ForgedEventError unless PayPal says that it sent it; UnknownOutcomeError when it says nothing.
+        """
         try:
             event: dict[str, Any] = json.loads(payload)
             asked = {name: headers[header] for name, header in _SIGNATURE_HEADERS.items()}
         except (ValueError, KeyError) as error:
-            raise ForgedError("no event of PayPal's") from error
+            raise ForgedEventError("This is no event of PayPal's.") from error
         # The event as it came: what is signed is its bytes.
         text = json.dumps({**asked, "webhook_id": webhook_id})[:-1] + ', "webhook_event": ' + payload.decode() + "}"
         answer = self._call("POST", "/v1/notifications/verify-webhook-signature", text=text)
         if answer.status != 200:
             raise UnknownOutcomeError(answer.words)
         if answer.body.get("verification_status") != "SUCCESS":
-            raise ForgedError("PayPal did not send this")
-        return hint_from(event)
+            raise ForgedEventError("PayPal did not send this.")
+        return event
 
     def _read(self, path: str) -> dict[str, Any]:
         answer = self._call("GET", path)
@@ -168,20 +171,20 @@ class PayPal:
 
     def _ask(self, method: str, path: str, **options: Any) -> Answer:
         try:
-            answer = self._session.request(method, self.api_base + path, timeout=TIMEOUT_SECONDS, **options)
+            answer = self._session.request(
+                method, self.api_base + path, timeout=settings.PROVIDER_TIMEOUT_SECONDS, **options
+            )
             body = answer.json()
         except (requests.RequestException, ValueError) as error:
             raise UnknownOutcomeError(f"PayPal did not answer: {type(error).__name__}") from error
         return Answer(answer.status_code, body if isinstance(body, dict) else {})
 
 
-def hint_from(event: dict[str, Any]) -> Hint:
-    """What an event is about whose signature was seen to."""
+def hint_of(event: Mapping[str, Any]) -> Hint:
+    """What an event is about."""
     resource = event.get("resource") or {}
     header = resource.get("batch_header") or {}
     return Hint(
-        event_id=str(event["id"]),
-        kind=str(event["event_type"]),
         transfer_id=str(resource.get("payout_batch_id") or header.get("payout_batch_id") or ""),
         item_id=str(resource.get("payout_item_id") or ""),
     )

@@ -5,16 +5,20 @@ transfer to that account and, because its schedule is manual, a payout from ther
 transfer also as its ``transfer_group``, by which it is found again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import stripe
+from django.conf import settings
 from stripe import RequestsClient, StripeClient
 
 from billing.domain.payouts import Destination, Order, Outcome, PayoutState
-from billing.gateways.carrier import BusyError, ForgedError, Hint, RefusedError, UnknownOutcomeError
+from billing.gateways.carrier import BusyError, Hint, RefusedError, UnknownOutcomeError
+from billing.gateways.stripe import EventFact, signed_event
 
-TIMEOUT_SECONDS = 20
+EVENTS = "stripe-connect"
+"""Whose events those about hosts' accounts are."""
 COUNTRY = "US"
 _UNFIT_DESTINATION = frozenset({"account_invalid", "insufficient_capabilities_for_transfer", "resource_missing"})
 _NO_ANSWER = (stripe.APIConnectionError, stripe.APIError, stripe.RateLimitError, stripe.IdempotencyError)
@@ -29,7 +33,7 @@ class StripeConnect:
 
     @property
     def _api(self) -> Any:
-        http = RequestsClient(timeout=TIMEOUT_SECONDS)
+        http = RequestsClient(timeout=settings.PROVIDER_TIMEOUT_SECONDS)
         addresses: Any = {"api": self.api_base}
         return StripeClient(self.secret_key, base_addresses=addresses, http_client=http, max_network_retries=0).v1
 
@@ -155,25 +159,19 @@ class StripeConnect:
             raise UnknownOutcomeError(_words(error)) from error
 
 
-def hint_of(payload: bytes, signature: str, secret: str) -> Hint:
-    """What a webhook of Stripe's is about. Raises ForgedError unless it is signed with ``secret``."""
-    try:
-        event: Any = stripe.Webhook.construct_event(payload, signature, secret)
-    except (ValueError, stripe.SignatureVerificationError) as error:
-        raise ForgedError(str(error)) from error
-    return hint_from(event.to_dict())
+def webhook_event(body: bytes, signature: str) -> EventFact:
+    """The event in a webhook's body. Raises ForgedEventError unless Stripe signed it for hosts' accounts."""
+    return signed_event(body, signature, settings.STRIPE_CONNECT_WEBHOOK_SECRET)
 
 
-def hint_from(event: dict[str, Any]) -> Hint:
-    """The same for an event whose signature was seen to."""
-    subject, kind = event["data"]["object"], str(event["type"])
-    is_of = subject.get("object")
+def hint_of(event: Mapping[str, Any]) -> Hint:
+    """What an event is about."""
+    subject = (event.get("data") or {}).get("object") or {}
+    named = {str(subject.get("object")): str(subject.get("id", ""))}
     return Hint(
-        event_id=str(event["id"]),
-        kind=kind,
-        account_id=str(subject["id"]) if is_of == "account" else "",
-        transfer_id=str(subject["id"]) if is_of == "transfer" else "",
-        item_id=str(subject["id"]) if is_of == "payout" else "",
+        account_id=named.get("account", ""),
+        transfer_id=named.get("transfer", ""),
+        item_id=named.get("payout", ""),
     )
 
 

@@ -10,6 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0004_credit_transfer"),
+        ("billing", "0004_paying_in"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,8 +1,13 @@
 """The only writers: one function per business action."""
 
 from billing.services.accounts import accounts_lock
+from billing.services.adjustments import adjustment_approve, adjustment_reject, adjustment_request
+from billing.services.auto_billing import auto_billing_set
+from billing.services.charging import auto_billing_charge_due
+from billing.services.checkout import card_page, confirmation_begin, purchase_begin
 from billing.services.checkpoints import checkpoint_accounts
 from billing.services.credit import credit_grant
+from billing.services.customers import card_make_default, card_remove, cards_sync
 from billing.services.meters import (
     meter_close,
     meter_open,
@@ -12,7 +17,7 @@ from billing.services.meters import (
     traffic_count,
     traffic_meter_open,
 )
-from billing.services.payout_hints import hint_follow, paypal_event_take, stripe_connect_event_take
+from billing.services.payment_sync import payment_sync
 from billing.services.payout_holds import payouts_hold, payouts_release
 from billing.services.payout_methods import (
     method_choose,
@@ -25,8 +30,12 @@ from billing.services.payout_methods import (
 )
 from billing.services.payout_sending import payout_look, payout_retry, payout_send, payouts_look, payouts_send
 from billing.services.payouts import payouts_create
-from billing.services.proofs import ledger_check_record
+from billing.services.proofs import ledger_check_if_due, ledger_check_record
+from billing.services.provider_events import event_receive, events_process
+from billing.services.reconciliation import events_catch_up, payments_reconcile
+from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
+from billing.services.running_out import credit_used_up_tell, credit_warnings_send, disks_deleted_tell
 from billing.services.settlement import settle_payer, settle_running
 from billing.services.transfers import Transfer, credit_transfer
 from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
@@ -34,11 +43,27 @@ from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_run
 __all__ = [
     "Transfer",
     "accounts_lock",
+    "adjustment_approve",
+    "adjustment_reject",
+    "adjustment_request",
+    "auto_billing_charge_due",
+    "auto_billing_set",
+    "card_make_default",
+    "card_page",
+    "card_remove",
+    "cards_sync",
     "checkpoint_accounts",
+    "confirmation_begin",
     "credit_grant",
     "credit_transfer",
-    "hint_follow",
+    "credit_used_up_tell",
+    "credit_warnings_send",
+    "disks_deleted_tell",
+    "event_receive",
+    "events_catch_up",
+    "events_process",
     "invoices_tell",
+    "ledger_check_if_due",
     "ledger_check_record",
     "meter_close",
     "meter_open",
@@ -52,6 +77,9 @@ __all__ = [
     "method_refresh",
     "methods_refresh",
     "onboarding_url",
+    "payment_refund",
+    "payment_sync",
+    "payments_reconcile",
     "payout_look",
     "payout_retry",
     "payout_send",
@@ -60,12 +88,12 @@ __all__ = [
     "payouts_look",
     "payouts_release",
     "payouts_send",
-    "paypal_event_take",
     "paypal_identity",
     "paypal_sign_in_url",
+    "purchase_begin",
+    "refund_send",
     "settle_payer",
     "settle_running",
-    "stripe_connect_event_take",
     "traffic_count",
     "traffic_meter_open",
     "weekly_run_repeat",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing.domain.payouts import UNSENT, Outcome, PayoutState
+from billing.domain.payouts import SENT_ON, UNSENT, Outcome, PayoutState
 from billing.gateways.carrier import BusyError, RefusedError, UnknownOutcomeError
 from billing.gateways.carriers import carrier
 from billing.models import Payout
@@ -27,7 +27,8 @@ FIRST_LOOK_AFTER = timedelta(minutes=5)
 LOOK_EVERY = timedelta(hours=1)
 LOOK_AFTER_PAID_EVERY = timedelta(days=1)
 LOOK_AFTER_PAID_FOR = timedelta(days=14)
-"""Banks send money back days after it seemed to have arrived."""
+"""Banks send money back days after it seemed to have arrived. Later only an event has us look again."""
+NO_MORE = timedelta(days=36_500)
 PER_RUN = 200
 
 
@@ -61,8 +62,7 @@ def payout_send(*, payout_id: int, now: datetime) -> bool:
 
 def payouts_look(*, now: datetime) -> int:
     """Asks carriers about payouts that were sent, those longest not asked about first; returns how many it asked."""
-    paid_lately = Q(state=PayoutState.PAID, ended_at__gt=now - LOOK_AFTER_PAID_FOR)
-    due = Payout.objects.filter(Q(state=PayoutState.SENT) | paid_lately, next_at__lte=now)
+    due = Payout.objects.filter(state__in=SENT_ON, next_at__lte=now)
     ids = list(due.order_by("next_at", "pk").values_list("pk", flat=True)[:PER_RUN])
     for pk in ids:
         payout_look(payout_id=pk, now=now)
@@ -71,17 +71,23 @@ def payouts_look(*, now: datetime) -> int:
 
 def payout_look(*, payout_id: int, now: datetime) -> None:
     """Asks the carrier what became of a payout that was sent, and writes it down; others stay as they are."""
-    payouts = Payout.objects.filter(pk=payout_id, state__in=(PayoutState.SENT, PayoutState.PAID))
+    payouts = Payout.objects.filter(pk=payout_id, state__in=SENT_ON)
     payout = payouts.select_related("run").first()
     if payout is None:
         return
-    pause = LOOK_EVERY if payout.state == PayoutState.SENT else LOOK_AFTER_PAID_EVERY
-    payouts.update(next_at=now + pause)
+    payouts.update(next_at=now + _pause(payout, now))
     try:
         outcome = carrier(payout.provider).look(payout.order, payout.transfer_id, payout.item_id)
     except (BusyError, UnknownOutcomeError):
         return
     _apply(payout, outcome, now)
+
+
+def _pause(payout: Payout, now: datetime) -> timedelta:
+    """How long until it is asked about again without an event."""
+    if payout.ended_at is None:
+        return LOOK_EVERY
+    return LOOK_AFTER_PAID_EVERY if now < payout.ended_at + LOOK_AFTER_PAID_FOR else NO_MORE
 
 
 def payout_retry(*, payout_id: int, now: datetime) -> bool:

@@ -95,6 +95,12 @@ def _provider_page(request: AccountRequest, known: PayoutMethod) -> str:
     return services.paypal_sign_in_url(state=state, return_url=_absolute("host_payout_paypal_return"))
 
 
+def _is_test_mode(known: PayoutMethod | None) -> bool:
+    """Whether no money would move, by the provider that the host has or most would get."""
+    by_paypal = known is not None and known.provider == Provider.PAYPAL
+    return bool(settings.PAYPAL_TEST_MODE if by_paypal else settings.PAYMENTS_TEST_MODE)
+
+
 def _absolute(name: str) -> str:
     return f"{settings.SITE_URL}{reverse(name)}"
 
@@ -108,6 +114,6 @@ def _page(request: AccountRequest, form: CountryForm | None = None, status: int 
         "payouts": selectors.payouts_of(request.user)[:ROWS_SHOWN],
         "invoices": selectors.invoices_of(request.user)[:ROWS_SHOWN],
         "minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
-        "test_mode": settings.PAYMENTS_TEST_MODE,
+        "test_mode": _is_test_mode(known),
     }
     return render(request, "billing/payouts.html", context, status=status)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.web import invoices, payout_webhooks, payouts, statements, views
+from billing.web import invoices, payment, payouts, statements, views, webhooks
 
 urlpatterns = [
     path("billing/", views.billing, name="billing"),
@@ -21,6 +21,16 @@ urlpatterns = [
     path("host/invoices/<str:number>.pdf", invoices.invoice_pdf, name="host_invoice_pdf"),
     path("host/invoices/<str:number>.csv", invoices.invoice_csv, name="host_invoice_csv"),
     path("host/invoices/<str:number>/", invoices.invoice, name="host_invoice"),
-    path("webhooks/stripe-connect/", payout_webhooks.stripe_connect, name="webhook_stripe_connect"),
-    path("webhooks/paypal/", payout_webhooks.paypal, name="webhook_paypal"),
+    path("webhooks/stripe-connect/", webhooks.stripe_connect_accounts, name="webhook_stripe_connect"),
+    path("webhooks/paypal/", webhooks.paypal, name="webhook_paypal"),
+    path("billing/payment/", payment.payment, name="billing_payment"),
+    path("billing/payment/rows/", payment.rows, name="billing_payment_rows"),
+    path("billing/payment/buy/", payment.buy, name="billing_payment_buy"),
+    path("billing/payment/returned/", payment.returned, name="billing_payment_returned"),
+    path("billing/payment/auto/", payment.auto_billing, name="billing_auto"),
+    path("billing/payment/cards/add/", payment.card_add, name="billing_card_add"),
+    path("billing/payment/cards/<int:card_id>/remove/", payment.card_remove, name="billing_card_remove"),
+    path("billing/payment/cards/<int:card_id>/default/", payment.card_default, name="billing_card_default"),
+    path("billing/payment/<int:payment_id>/confirm/", payment.confirm, name="billing_payment_confirm"),
+    path("webhooks/stripe/", webhooks.stripe, name="webhook_stripe"),
 ]

@@ -20,6 +20,7 @@ def providers(tmp_path: Path, settings: Settings) -> Iterator[Providers]:
     keys = Config()
     with serving(tmp_path / "sandbox.sqlite", keys) as (url, sandbox):
         settings.STRIPE_SECRET_KEY = keys.stripe_secret_key
+        settings.STRIPE_WEBHOOK_SECRET = keys.stripe_webhook_secret
         settings.STRIPE_CONNECT_WEBHOOK_SECRET = keys.stripe_connect_webhook_secret
         settings.STRIPE_API_BASE = settings.PAYPAL_API_BASE = settings.PAYPAL_WEB_BASE = url
         settings.PAYPAL_CLIENT_ID = keys.paypal_client_id

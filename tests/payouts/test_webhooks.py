@@ -1,6 +1,6 @@
 """Webhooks are hints: signed, doubled, late or lost, what counts is what the provider says when asked."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from django.test import Client
 from billing import services
 from billing.domain.payouts import Order
 from billing.gateways import carriers
-from billing.models import Payout
+from billing.models import Payout, ProviderEvent
 from marketplace.models import Notice, User
 from tests.billing.weeks import FRIDAY, HOUR
 from tests.payouts.earning import DOLLAR, earnings, week_of
@@ -21,9 +21,15 @@ pytestmark = pytest.mark.django_db
 
 def deliver(client: Client, hook: str, delivery: dict[str, Any], body: str | None = None) -> int:
     """The provider's request, as it is sent; the status it is answered with."""
-    path = {"stripe-connect": "/webhooks/stripe-connect/", "paypal": "/webhooks/paypal/"}[hook]
+    path = f"/webhooks/{hook}/"
     content = body if body is not None else delivery["body"]
     return client.post(path, content, content_type="application/json", headers=delivery["headers"]).status_code
+
+
+def settle(now: datetime) -> int:
+    """What workers do after an event came; how many payouts they asked about."""
+    services.events_process(now=now)
+    return services.payouts_look(now=now)
 
 
 def state(payout: Payout) -> str:
@@ -62,7 +68,7 @@ def test_a_bank_has_paid(client: Client, providers: Providers, bank_payout: Payo
     assert state(bank_payout) == "sent"
     with time_machine.travel(FRIDAY + timedelta(minutes=20), tick=False):
         assert [deliver(client, "stripe-connect", told) for _ in range(2)] == [200, 200]
-    assert services.payouts_look(now=FRIDAY + timedelta(minutes=20)) == 1
+    assert settle(FRIDAY + timedelta(minutes=20)) == 1
     assert state(bank_payout) == "paid"
     assert services.payouts_look(now=FRIDAY + timedelta(minutes=20)) == 0
 
@@ -79,7 +85,7 @@ def test_events_in_another_order_and_long_ago(
         now = FRIDAY + timedelta(minutes=minute)
         with time_machine.travel(now, tick=False):
             assert deliver(client, "stripe-connect", told) == 200
-        services.payouts_look(now=now)
+        settle(now)
     assert state(bank_payout) == "returned"
     assert earnings(host_user) == 75 * DOLLAR
     assert Notice.objects.filter(kind="payout_returned").count() == 1
@@ -99,6 +105,7 @@ def test_an_account_that_is_restricted(
     told = providers.deliveries("stripe-connect")[-1]
     with time_machine.travel(FRIDAY + HOUR, tick=False):
         assert deliver(client, "stripe-connect", told) == 200
+    settle(FRIDAY + HOUR)
     assert services.methods_refresh(now=FRIDAY + HOUR) == 1
     host_user.payout_method.refresh_from_db()
     assert host_user.payout_method.state == "restricted"
@@ -112,17 +119,17 @@ def test_paypal_tells_of_an_item(client: Client, providers: Providers, paypal_pa
     assert told["event"]["event_type"] == "PAYMENT.PAYOUTS-ITEM.SUCCEEDED"
     with time_machine.travel(FRIDAY + timedelta(minutes=20), tick=False):
         assert [deliver(client, "paypal", told) for _ in range(2)] == [200, 200]
-    assert services.payouts_look(now=FRIDAY + timedelta(minutes=20)) == 1
+    assert settle(FRIDAY + timedelta(minutes=20)) == 1
     assert state(paypal_payout) == "paid"
 
 
+@pytest.mark.usefixtures("bank_payout")
 @pytest.mark.parametrize("hook", ["stripe-connect", "paypal"])
-def test_forged_events_are_refused(client: Client, providers: Providers, bank_payout: Payout, hook: str) -> None:
+def test_forged_events_are_refused(client: Client, providers: Providers, hook: str) -> None:
     """Another body under a good signature, no signature, another's signature, no event at all."""
     if hook == "paypal":
         providers.control(f"/paypal/items/{paypal_item(providers)}/end", status="SUCCESS")
     told = providers.deliveries(hook)[-1]
-    now = bank_payout.next_at
     forged = told["body"].replace('"id"', '"ID"', 1)
     with time_machine.travel(FRIDAY + HOUR, tick=False):
         assert deliver(client, hook, told, forged) == 400
@@ -130,11 +137,37 @@ def test_forged_events_are_refused(client: Client, providers: Providers, bank_pa
         others = {"Stripe-Signature": "t=1,v1=00", "Paypal-Transmission-Sig": "00"}
         assert deliver(client, hook, {**told, "headers": {**told["headers"], **others}}) == 400
         assert deliver(client, hook, told, "no JSON") == 400
-    bank_payout.refresh_from_db()
-    assert bank_payout.next_at == now
+    assert not ProviderEvent.objects.exists()
+
+
+def test_a_transfer_is_reversed_at_the_provider(client: Client, providers: Providers, bank_payout: Payout) -> None:
+    """That is told to the webhook of the platform itself."""
+    providers.control(f"/payouts/{bank_payout.item_id}/end", failure_code="no_account")
+    providers.control(f"/transfers/{bank_payout.transfer_id}/reverse")
+    told = providers.deliveries("stripe")[-1]
+    assert told["event"]["type"] == "transfer.reversed"
+    with time_machine.travel(FRIDAY + timedelta(minutes=20), tick=False):
+        assert deliver(client, "stripe", told) == 200
+    assert settle(FRIDAY + timedelta(minutes=20)) == 1
+    assert state(bank_payout) == "returned"
 
 
 def paypal_item(providers: Providers) -> str:
     """Somebody's item at PayPal."""
     carriers.paypal().send(Order("other", 1, DOLLAR, "A" * 13, "x"), again=False)
     return str(providers.objects("paypal_item")[0]["id"])
+
+
+def test_an_event_long_after_it_was_paid_is_followed(client: Client, providers: Providers, bank_payout: Payout) -> None:
+    """Nobody asks any more by then, but for the event."""
+    providers.control(f"/payouts/{bank_payout.item_id}/end", failure_code="")
+    later = FRIDAY + timedelta(days=40)
+    for day in (1, 2, 16, 18):
+        services.payouts_look(now=FRIDAY + timedelta(days=day))
+    assert state(bank_payout) == "paid"
+    assert services.payouts_look(now=later) == 0
+    providers.control(f"/payouts/{bank_payout.item_id}/end", failure_code="account_closed")
+    with time_machine.travel(later, tick=False):
+        assert deliver(client, "stripe-connect", providers.deliveries("stripe-connect")[-1]) == 200
+    assert settle(later) == 1
+    assert state(bank_payout) == "returned"

@@ -9,7 +9,7 @@ import requests
 import stripe
 
 from billing.sandbox.serving import serving
-from tests.sandbox.conftest import Provider, client_of
+from tests.plumbing.provider import Provider, client_of
 
 Params = dict[str, Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.conftest import Provider
+from tests.plumbing.provider import Provider
 
 GOOD, DECLINED, LATER_DECLINED = "4242 4242 4242 4242", "4000000000000002", "4000000000000341"
 ASKS_ONCE, ASKS_ALWAYS = "4000002500003155", "4000002760003184"

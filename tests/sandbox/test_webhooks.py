@@ -5,8 +5,8 @@ from time import monotonic
 
 import stripe
 
+from tests.plumbing.provider import Provider
 from tests.plumbing.receiver import Receiver, receiving
-from tests.sandbox.conftest import Provider
 
 GIVE_UP_AFTER_SECONDS = 20
 SECRET = "whsec_sandbox"
