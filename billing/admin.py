@@ -3,47 +3,37 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model
+from django.db.models import Count, Model, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin, TabularInline
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
 
 from billing import selectors, services
+from billing.admin_adjustments import AdjustmentRequestAdmin
+from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
 from billing.models import (
     AccountKind,
+    AccountTerms,
+    AdjustmentRequest,
     CheckpointRun,
     CreditGrant,
     Entry,
+    HostInvoice,
     LedgerAccount,
     LedgerCheckRun,
     Meter,
     MeterSegment,
+    Payout,
+    PayoutMethod,
     Posting,
+    WeeklyRun,
 )
-
-
-class ReadOnly:
-    """Shows everything and changes nothing."""
-
-    def has_add_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-
-class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    show_full_result_count = False
-
-
-class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
-    extra = 0
 
 
 class PostingInline(ReadOnlyInline):
@@ -63,21 +53,32 @@ class SegmentInline(ReadOnlyInline):
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
     list_display = ["id", "occurred_at", "kind", "memo", "actor"]
-    list_filter = ["kind"]
-    search_fields = ["=idempotency_key", "memo"]
+    list_filter = ["kind", "occurred_at"]
+    date_hierarchy = "occurred_at"
+    search_fields = ["=idempotency_key", "memo", "=postings__account__owner__email"]
     list_select_related = ["actor"]
+    ordering = ["-id"]
     inlines = [PostingInline]
 
 
 @admin.register(Posting)
 class PostingAdmin(ReadOnlyAdmin):
-    """The statement of an account, when filtered by it."""
+    """The statement of an account, when filtered by it; of what is filtered the total is told."""
 
     list_display = ["id", "occurred_at", "account", "dollars", "memo"]
-    list_filter = ["account__kind"]
-    search_fields = ["account__owner__email"]
+    list_filter = ["account__kind", "entry__kind", "occurred_at"]
+    date_hierarchy = "occurred_at"
+    search_fields = ["account__owner__email", "=entry__memo"]
     list_select_related = ["account", "entry"]
     ordering = ["-id"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        shown = getattr(response, "context_data", None) or {}
+        if request.GET and "cl" in shown:
+            found = shown["cl"].queryset.aggregate(total=Sum("amount_micros"), count=Count("pk"))
+            shown["subtitle"] = f"{found['count']} postings, {exact_dollars(found['total'] or 0)} dollars in all"
+        return response
 
     @admin.display(description="Dollars")
     def dollars(self, posting: Posting) -> str:
@@ -90,12 +91,17 @@ class PostingAdmin(ReadOnlyAdmin):
 
 @admin.register(LedgerAccount)
 class LedgerAccountAdmin(ReadOnlyAdmin):
-    list_display = ["id", "kind", "owner", "reference", "balance", "zero_at"]
+    list_display = ["id", "kind", "owner", "reference", "balance", "zero_at", "statement"]
     list_filter = ["kind"]
     search_fields = ["owner__email", "reference"]
     list_select_related = ["owner"]
     list_per_page = 50
     readonly_fields = ["balance"]
+
+    @admin.display(description="Statement")
+    def statement(self, account: LedgerAccount) -> str:
+        url = reverse("admin:billing_posting_changelist")
+        return format_html('<a class="underline" href="{}?account__id__exact={}">Postings</a>', url, account.pk)
 
     @admin.display(description="Balance now, dollars")
     def balance(self, account: LedgerAccount) -> str:
@@ -167,6 +173,25 @@ class CreditGrantAdmin(ReadOnlyAdmin):
         obj.__dict__.update(entry.__dict__)
 
 
+@admin.register(AccountTerms)
+class AccountTermsAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """What staff agreed with an account: it holds for contracts made from now on."""
+
+    list_display = ["owner", "host_share_bps", "spend_limit", "payouts_held_reason"]
+    search_fields = ["owner__email"]
+    list_select_related = ["owner"]
+    raw_id_fields = ["owner"]
+    ordering = ["owner__email"]
+
+    @admin.display(description="Most an hour, dollars")
+    def spend_limit(self, terms: AccountTerms) -> str:
+        limit = terms.spend_limit_micros_per_hour
+        return "" if limit is None else exact_dollars(limit)
+
+    def get_readonly_fields(self, _: HttpRequest, obj: AccountTerms | None = None) -> list[str]:
+        return ["owner"] if obj else []
+
+
 @admin.register(LedgerCheckRun)
 class LedgerCheckRunAdmin(ReadOnlyAdmin):
     list_display = ["ran_at", "discrepancies_count"]
@@ -177,3 +202,10 @@ class LedgerCheckRunAdmin(ReadOnlyAdmin):
 class CheckpointRunAdmin(ReadOnlyAdmin):
     list_display = ["ran_at", "through_posting_id", "accounts_count"]
     ordering = ["-id"]
+
+
+admin.site.register(AdjustmentRequest, AdjustmentRequestAdmin)
+admin.site.register(WeeklyRun, WeeklyRunAdmin)
+admin.site.register(HostInvoice, HostInvoiceAdmin)
+admin.site.register(Payout, PayoutAdmin)
+admin.site.register(PayoutMethod, PayoutMethodAdmin)

@@ -1,4 +1,4 @@
-"""The admin's form for giving credit."""
+"""The admin's forms for moving money by hand."""
 
 from typing import Any
 from uuid import uuid4
@@ -6,11 +6,12 @@ from uuid import uuid4
 from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from billing.domain.adjustments import KINDS
 from billing.domain.errors import InvalidAmountError
 from billing.domain.money import check_positive_amount, parse_dollars
-from billing.models import CreditGrant
+from billing.models import AccountKind, AdjustmentRequest, CreditGrant
 
 
 class CreditGrantForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -30,12 +31,7 @@ class CreditGrantForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic 
         fields: list[str] = []
 
     def clean_account(self) -> AbstractBaseUser:
-        accounts: Any = get_user_model()._default_manager
-        try:
-            user: AbstractBaseUser = accounts.get_by_natural_key(self.cleaned_data["account"].strip().lower())
-        except get_user_model().DoesNotExist as error:
-            raise forms.ValidationError("There is no account with this e-mail address.") from error
-        return user
+        return _account(self.cleaned_data["account"])
 
     def clean_amount(self) -> int:
         """The amount in micro-dollars."""
@@ -45,3 +41,56 @@ class CreditGrantForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic 
         except InvalidAmountError as error:
             raise forms.ValidationError(error.message) from error
         return micros
+
+
+class AdjustmentForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """Whose account is to be changed by how much, and why. The hidden key makes a doubled submit ask once."""
+
+    kind = forms.ChoiceField(
+        choices=[(kind, kind.replace("_", " ").capitalize()) for kind in KINDS], widget=UnfoldAdminSelectWidget()
+    )
+    owner = forms.CharField(label="Account's e-mail", widget=UnfoldAdminTextInputWidget())
+    account_kind = forms.ChoiceField(
+        label="Which account",
+        choices=[(kind.value, kind.label) for kind in (AccountKind.CLIENT_CREDIT, AccountKind.HOST_EARNINGS)],
+        widget=UnfoldAdminSelectWidget(),
+    )
+    amount = forms.CharField(
+        label="Amount in dollars",
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="In favour of the account's owner; an adjustment may be negative.",
+    )
+    reason = forms.CharField(
+        max_length=300,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="The owner sees it on the statement.",
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput(), initial=uuid4)
+
+    class Meta:
+        model = AdjustmentRequest
+        fields: list[str] = []
+
+    def _post_clean(self) -> None:
+        """The row is the service's to fill and to check."""
+
+    def clean_owner(self) -> AbstractBaseUser:
+        return _account(self.cleaned_data["owner"])
+
+    def clean_amount(self) -> int:
+        """The amount in micro-dollars."""
+        try:
+            micros = parse_dollars(self.cleaned_data["amount"])
+            check_positive_amount(abs(micros))
+        except InvalidAmountError as error:
+            raise forms.ValidationError(error.message) from error
+        return micros
+
+
+def _account(email: str) -> AbstractBaseUser:
+    accounts: Any = get_user_model()._default_manager
+    try:
+        user: AbstractBaseUser = accounts.get_by_natural_key(email.strip().lower())
+    except get_user_model().DoesNotExist as error:
+        raise forms.ValidationError("There is no account with this e-mail address.") from error
+    return user

@@ -1,10 +1,11 @@
 """Every lock billing takes, in one order.
 
-1. Client credit accounts, by primary key. Whoever holds a client's account may write that client's meters, the
-instant its credit ends, its payments with their refunds and disputes, its cards and its auto-billing; nothing else of
-the client needs a lock. Other apps lock their machines and instances before. 2. For checkpoints only: any accounts,
-by primary key. 3. The shared lock on postings, taken by a trigger on every insert of postings; exclusively by a
-checkpoint, alone and for a moment.
+0. One request for an adjustment, by whoever decides about it. 1. Client credit accounts, by primary key. Whoever
+holds a client's account may write that client's meters, the instant its credit ends, its payments with their refunds
+and disputes, its cards and its auto-billing; nothing else of the client needs a lock. Other apps lock their machines
+and instances before. 2. For checkpoints any accounts, for payouts the earnings of hosts, by primary key. 3. The
+shared lock on postings, taken by a trigger on every insert of postings; exclusively by a checkpoint or a weekly run,
+alone and for a moment.
 
 Accounts of hosts and of the platform are not locked to post on them: nothing about them is updated, so they
 are never hot.
@@ -15,12 +16,17 @@ from collections.abc import Collection
 from django.db import OperationalError, connection, transaction
 
 from billing.domain.errors import LedgerBusyError
-from billing.models import AccountKind, LedgerAccount, Posting
+from billing.models import AccountKind, AdjustmentRequest, LedgerAccount, Posting
 
 POSTINGS_LOCK_KEY = 836201174401
 """Also in migration 0002."""
 HORIZON_TRIES = 5
 HORIZON_WAIT_MS = 500
+
+
+def adjustment(request_id: int) -> AdjustmentRequest:
+    """The request, locked until the transaction ends: of two who decide at once, one sees what the other did."""
+    return AdjustmentRequest.objects.select_for_update(no_key=True).get(pk=request_id)
 
 
 def client_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:
@@ -32,6 +38,12 @@ def client_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:
 def accounts(account_ids: Collection[int]) -> list[LedgerAccount]:
     """These accounts of any kind, locked until the transaction ends."""
     return list(LedgerAccount.objects.select_for_update(no_key=True).filter(pk__in=account_ids).order_by("pk"))
+
+
+def host_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:
+    """The earnings of these hosts, locked until the transaction ends: one payout at a time is taken from them."""
+    accounts = LedgerAccount.objects.select_for_update(no_key=True)
+    return list(accounts.filter(kind=AccountKind.HOST_EARNINGS, owner_id__in=owner_ids, reference="").order_by("pk"))
 
 
 def posting_horizon() -> int:

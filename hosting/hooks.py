@@ -21,6 +21,9 @@ class MarketHooks(Protocol):
     def task_observed(self, task: Task, now: datetime) -> None:
         """A task's observed phase changed; ``task.observed_since`` says when."""
 
+    def task_traffic_counted(self, task: Task, now: datetime) -> None:
+        """A task's ``net_rx_bytes`` or ``net_tx_bytes`` grew. Called before ``task_observed`` when both happen."""
+
     def machine_changed(self, machine: Machine, now: datetime) -> None:
         """Terms, hardware or availability of the machine may have changed."""
 

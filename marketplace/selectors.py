@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
 from marketplace.domain.auction import Claim, Kind, quote_for
-from marketplace.models import ApiKey, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
-from marketplace.services.clearing_sql import MarketFacts, market_facts
+from marketplace.models import ApiKey, DirtyMark, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
+from marketplace.services.clearing_sql import MarketFacts, bids_on_their_way, market_facts
 from marketplace.services.keys import api_key_hash
 from marketplace.services.metering import instance_of_reference
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
 
     class MinBid(TypedDict):
-        """What ``instances_of`` looks up."""
+        """What ``instances_of`` and ``instances_with_min_bids`` look up."""
 
         min_bid_now_micros: int | None
+        bid_newest_micros: int | None
 
     InstanceWithMinBid = WithAnnotations[Instance, MinBid]
 
@@ -44,7 +45,7 @@ def instances_of(user: AbstractBaseUser) -> "QuerySet[InstanceWithMinBid]":
         .exclude(state="destroyed")
         .select_related("machine", "task", "offer")
         .prefetch_related("task__port_leases")
-        .annotate(min_bid_now_micros=_MIN_BID_NOW)
+        .annotate(min_bid_now_micros=_MIN_BID_NOW, bid_newest_micros=F("bid_micros_per_hour"))
         .order_by("-pk")
     )
 
@@ -63,13 +64,15 @@ def min_bid_now(instance: Instance) -> int | None:
 def instances_with_min_bids(found: "Iterable[InstanceWithMinBid]") -> "list[InstanceWithMinBid]":
     """The instances, where ``min_bid_now_micros`` of interruptible ones is what they themselves would have to bid.
 
-    That can be less than what the machine's offers ask of one more contract, which competes with them too.
+    That can be less than what the machine's offers ask of one more contract, which competes with them too. And where
+    ``bid_newest_micros`` is a bid that is still on its way to the auction.
     """
     instances = list(found)
-    least = least_winning_bids(instances)
+    least, coming = least_winning_bids(instances), newest_bids(instances)
     for instance in instances:
         if instance.bid_micros_per_hour is not None:
             instance.min_bid_now_micros = least.get(instance.pk)
+            instance.bid_newest_micros = coming[instance.pk]
     return instances
 
 
@@ -95,6 +98,16 @@ def instance_descriptions(user: AbstractBaseUser, ids: Iterable[int]) -> dict[in
 def active_account(email: str) -> User | None:
     """The account with this address, in whatever case, that may still be used."""
     return User.objects.filter(email=email.lower(), is_active=True).first()
+
+
+def newest_bids(instances: Iterable[Instance]) -> dict[int, int]:
+    """By id of each interruptible instance, what its client bid last, also where the auction has yet to take it in.
+
+    In micro-dollars per hour for all its GPUs.
+    """
+    asked = {one.pk: one for one in instances if one.bid_micros_per_hour is not None}
+    coming = bids_on_their_way({one.machine_id for one in asked.values()}) if asked else {}
+    return {pk: coming.get(pk, one.bid_micros_per_hour or 0) for pk, one in asked.items()}
 
 
 def ssh_keys_of(user: AbstractBaseUser) -> QuerySet[SshKey]:
@@ -194,3 +207,8 @@ def earnings_by_machine(host: AbstractBaseUser, since: datetime, until: datetime
     for instance_id, machine_id in machines:
         found[machine_id] = found.get(machine_id, 0) + by_instance[instance_id]
     return found
+
+
+def marks_waiting() -> int:
+    """How many marks no clearing has taken yet."""
+    return DirtyMark.objects.count()

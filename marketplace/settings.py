@@ -345,7 +345,13 @@ UNFOLD = {
     "SITE_HEADER": "Spotyard",
     "SITE_URL": "/",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("img/logo.svg")}],
+    "DASHBOARD_CALLBACK": "marketplace.web.admin_front.dashboard",
 }
+
+METRICS_TOKEN = _read(
+    "METRICS_TOKEN", env.str, "", check=lambda v: not v or len(v) >= 16, wants="at least 16 characters"
+)
+"""Who sends it as a bearer token may read /metrics; without one only staff may."""
 
 BID_INCREMENT_BPS = _read(
     "BID_INCREMENT_BPS", env.int, 500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
@@ -361,6 +367,43 @@ PLATFORM_HOST_SHARE_BPS = _read(
     "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
 )
 """The host's part of every usage posting, in hundredths of a percent."""
+
+DEBT_GRACE_DAYS = _read("DEBT_GRACE_DAYS", env.float, 3.0, check=lambda v: 0 <= v <= 365, wants="between 0 and 365")
+"""How long disks are kept, as a debt, after a client's credit is used up."""
+DEBT_LIMIT_DOLLARS = _read(
+    "DEBT_LIMIT_DOLLARS", env.int, 5, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
+)
+"""What a client may owe for them; they are deleted when either is reached."""
+
+REFUND_ALONE_DOLLARS = _read(
+    "REFUND_ALONE_DOLLARS", env.int, 50, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
+)
+"""Use worth up to this is given back to a client by one member of the staff; more, and any adjustment, takes two."""
+
+SPEND_LIMIT_DOLLARS_PER_HOUR = _read(
+    "SPEND_LIMIT_DOLLARS_PER_HOUR", env.int, 2, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
+)
+"""What a client that has paid for nothing yet may spend an hour; more as its history grows."""
+# Payouts to hosts: Stripe Connect in the US, PayPal elsewhere.
+STRIPE_CONNECT_WEBHOOK_SECRET = _read("STRIPE_CONNECT_WEBHOOK_SECRET", env.str, "")
+"""Signs what Stripe tells of the accounts of hosts, to /webhooks/stripe-connect/."""
+PAYPAL_CLIENT_ID = _read("PAYPAL_CLIENT_ID", env.str, "")
+PAYPAL_CLIENT_SECRET = _read("PAYPAL_CLIENT_SECRET", env.str, "")
+PAYPAL_API_BASE = _read(
+    "PAYPAL_API_BASE", env.str, "https://api-m.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+PAYPAL_WEB_BASE = _read(
+    "PAYPAL_WEB_BASE", env.str, "https://www.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
+).rstrip("/")
+"""Where hosts sign in to PayPal."""
+PAYPAL_TEST_MODE = PAYPAL_API_BASE != "https://api-m.paypal.com"
+"""No money moves through PayPal: a sandbox stands for it."""
+PAYPAL_WEBHOOK_ID = _read("PAYPAL_WEBHOOK_ID", env.str, "")
+"""What PayPal calls our webhook; part of what it signs."""
+PAYOUT_MINIMUM_MICROS = _read(
+    "PAYOUT_MINIMUM_MICROS", env.int, 10_000_000, check=lambda v: v >= 10_000, wants="10000 (a cent) or more"
+)
+"""The least that is paid out, in micro-dollars; less carries over."""
 
 WEBHOOK_ALLOW_PRIVATE = _read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""

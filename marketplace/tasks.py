@@ -11,6 +11,7 @@ from marketplace.services.clearing import dirty_clear
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import lifetimes_sweep, stop_expired
 from marketplace.services.notice_mails import notice_mails_send
+from marketplace.services.unpaid import delete_unpaid
 from marketplace.services.webhook_deliveries import webhooks_deliver
 
 
@@ -18,6 +19,12 @@ from marketplace.services.webhook_deliveries import webhooks_deliver
 def stop_exhausted_clients() -> int:
     """Every second: clients whose credit reached zero."""
     return stop_exhausted(now=timezone.now())
+
+
+@shared_task
+def delete_unpaid_disks() -> int:
+    """Every few seconds: disks of clients that stay in debt."""
+    return delete_unpaid(now=timezone.now())
 
 
 @shared_task

@@ -5,12 +5,14 @@ from django.contrib import admin
 from django.urls import include, path
 
 from marketplace.web.health import healthz
+from marketplace.web.metrics import metrics
 
 # The admin's own form asks for no second factor and counts no failures, so staff come in by the site's sign-in page.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # the way allauth documents
 
 urlpatterns = [
     path("healthz/", healthz, name="healthz"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("api/agent/v1/", include("hosting.api.urls")),

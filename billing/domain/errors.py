@@ -109,6 +109,43 @@ class LedgerBusyError(BillingError):
     code = "ledger_busy"
 
 
+class SamePersonError(BillingError):
+    """Who asks for money to be moved by hand cannot agree to it."""
+
+    code = "same_person"
+
+
+class AdjustmentDecidedError(BillingError):
+    """The request was posted or rejected already."""
+
+    code = "adjustment_decided"
+
+
+class WeekNotOverError(BillingError):
+    """A week is invoiced when it is over."""
+
+    code = "week_not_over"
+
+
+class PayoutStateError(BillingError):
+    """A payout cannot go this way from where it is."""
+
+    code = "payout_state"
+
+
+class PayoutMethodError(BillingError):
+    """A payout method that cannot be had, or not now."""
+
+    code = "payout_method"
+
+
+class UnknownInvoiceError(BillingError):
+    """The account has no such invoice."""
+
+    code = "unknown_invoice"
+    status: ClassVar[int] = 404
+
+
 class NoCardError(BillingError):
     """The account has no saved card, or not this one."""
 

@@ -44,6 +44,15 @@ class LedgerAccount(models.Model):
     zero_at = models.DateTimeField(
         null=True, blank=True, help_text="When the credit is used up at present rates; empty if never."
     )
+    debt_limit_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the debt reaches its limit at present rates; empty if never."
+    )
+    credit_stage = models.PositiveSmallIntegerField(
+        default=0, help_text="How far the warnings about its end have gone: billing.domain.running_out."
+    )
+    granted_micros = models.BigIntegerField(
+        default=0, help_text="All credit that staff gave: it speaks for a client like use that was paid for."
+    )
     threshold_micros = models.BigIntegerField(
         null=True, blank=True, help_text="Auto-billing charges when the balance is below this; empty when it is off."
     )
@@ -71,6 +80,7 @@ class LedgerAccount(models.Model):
                 fields=["threshold_at"], condition=Q(threshold_at__isnull=False), name="billing_account_threshold_at"
             ),
             models.Index(fields=["zero_at"], condition=Q(zero_at__isnull=False), name="billing_account_zero_at"),
+            models.Index(fields=["credit_stage"], condition=Q(credit_stage__gt=0), name="billing_account_credit_stage"),
         ]
 
     def __str__(self) -> str:

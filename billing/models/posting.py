@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -28,6 +29,8 @@ class Posting(models.Model):
             # Read for every balance: the postings after the checkpoint, from the index alone.
             models.Index(fields=["account", "id"], include=["amount_micros"], name="billing_posting_balance"),
             models.Index(fields=["account", "occurred_at"], name="billing_posting_period"),
+            # Of all accounts, for a week's invoices. Postings are written nearly in the order of their instants.
+            BrinIndex(fields=["occurred_at"], autosummarize=True, name="billing_posting_instant"),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """The sandbox as a program: ``python -m billing.sandbox --port 8002 --state var/sandbox.sqlite``.
 
-Secrets come from the environment, like the site's own: STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET.
+Keys and secrets come from the environment, by the same names as the site's own settings.
 """
 
 import argparse
@@ -20,13 +20,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
     parser.add_argument("--state", type=Path, required=True, help="the file that remembers everything")
     parser.add_argument("--stripe-webhook-url", default="", help="where Stripe's events go")
+    parser.add_argument("--stripe-connect-webhook-url", default="", help="where those about hosts' accounts go")
+    parser.add_argument("--paypal-webhook-url", default="", help="where PayPal's events go")
     options = parser.parse_args(arguments)
     options.state.parent.mkdir(parents=True, exist_ok=True)
-    defaults = Config()
     config = Config(
-        stripe_secret_key=os.environ.get("STRIPE_SECRET_KEY") or defaults.stripe_secret_key,
-        stripe_webhook_secret=os.environ.get("STRIPE_WEBHOOK_SECRET") or defaults.stripe_webhook_secret,
+        **_from_environment(),
         stripe_webhook_url=options.stripe_webhook_url,
+        stripe_connect_webhook_url=options.stripe_connect_webhook_url,
+        paypal_webhook_url=options.paypal_webhook_url,
     )
     signal.signal(signal.SIGTERM, _end)
     sandbox = Sandbox(options.state, config)
@@ -40,6 +42,19 @@ def main(arguments: list[str]) -> int:
         server.server_close()
         sandbox.close()
     return 0
+
+
+def _from_environment() -> dict[str, str]:
+    """Keys, secrets and the webhook's id, where they are set."""
+    names = (
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "stripe_connect_webhook_secret",
+        "paypal_client_id",
+        "paypal_client_secret",
+        "paypal_webhook_id",
+    )
+    return {name: value for name in names if (value := os.environ.get(name.upper()))}
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from billing.sandbox.stripe_api import (
     charges,
     checkout,
+    connect,
     customers,
     disputes,
     events,
@@ -12,7 +13,7 @@ from billing.sandbox.stripe_api import (
 )
 from billing.sandbox.stripe_api.calls import ROUTES
 
-MODULES = (charges, checkout, customers, disputes, events, intents, refunds, setup_intents)
+MODULES = (charges, checkout, connect, customers, disputes, events, intents, refunds, setup_intents)
 
 
 def load() -> int:

@@ -18,6 +18,10 @@ from billing.selectors.charges import (
     meter_total_micros,
     meter_totals_micros,
 )
+from billing.selectors.checks import last_check
+from billing.selectors.debts import disks_end_at, overdue_payers
+from billing.selectors.hosts import PayoutOutlook, invoices_of, payout_method_of, payout_outlook, payouts_of
+from billing.selectors.limits import client_spend_limit_micros
 from billing.selectors.months import (
     MonthStatement,
     MonthSum,
@@ -30,6 +34,7 @@ from billing.selectors.movements import NOT_USE, AccountMovement, movements, mov
 from billing.selectors.payments import cards_of, default_card, payment_by_key, payments_of
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
+from billing.selectors.terms import least_spend_limit_micros
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "MonthStatement",
     "MonthSum",
     "Movement",
+    "PayoutOutlook",
     "ReferenceTotal",
     "StatementRow",
     "UseSum",
@@ -50,21 +56,30 @@ __all__ = [
     "charges_by",
     "charges_by_reference",
     "charges_streamed",
+    "client_spend_limit_micros",
     "default_card",
+    "disks_end_at",
     "earnings_by",
     "earnings_by_reference",
     "earnings_streamed",
     "exhausted_payers",
     "host_earnings_micros",
     "hourly_cost_micros",
+    "invoices_of",
+    "last_check",
+    "least_spend_limit_micros",
     "ledger_check",
     "meter_total_micros",
     "meter_totals_micros",
     "month_statement",
     "movements",
     "movements_count",
+    "overdue_payers",
     "payment_by_key",
     "payments_of",
+    "payout_method_of",
+    "payout_outlook",
+    "payouts_of",
     "posted_balance_micros",
     "seconds_left",
     "statement",

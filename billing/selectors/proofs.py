@@ -2,13 +2,17 @@
 look wrong.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
 
-from billing.domain.depletion import balance_micros_at, zero_at
+from billing.domain.depletion import balance_micros_at
+from billing.domain.running_out import credit_end
 from billing.models import LedgerAccount
+from billing.selectors.payout_proofs import PAYOUT_QUERIES
+from billing.selectors.terms import debt_terms
 from billing.selectors.wallets import client_wallets
 
 OWNERS_PER_BATCH = 2_000
@@ -24,6 +28,10 @@ class Discrepancy:
 
 
 _QUERIES = {
+    "ledger_unbalanced": """
+        SELECT 'ledger', 'sums to ' || SUM(amount_micros) || ' over all accounts'
+        FROM billing_posting HAVING SUM(amount_micros) <> 0
+    """,
     "entry_unbalanced": """
         SELECT 'entry ' || e.id, 'sums to ' || COALESCE(SUM(p.amount_micros)::text, 'nothing')
         FROM billing_entry e LEFT JOIN billing_posting p ON p.entry_id = e.id
@@ -40,6 +48,15 @@ _QUERIES = {
         FROM billing_ledgeraccount a
         LEFT JOIN billing_posting p ON p.account_id = a.id AND p.id <= a.checkpoint_posting_id
         GROUP BY a.id HAVING COALESCE(SUM(p.amount_micros), 0) <> a.checkpoint_micros
+    """,
+    "grants_wrong": """
+        SELECT 'account ' || a.id, 'says that ' || a.granted_micros || ' were granted, the ledger says ' ||
+            COALESCE(SUM(p.amount_micros) FILTER (WHERE e.kind = 'credit_grant'), 0)
+        FROM billing_ledgeraccount a
+        LEFT JOIN billing_posting p ON p.account_id = a.id LEFT JOIN billing_entry e ON e.id = p.entry_id
+        WHERE a.kind = 'client_credit'
+        GROUP BY a.id
+        HAVING COALESCE(SUM(p.amount_micros) FILTER (WHERE e.kind = 'credit_grant'), 0) <> a.granted_micros
     """,
     "meter_units_wrong": """
         SELECT 'meter ' || m.reference,
@@ -82,13 +99,13 @@ _QUERIES = {
 
 def ledger_check(now: datetime) -> list[Discrepancy]:
     """All that does not hold: entries that do not balance, checkpoints that differ from their postings,
-    meters that differ from their segments or from what was posted for them, clients whose end of credit is
-    wrong.
+    meters that differ from their segments or from what was posted for them, invoices and payouts that differ
+    from the ledger, clients whose end of credit is wrong.
 
     It reads the whole ledger; meant for the night.
     """
-    found = [item for code, query in _QUERIES.items() for item in _run(code, query)]
-    return found + _wrong_ends_of_credit(now)
+    found = [item for code, query in (_QUERIES | PAYOUT_QUERIES).items() for item in _run(code, query)]
+    return found + [item for proof in _PROOFS for item in proof(now)]
 
 
 def _run(code: str, query: str) -> list[Discrepancy]:
@@ -98,15 +115,24 @@ def _run(code: str, query: str) -> list[Discrepancy]:
 
 
 def _wrong_ends_of_credit(now: datetime) -> list[Discrepancy]:
-    """Only of clients with credit: the instant at which a debt began is not in the present state."""
+    """Only ends to come: the instant at which a debt began, or reached its limit, is not in the present state."""
     owners = LedgerAccount.objects.filter(kind="client_credit", reference="").order_by("pk")
     owner_ids = [owner_id for owner_id in owners.values_list("owner_id", flat=True) if owner_id is not None]
+    limit_micros = debt_terms().limit_micros
     found = []
     for start in range(0, len(owner_ids), OWNERS_PER_BATCH):
         for wallet in client_wallets(owner_ids[start : start + OWNERS_PER_BATCH]):
-            instant = zero_at(wallet.posted_micros, wallet.meters, now, wallet.zero_at)
-            if balance_micros_at(wallet.posted_micros, wallet.meters, now) > 0 and instant != wallet.zero_at:
-                subject = f"account {wallet.account_id}"
-                message = f"{subject} says its credit ends at {wallet.zero_at}, it ends at {instant}."
+            balance_micros = balance_micros_at(wallet.posted_micros, wallet.meters, now)
+            end = credit_end(wallet.posted_micros, wallet.meters, now, wallet.end, limit_micros)
+            subject = f"account {wallet.account_id}"
+            if balance_micros > 0 and end.zero_at != wallet.end.zero_at:
+                message = f"{subject} says its credit ends at {wallet.end.zero_at}, it ends at {end.zero_at}."
                 found.append(Discrepancy("end_of_credit_wrong", subject, message))
+            if balance_micros + limit_micros > 0 and end.debt_limit_at != wallet.end.debt_limit_at:
+                message = f"{subject} reaches its debt's limit at {end.debt_limit_at}, not {wallet.end.debt_limit_at}."
+                found.append(Discrepancy("end_of_debt_wrong", subject, message))
     return found
+
+
+_PROOFS: tuple[Callable[[datetime], list[Discrepancy]], ...] = (_wrong_ends_of_credit,)
+"""Those that take more than a query of the ledger's own rows."""

@@ -10,6 +10,7 @@ from django.db import connection
 from psycopg2.sql import SQL, Composed, Identifier
 
 from billing.domain.accrual import MeterState
+from billing.domain.running_out import CreditEnd
 from billing.models import AccountKind
 from billing.models.meter import quantum_of
 
@@ -17,13 +18,14 @@ from billing.models.meter import quantum_of
 # materialised so that its postings are summed once and not once per meter.
 _WALLETS = SQL("""
 WITH wallet AS MATERIALIZED (
-    SELECT a.id, a.owner_id, a.zero_at, a.threshold_micros, a.threshold_at, a.checkpoint_micros + COALESCE((
+    SELECT a.id, a.owner_id, a.zero_at, a.debt_limit_at, a.threshold_micros, a.threshold_at,
+        a.checkpoint_micros + COALESCE((
         SELECT SUM(p.amount_micros) FROM billing_posting p
         WHERE p.account_id = a.id AND p.id > a.checkpoint_posting_id), 0) AS posted_micros
     FROM billing_ledgeraccount a
     WHERE a.kind = %s AND a.reference = '' AND a.owner_id = ANY(%s)
 )
-SELECT w.id, w.owner_id, w.zero_at, w.threshold_micros, w.threshold_at, w.posted_micros,
+SELECT w.id, w.owner_id, w.zero_at, w.debt_limit_at, w.threshold_micros, w.threshold_at, w.posted_micros,
     m.kind, m.rate_micros, m.units, m.settled_at, m.running_since IS NOT NULL,
     m.posted_micros, m.share_units, m.host_share_bps
 FROM wallet w LEFT JOIN billing_meter m ON m.{party} = w.owner_id AND m.closed_at IS NULL
@@ -38,7 +40,7 @@ class Wallet:
 
     account_id: int
     owner_id: int
-    zero_at: datetime | None
+    end: CreditEnd
     threshold_micros: int | None
     """Of auto-billing; None while it is off."""
     threshold_at: datetime | None
@@ -61,8 +63,8 @@ def _wallets(kind: AccountKind, owner_ids: Collection[int]) -> list[Wallet]:
     wallets: dict[int, Wallet] = {}
     with connection.cursor() as cursor:
         cursor.execute(query, [kind.value, list(owner_ids)])
-        for account_id, owner_id, zero_at, threshold, threshold_at, posted, *meter in cursor.fetchall():
-            known = Wallet(account_id, owner_id, zero_at, threshold, threshold_at, int(posted))
+        for account_id, owner_id, zero_at, limit_at, threshold, threshold_at, posted, *meter in cursor.fetchall():
+            known = Wallet(account_id, owner_id, CreditEnd(zero_at, limit_at), threshold, threshold_at, int(posted))
             wallet = wallets.setdefault(account_id, known)
             if meter[0] is not None:
                 wallet.meters.append(_meter_state(*meter))

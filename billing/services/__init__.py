@@ -1,6 +1,7 @@
 """The only writers: one function per business action."""
 
 from billing.services.accounts import accounts_lock
+from billing.services.adjustments import adjustment_approve, adjustment_reject, adjustment_request
 from billing.services.auto_billing import auto_billing_set
 from billing.services.charging import auto_billing_charge_due
 from billing.services.checkout import card_page, confirmation_begin, purchase_begin
@@ -17,17 +18,34 @@ from billing.services.meters import (
     traffic_meter_open,
 )
 from billing.services.payment_sync import payment_sync
-from billing.services.proofs import ledger_check_record
+from billing.services.payout_holds import payouts_hold, payouts_release
+from billing.services.payout_methods import (
+    method_choose,
+    method_link,
+    method_refresh,
+    methods_refresh,
+    onboarding_url,
+    paypal_identity,
+    paypal_sign_in_url,
+)
+from billing.services.payout_sending import payout_look, payout_retry, payout_send, payouts_look, payouts_send
+from billing.services.payouts import payouts_create
+from billing.services.proofs import ledger_check_if_due, ledger_check_record
 from billing.services.provider_events import event_receive, events_process
 from billing.services.reconciliation import events_catch_up, payments_reconcile
 from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
+from billing.services.running_out import credit_used_up_tell, credit_warnings_send, disks_deleted_tell
 from billing.services.settlement import settle_payer, settle_running
 from billing.services.transfers import Transfer, credit_transfer
+from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
 
 __all__ = [
     "Transfer",
     "accounts_lock",
+    "adjustment_approve",
+    "adjustment_reject",
+    "adjustment_request",
     "auto_billing_charge_due",
     "auto_billing_set",
     "card_make_default",
@@ -38,9 +56,14 @@ __all__ = [
     "confirmation_begin",
     "credit_grant",
     "credit_transfer",
+    "credit_used_up_tell",
+    "credit_warnings_send",
+    "disks_deleted_tell",
     "event_receive",
     "events_catch_up",
     "events_process",
+    "invoices_tell",
+    "ledger_check_if_due",
     "ledger_check_record",
     "meter_close",
     "meter_open",
@@ -49,13 +72,30 @@ __all__ = [
     "meter_resume",
     "meter_set_rate",
     "meters_set_rates",
+    "method_choose",
+    "method_link",
+    "method_refresh",
+    "methods_refresh",
+    "onboarding_url",
     "payment_refund",
     "payment_sync",
     "payments_reconcile",
+    "payout_look",
+    "payout_retry",
+    "payout_send",
+    "payouts_create",
+    "payouts_hold",
+    "payouts_look",
+    "payouts_release",
+    "payouts_send",
+    "paypal_identity",
+    "paypal_sign_in_url",
     "purchase_begin",
     "refund_send",
     "settle_payer",
     "settle_running",
     "traffic_count",
     "traffic_meter_open",
+    "weekly_run_repeat",
+    "weekly_runs",
 ]

@@ -4,12 +4,13 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from billing import locks
 from billing.domain.entries import EntryDraft, Line
 from billing.domain.errors import IdempotencyConflictError, MissingReasonError, NotStaffError
 from billing.domain.money import check_positive_amount
-from billing.models import AccountKind, Entry, EntryKind
+from billing.models import AccountKind, Entry, EntryKind, LedgerAccount
 from billing.services.accounts import accounts_ensure, system_account_id
 from billing.services.depletion import zero_at_refresh
 from billing.services.ledger import entries_post
@@ -50,16 +51,18 @@ def credit_grant(
             Line(account.pk, amount_micros),
         ),
     )
-    return _post_once(draft, user.pk, now)
+    return _post_once(draft, account.pk, user.pk, now)
 
 
-def _post_once(draft: EntryDraft, owner_id: int, now: datetime) -> Entry:
+def _post_once(draft: EntryDraft, account_id: int, owner_id: int, now: datetime) -> Entry:
     earlier = Entry.objects.filter(idempotency_key=draft.idempotency_key)
     try:
         if earlier.exists():
             return _same(earlier.get(), draft)
         with transaction.atomic():
             entry = Entry.objects.get(pk=entries_post([draft])[0])
+            given = sum(line.amount_micros for line in draft.lines if line.account_id == account_id)
+            LedgerAccount.objects.filter(pk=account_id).update(granted_micros=F("granted_micros") + given)
     except IntegrityError:
         # The same key for another account at the same moment: this account's lock does not hold that off.
         return _same(earlier.get(), draft)

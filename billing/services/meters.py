@@ -8,7 +8,6 @@ taken as the settled one: nothing is charged twice and nothing posted is taken b
 from datetime import datetime
 from decimal import Decimal
 
-from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 
@@ -24,6 +23,7 @@ from billing.domain.errors import (
 )
 from billing.domain.split import check_share
 from billing.models import AccountKind, Meter, MeterKind, MeterSegment
+from billing.selectors.terms import host_share_bps_of
 from billing.services.accounts import accounts_ensure, accounts_lock
 from billing.services.depletion import zero_at_refresh
 from billing.services.settlement import accrued_post
@@ -47,7 +47,7 @@ def meter_open(
     """A new meter of GPU time or storage, running from ``now`` or paused.
 
     ``earner`` names what of the payee's earns it, for invoices. ``host_share_bps`` is the payee's part in hundredths
-    of a percent; the installation's default when not given. Raises InvalidMeterKindError, InvalidRateError,
+    of a percent; what was agreed with the payee when not given. Raises InvalidMeterKindError, InvalidRateError,
     InvalidShareError, InvalidReferenceError, SamePartyError, MeterExistsError.
     """
     if kind not in (MeterKind.GPU, MeterKind.STORAGE):
@@ -177,7 +177,7 @@ def _new_meter(
     now: datetime,
     host_share_bps: int | None,
 ) -> Meter:
-    share_bps = settings.PLATFORM_HOST_SHARE_BPS if host_share_bps is None else host_share_bps
+    share_bps = host_share_bps_of(payee.pk) if host_share_bps is None else host_share_bps
     check_rate(rate_micros)
     check_share(share_bps)
     if not 0 < len(reference) <= MAX_REFERENCE_LENGTH or len(earner) > MAX_REFERENCE_LENGTH:

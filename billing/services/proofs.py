@@ -3,7 +3,9 @@
 from dataclasses import asdict
 from datetime import datetime
 
+from billing.domain.checks import check_is_due
 from billing.models import LedgerCheckRun
+from billing.selectors.checks import last_check
 from billing.selectors.proofs import ledger_check
 
 KEPT_DISCREPANCIES = 1_000
@@ -17,3 +19,8 @@ def ledger_check_record(*, now: datetime) -> LedgerCheckRun:
         discrepancies_count=len(found),
         discrepancies=[asdict(item) for item in found[:KEPT_DISCREPANCIES]],
     )
+
+
+def ledger_check_if_due(*, now: datetime) -> LedgerCheckRun | None:
+    """The night's proof; None when there was one already."""
+    return ledger_check_record(now=now) if check_is_due(last_check(), now) else None

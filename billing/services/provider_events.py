@@ -10,10 +10,12 @@ from django.db.models import F
 
 from billing.domain.errors import BillingError
 from billing.domain.stripe_events import Subject, subject_of
+from billing.gateways import carriers, stripe_connect
 from billing.gateways import stripe as gateway
 from billing.models import BillingCustomer, Payment, ProviderEvent
 from billing.services.customers import cards_sync
 from billing.services.payment_sync import payment_sync
+from billing.services.payout_hints import paypal_payout_event, stripe_payout_event
 
 log = structlog.get_logger(__name__)
 
@@ -119,4 +121,13 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-PROCESSORS: dict[str, Processor] = {gateway.PROVIDER: stripe_event_process}
+def _stripe_process(event: ProviderEvent, now: datetime) -> bool:
+    """Payments, or else transfers to hosts."""
+    return stripe_event_process(event, now) or stripe_payout_event(event, now)
+
+
+PROCESSORS: dict[str, Processor] = {
+    gateway.PROVIDER: _stripe_process,
+    stripe_connect.EVENTS: stripe_payout_event,
+    carriers.PAYPAL_EVENTS: paypal_payout_event,
+}

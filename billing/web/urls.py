@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.web import payment, statements, views, webhooks
+from billing.web import invoices, payment, payouts, statements, views, webhooks
 
 urlpatterns = [
     path("billing/", views.billing, name="billing"),
@@ -13,6 +13,16 @@ urlpatterns = [
     path("billing/statements/", statements.statements, name="billing_statements"),
     path("billing/statements/<str:month>.pdf", statements.statement_pdf, name="billing_month_pdf"),
     path("billing/statements/<str:month>/", statements.statement, name="billing_month"),
+    path("host/payouts/", payouts.payouts, name="host_payouts"),
+    path("host/payouts/method/", payouts.method, name="host_payout_method"),
+    path("host/payouts/stripe/", payouts.stripe_again, name="host_payout_stripe"),
+    path("host/payouts/stripe/return/", payouts.stripe_return, name="host_payout_stripe_return"),
+    path("host/payouts/paypal/return/", payouts.paypal_return, name="host_payout_paypal_return"),
+    path("host/invoices/<str:number>.pdf", invoices.invoice_pdf, name="host_invoice_pdf"),
+    path("host/invoices/<str:number>.csv", invoices.invoice_csv, name="host_invoice_csv"),
+    path("host/invoices/<str:number>/", invoices.invoice, name="host_invoice"),
+    path("webhooks/stripe-connect/", webhooks.stripe_connect_accounts, name="webhook_stripe_connect"),
+    path("webhooks/paypal/", webhooks.paypal, name="webhook_paypal"),
     path("billing/payment/", payment.payment, name="billing_payment"),
     path("billing/payment/rows/", payment.rows, name="billing_payment_rows"),
     path("billing/payment/buy/", payment.buy, name="billing_payment_buy"),

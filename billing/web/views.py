@@ -88,8 +88,10 @@ def _summary_context(request: AccountRequest) -> dict[str, Any]:
     return {
         "balance_micros": selectors.balance_micros(request.user, now),
         "hourly_cost_micros": selectors.hourly_cost_micros(request.user),
+        "spend_limit_micros": selectors.client_spend_limit_micros(request.user),
         "seconds_left": selectors.seconds_left(request.user, now),
         "zero_at": selectors.zero_at(request.user),
+        "disks_end_at": selectors.disks_end_at(request.user, now),
     }
 
 

@@ -54,6 +54,7 @@ class Task(models.Model):
     disk_used_mb = models.PositiveIntegerField(null=True, blank=True)
     net_rx_bytes = models.PositiveBigIntegerField(default=0)
     net_tx_bytes = models.PositiveBigIntegerField(default=0)
+    net_counted_at = models.DateTimeField(null=True, blank=True, help_text="When these last grew.")
 
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True, help_text="When the agent said that nothing is left.")

@@ -12,6 +12,7 @@ from django.db import transaction
 from agent.protocol import ObservedTask, SyncRequest
 from hosting import hooks
 from hosting.domain.texts import clean
+from hosting.domain.traffic import most_bytes
 from hosting.errors import HostingError
 from hosting.gateways import presence
 from hosting.locks import lock_machine
@@ -32,6 +33,7 @@ LARGEST_INT = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1
 LONGEST_AGE_SECONDS = 10 * 365 * 24 * 3600
 
+_TRAFFIC = ("net_rx_bytes", "net_tx_bytes", "net_counted_at")
 _SESSION_ID = re.compile(r"[ -~]{1,64}")
 
 
@@ -238,6 +240,8 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
     if observed.run_generation < task.observed_run_generation:
         return False
     _count(task, observed)
+    if _count_traffic(task, observed, now):
+        hooks.market().task_traffic_counted(task, now)
     facts = {
         "observed_phase": observed.phase,
         "observed_run_generation": observed.run_generation,
@@ -246,7 +250,7 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         "message": clean(observed.message, MESSAGE_CHARS),
     }
     if all(getattr(task, name) == value for name, value in facts.items()):
-        task.save(update_fields=["disk_used_mb", "net_rx_bytes", "net_tx_bytes", "progress"])
+        task.save(update_fields=["disk_used_mb", *_TRAFFIC, "progress"])
         return False
     for name, value in facts.items():
         setattr(task, name, value)
@@ -267,8 +271,25 @@ def _count(task: Task, observed: ObservedTask) -> None:
     task.progress = None if observed.progress is None else min(max(observed.progress, 0.0), 1.0)
     if observed.disk_used_mb is not None:
         task.disk_used_mb = min(max(observed.disk_used_mb, 0), LARGEST_INT)
-    task.net_rx_bytes = min(max(observed.net_rx_bytes or 0, task.net_rx_bytes), LARGEST_BIGINT)
-    task.net_tx_bytes = min(max(observed.net_tx_bytes or 0, task.net_tx_bytes), LARGEST_BIGINT)
+
+
+def _count_traffic(task: Task, observed: ObservedTask, now: datetime) -> bool:
+    """Take in the bytes moved over the task's life; whether they grew.
+
+    They are what a client pays for, on the host's word: totals never go down, and more than the machine's line can have
+    carried since they last grew is not believed, or not before it can be.
+    """
+    received = max(observed.net_rx_bytes or 0, task.net_rx_bytes)
+    sent = max(observed.net_tx_bytes or 0, task.net_tx_bytes)
+    if (received, sent) == (task.net_rx_bytes, task.net_tx_bytes):
+        return False
+    since = task.net_counted_at or task.created_at
+    can_be = received - task.net_rx_bytes <= most_bytes(task.machine.inet_down_mbps, since, now)
+    if not can_be or sent - task.net_tx_bytes > most_bytes(task.machine.inet_up_mbps, since, now):
+        logger.warning("task_traffic_beyond_belief", machine_id=task.machine_id, task_id=task.pk)
+        return False
+    task.net_rx_bytes, task.net_tx_bytes, task.net_counted_at = received, sent, now
+    return True
 
 
 def _bounded(number: int | None) -> int | None:

@@ -174,7 +174,7 @@ def _prices(instance: Instance) -> dict[str, Any]:
         "inet_up_cost": dollars(instance.inet_up_micros_per_gb),
         "inet_down_cost": dollars(instance.inet_down_micros_per_gb),
         "min_bid": _dollars_or_null(getattr(instance, "min_bid_now_micros", None)),
-        "bid_price": _dollars_or_null(instance.bid_micros_per_hour),
+        "bid_price": _dollars_or_null(getattr(instance, "bid_newest_micros", instance.bid_micros_per_hour)),
         "dlperf_per_dphtotal": instance.offer.dlperf / total if total else None,
         "flops_per_dphtotal": instance.offer.total_flops_tflops / total if total else None,
         "search": parts,

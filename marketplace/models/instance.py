@@ -29,7 +29,9 @@ class Instance(models.Model):
         help_text="For all GPUs of the instance: the price in force. Follows the bid when the auction takes it in."
     )
     bid_micros_per_hour = models.BigIntegerField(
-        null=True, blank=True, help_text="For all GPUs; empty on demand. May change at any time, without any lock."
+        null=True,
+        blank=True,
+        help_text="For all GPUs; empty on demand. A new bid is a dirty mark until it is taken in.",
     )
     bid_placed_at = models.DateTimeField(null=True, blank=True)
     storage_micros_per_hour = models.BigIntegerField()

@@ -12,36 +12,69 @@ from weakref import WeakSet
 from django.conf import settings
 from django.db import connection
 
+from billing.domain.money import exact_dollars
 from marketplace.domain import instance_states as states
 from marketplace.domain.auction import LEAST_FLOOR, Claim, Kind, Policy
+from marketplace.domain.bids import BINDING, newest_bids
 
 _PREPARE_BID = """
-PREPARE spotyard_bid_place (bigint, bigint, bigint, text, timestamptz) AS
+PREPARE spotyard_bid_place (bigint, bigint, bigint, timestamptz, bigint) AS
 WITH found AS (
-    SELECT i.id, i.state, i.rental_type, i.bid_micros_per_hour AS bid,
-        GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most
+    SELECT i.machine_id, i.state, i.rental_type, i.bid_micros_per_hour AS bid, i.wants_running,
+        GREATEST(o.gpu_micros_per_hour, l.gpu_micros_per_hour * i.num_gpus) AS most,
+        $3 + (
+            SELECT SUM(x.storage_micros_per_hour + CASE WHEN x.wants_running AND x.id <> $1
+                THEN COALESCE(x.bid_micros_per_hour, x.gpu_micros_per_hour) ELSE 0 END)
+            FROM marketplace_instance x
+            WHERE x.client_id = $2 AND x.state <> 'destroyed' AND (x.state <> 'destroying' OR x.id = $1)
+        )::bigint AS together,
+        COALESCE(t.spend_limit_micros_per_hour, $5) AS allowed
     FROM marketplace_instance i
     JOIN marketplace_offer o ON o.id = i.offer_id
     LEFT JOIN hosting_listing l ON l.machine_id = i.machine_id
+    LEFT JOIN billing_accountterms t ON t.owner_id = $2
     WHERE i.id = $1 AND i.client_id = $2
 ), placed AS (
-    UPDATE marketplace_instance i SET bid_micros_per_hour = $3, bid_placed_at = $5
-    FROM found
-    WHERE i.id = found.id AND i.rental_type = 'interruptible' AND i.state NOT IN ('destroying', 'destroyed')
-        AND i.bid_micros_per_hour <> $3 AND $3 <= found.most
-        AND ($3 > i.bid_micros_per_hour OR i.state NOT IN ('scheduling', 'loading'))
-    RETURNING i.id, i.machine_id
-), marked AS (
-    INSERT INTO marketplace_dirtymark (machine_id, marked_at) SELECT machine_id, $5 FROM placed
-), noted AS (
-    INSERT INTO marketplace_instanceevent
-        (instance_id, at, kind, from_state, to_state, actor_id, reason, message)
-    SELECT id, $5, 'bid', '', '', $2, 'bid', $4 FROM placed
+    INSERT INTO marketplace_dirtymark (machine_id, marked_at, instance_id, bid_micros_per_hour)
+    SELECT machine_id, $4, $1, $3 FROM found
+    WHERE rental_type = 'interruptible' AND state NOT IN ('destroying', 'destroyed') AND $3 <= most
+        AND ($3 >= bid OR state NOT IN ('scheduling', 'loading'))
+        AND ($3 <= bid OR NOT wants_running OR together <= allowed)
+    RETURNING 1
 )
-SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed), bid FROM found
+SELECT state, rental_type, most, EXISTS (SELECT 1 FROM placed), bid, together FROM found
 """
 _PLACE_BID = """
 EXECUTE spotyard_bid_place (%s, %s, %s, %s, %s)
+"""
+
+_TAKE_MARKS = """
+DELETE FROM marketplace_dirtymark WHERE machine_id = ANY(%s) RETURNING id, instance_id, bid_micros_per_hour, marked_at
+"""
+
+# The instances are read as they were before the update: a lower bid of one that starts by now is refused after all.
+_TAKE_BIDS_IN = """
+WITH newest AS (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(bids)s::bigint[], %(instants)s::timestamptz[], %(messages)s::text[])
+        AS n (id, bid, at, message)
+), taken AS (
+    UPDATE marketplace_instance i SET bid_micros_per_hour = n.bid, bid_placed_at = n.at
+    FROM newest n
+    WHERE i.id = n.id AND i.state NOT IN ('destroying', 'destroyed') AND i.bid_micros_per_hour <> n.bid
+        AND (n.bid > i.bid_micros_per_hour OR i.state NOT IN ('scheduling', 'loading'))
+    RETURNING i.id
+)
+INSERT INTO marketplace_instanceevent (instance_id, at, kind, from_state, to_state, actor_id, reason, message)
+SELECT i.id, n.at, CASE WHEN t.id IS NULL THEN 'bid_refused' ELSE 'bid' END, '', '', i.client_id,
+    CASE WHEN t.id IS NULL THEN 'bid_binding' ELSE 'bid' END, CASE WHEN t.id IS NULL THEN %(binding)s ELSE n.message END
+FROM newest n JOIN marketplace_instance i ON i.id = n.id LEFT JOIN taken t ON t.id = n.id
+WHERE t.id IS NOT NULL OR (n.bid < i.bid_micros_per_hour AND i.state IN ('scheduling', 'loading'))
+ORDER BY i.id
+"""
+
+_BIDS_ON_THEIR_WAY = """
+SELECT DISTINCT ON (instance_id) instance_id, bid_micros_per_hour FROM marketplace_dirtymark
+WHERE machine_id = ANY(%s) AND instance_id IS NOT NULL ORDER BY instance_id, id DESC
 """
 
 _LOCK = """
@@ -78,6 +111,7 @@ SELECT machine_id, id, task_id, client_id, state, num_gpus, gpu_micros_per_hour,
     bid_placed_at, waiting_since, created_at
 FROM marketplace_instance
 WHERE machine_id = ANY(%s) AND state IN ('scheduling', 'loading', 'running', 'outbid')
+ORDER BY machine_id, id
 """
 
 _BEFORE = """
@@ -113,16 +147,16 @@ _bid_prepared_on: WeakSet[Any] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class PlacedBid:
-    """What became of a bid: ``placed`` unless it was refused or is what the instance bids already.
-
-    ``before_micros_per_hour`` is what it bid before; None on demand.
-    """
+    """What became of a bid: ``placed`` unless it was refused."""
 
     state: str
     is_interruptible: bool
     most_micros_per_hour: int
     placed: bool
     before_micros_per_hour: int | None
+    """None on demand."""
+    together_micros_per_hour: int
+    """What the client's instances cost an hour with this bid, once all that should run do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +202,30 @@ class MarketFacts:
         return [contract.claim for contract in self.contracts]
 
 
-def bid_place(*, instance_id: int, client_id: int, price_micros: int, message: str, now: datetime) -> PlacedBid | None:
-    """Change a bid, mark its machine and note the event, in one statement without any lock but that of the row.
+def bid_place(
+    *, instance_id: int, client_id: int, price_micros: int, spend_limit_micros: int, now: datetime
+) -> PlacedBid | None:
+    """Leave a bid for the next clearing of its machine: one statement that adds one row and waits for nobody.
 
     ``price_micros`` is per hour for all GPUs. None when the client has no such instance. A price above the on-demand
-    price, or the one it bids already, changes nothing; nor does a lower one while it starts, because others may have
-    had to leave for it.
+    price is refused; so is a lower one while it starts, because others may have had to leave for it, and a higher one
+    with which all that the client rents would cost more than ``spend_limit_micros`` an hour, or than what was agreed.
     """
     with connection.cursor() as cursor:
         if connection.connection not in _bid_prepared_on:
             cursor.execute(_PREPARE_BID)
             _bid_prepared_on.add(connection.connection)
-        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, message, now])
+        cursor.execute(_PLACE_BID, [instance_id, client_id, price_micros, now, spend_limit_micros])
         row = cursor.fetchone()
     return None if row is None else PlacedBid(row[0], row[1] == "interruptible", *row[2:])
+
+
+def bids_on_their_way(machine_ids: Collection[int]) -> dict[int, int]:
+    """By instance id, the newest bids on these machines that no clearing has taken in yet.
+
+    Micro-dollars per hour for all GPUs of the instance.
+    """
+    return dict(_rows(_BIDS_ON_THEIR_WAY, [list(machine_ids)]))
 
 
 def machine_mark(machine_id: int, now: datetime) -> None:
@@ -202,9 +246,22 @@ def machines_lock(machine_ids: Collection[int]) -> list[int]:
 
 
 def marks_take(machine_ids: Collection[int]) -> None:
-    """Delete the marks that can be seen. The machines are locked, and their claims are read only afterwards."""
+    """Delete the marks that can be seen, and take in the bids among them.
+
+    The machines are locked, and their claims are read only afterwards.
+    """
+    newest = newest_bids(_rows(_TAKE_MARKS, [list(machine_ids)]))
+    if not newest:
+        return
+    columns: dict[str, Any] = {
+        "ids": [one.instance_id for one in newest],
+        "bids": [one.micros_per_hour for one in newest],
+        "instants": [one.placed_at for one in newest],
+        "messages": [f"Bid changed to ${exact_dollars(one.micros_per_hour)} per hour." for one in newest],
+        "binding": BINDING,
+    }
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM marketplace_dirtymark WHERE machine_id = ANY(%s)", [list(machine_ids)])
+        cursor.execute(_TAKE_BIDS_IN, columns)
 
 
 def market_facts(machine_ids: Collection[int]) -> list[MarketFacts]:

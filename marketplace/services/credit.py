@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models.functions import Coalesce
 
 from billing.domain.money import format_dollars
-from billing.selectors import balance_micros, exhausted_payers, zero_at
-from billing.services import accounts_lock
+from billing.selectors import balance_micros, client_spend_limit_micros, exhausted_payers, zero_at
+from billing.services import accounts_lock, credit_used_up_tell
 from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
@@ -20,13 +20,15 @@ HOURS_OF_CREDIT_NEEDED = 1
 
 
 def require_credit(*, client: AbstractBaseUser, micros_per_hour: int, now: datetime) -> None:
-    """Refuse when the client can't pay an hour of this and of all it rents already. Raises MarketError(no_credit, 402).
+    """Refuse when the client can't pay an hour of this and of all it rents already, or may not spend as much.
 
-    Locks the client's ledger account, so that rentals on two machines at once can't count on the same credit.
+    Locks the client's ledger account, so that rentals on two machines at once can't count on the same credit. Raises
+    MarketError: no_credit (402), spend_limit (403).
     """
     accounts_lock(payer_ids=[client.pk])
     balance = balance_micros(client, now)
-    needed = (micros_per_hour + committed_micros_per_hour(client)) * HOURS_OF_CREDIT_NEEDED
+    together = micros_per_hour + committed_micros_per_hour(client)
+    needed = together * HOURS_OF_CREDIT_NEEDED
     if balance <= 0 or balance < needed:
         raise MarketError(
             "no_credit",
@@ -34,6 +36,20 @@ def require_credit(*, client: AbstractBaseUser, micros_per_hour: int, now: datet
             "and of what you rent already. Add credit first.",
             status=402,
         )
+    most = client_spend_limit_micros(client)
+    if together > most:
+        raise spend_limit_reached(together, most)
+
+
+def spend_limit_reached(wanted_micros_per_hour: int, most_micros_per_hour: int) -> MarketError:
+    """The refusal of what would make a client spend more than it may."""
+    return MarketError(
+        "spend_limit",
+        f"Your account may spend ${format_dollars(most_micros_per_hour)} an hour, and with this it would spend "
+        f"${format_dollars(wanted_micros_per_hour)}. The limit grows with what you use and pay for; staff can raise it "
+        "at once.",
+        status=403,
+    )
 
 
 def committed_micros_per_hour(client: AbstractBaseUser) -> int:
@@ -69,7 +85,8 @@ def _stop_for_credit(instance_id: int, spent_at: datetime, now: datetime) -> boo
         billed_until=spent_at,
         now=now,
         reason="no_credit",
-        message="Stopped because your credit is used up. The disk is kept; add credit and start it again.",
+        message="Stopped because your credit is used up. The disk is kept for a while; add credit and start it again.",
     )
+    credit_used_up_tell(owner_id=instance.client_id, used_up_at=spent_at, now=now)
     machine_clear(machine=instance.machine, now=now)
     return True

@@ -12,6 +12,7 @@ from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
 from marketplace.models import Instance
 from marketplace.services.clearing import machine_clear
+from marketplace.services.clearing_sql import marks_take
 from marketplace.services.credit import require_credit
 from marketplace.services.destroying import instance_destroy_now
 from marketplace.services.metering import gpu_time_ends
@@ -23,7 +24,7 @@ from marketplace.services.transition import instance_event, instance_transition
 def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) -> Instance:
     """Ask for a new run: at once where its GPUs are free, else it waits (``scheduling``). Starting what runs is fine.
 
-    Raises MarketError: wrong_state (409), no_credit (402), expired (409), disk_lost (409).
+    Raises MarketError: wrong_state (409), no_credit (402), spend_limit (403), expired (409), disk_lost (409).
     """
     instance = lock_instance(instance_id)
     if instance.state in states.CAN_STOP:
@@ -33,6 +34,8 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
         raise MarketError("expired", f"The lifetime of instance {instance.pk} is over.", status=409)
     if instance.task.reason == "container_lost":
         raise MarketError("disk_lost", f"The disk of instance {instance.pk} is lost; rent again.", status=409)
+    marks_take([instance.machine_id])
+    instance.refresh_from_db(fields=["bid_micros_per_hour", "bid_placed_at"])
     price_micros = instance.bid_micros_per_hour or instance.gpu_micros_per_hour
     require_credit(client=instance.client, micros_per_hour=price_micros, now=now)
     Instance.objects.filter(pk=instance.pk).update(wants_running=True, waiting_since=now)

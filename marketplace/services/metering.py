@@ -1,8 +1,18 @@
-"""Ties the life of an instance to its meters: GPU time while it runs, storage while it exists."""
+"""Ties the life of an instance to its meters: GPU time while it runs, storage while it exists, bytes both ways."""
 
+from contextlib import suppress
 from datetime import datetime
 
-from billing.services import meter_close, meter_open, meter_pause, meter_reprice_paused, meter_resume
+from billing.domain.errors import UnknownMeterError
+from billing.services import (
+    meter_close,
+    meter_open,
+    meter_pause,
+    meter_reprice_paused,
+    meter_resume,
+    traffic_count,
+    traffic_meter_open,
+)
 from marketplace.models import Instance
 
 
@@ -21,13 +31,30 @@ def storage_reference(instance: Instance) -> str:
     return f"instance:{instance.pk}:storage"
 
 
+def traffic_rates(instance: Instance) -> dict[str, int]:
+    """The names of the instance's traffic meters with their prices, in micro-dollars per GB. Free traffic has none."""
+    rates = {
+        f"instance:{instance.pk}:up": instance.inet_up_micros_per_gb,
+        f"instance:{instance.pk}:down": instance.inet_down_micros_per_gb,
+    }
+    return {reference: rate for reference, rate in rates.items() if rate}
+
+
+def references(instance: Instance) -> list[str]:
+    """The names of all its meters."""
+    return [gpu_reference(instance), storage_reference(instance), *traffic_rates(instance)]
+
+
 def instance_of_reference(reference: str) -> int:
     """The id of the instance that a meter's name speaks of."""
     return int(reference.split(":")[1])
 
 
 def meters_open(*, instance: Instance, now: datetime) -> None:
-    """Meters for GPU time and disk. Neither runs before the container does: a start that fails costs nothing."""
+    """Meters for GPU time, disk and traffic. No time is counted before the container runs: a start that fails costs
+    nothing.
+    """
+    earner = f"machine:{instance.machine_id}"
     for reference, kind, rate in (
         (gpu_reference(instance), "gpu", instance.gpu_micros_per_hour),
         (storage_reference(instance), "storage", instance.storage_micros_per_hour),
@@ -40,7 +67,16 @@ def meters_open(*, instance: Instance, now: datetime) -> None:
             rate_micros_per_hour=rate,
             now=now,
             running=False,
-            earner=f"machine:{instance.machine_id}",
+            earner=earner,
+        )
+    for reference, rate in traffic_rates(instance).items():
+        traffic_meter_open(
+            reference=reference,
+            payer=instance.client,
+            payee=instance.machine.host,
+            rate_micros_per_gb=rate,
+            now=now,
+            earner=earner,
         )
 
 
@@ -69,7 +105,19 @@ def gpu_time_ends(*, instance: Instance, at: datetime) -> None:
     meter_pause(reference=gpu_reference(instance), at=at)
 
 
+def traffic_counts(*, instance: Instance, now: datetime) -> None:
+    """The container has sent and received what its task says, since it was first made. The contract lasts."""
+    totals = {"up": instance.task.net_tx_bytes, "down": instance.task.net_rx_bytes}
+    for reference in traffic_rates(instance):
+        # Contracts made before traffic was metered have no such meters.
+        with suppress(UnknownMeterError):
+            traffic_count(reference=reference, bytes_total=totals[reference.rpartition(":")[2]], now=now)
+
+
 def meters_close(*, instance: Instance, at: datetime) -> None:
     """The contract ended: nothing is charged from ``at`` on."""
     for reference in (gpu_reference(instance), storage_reference(instance)):
         meter_close(reference=reference, at=at)
+    for reference in traffic_rates(instance):
+        with suppress(UnknownMeterError):  # as above
+            meter_close(reference=reference, at=at)

@@ -13,7 +13,13 @@ from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
 from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
-from marketplace.services.metering import gpu_time_ends, gpu_time_starts, storage_ends, storage_starts
+from marketplace.services.metering import (
+    gpu_time_ends,
+    gpu_time_starts,
+    storage_ends,
+    storage_starts,
+    traffic_counts,
+)
 from marketplace.services.notices import notice_post
 from marketplace.services.transition import instance_transition
 
@@ -40,6 +46,14 @@ class InstanceHooks:
         instance.task = task
         share_machine(instance, task.machine)
         instance_observed(instance=instance, now=now)
+
+    def task_traffic_counted(self, task: Task, now: datetime) -> None:
+        """See MarketHooks. What is counted after the contract's end is nobody's to pay."""
+        ended = (states.DESTROYING, states.DESTROYED)
+        instance = Instance.objects.filter(task=task).exclude(state__in=ended).first()
+        if instance is not None:
+            instance.task = task
+            traffic_counts(instance=instance, now=now)
 
     def machine_changed(self, machine: Machine, now: datetime) -> None:
         """See MarketHooks."""

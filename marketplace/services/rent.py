@@ -42,7 +42,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
     Raises:
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
             accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
-            disk_too_large, no_free_port (409), too_many_waiting (409).
+            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409).
     """
     _refuse_nonsense(request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()

@@ -183,7 +183,7 @@ def reference(text: str) -> str:
     """A meter's reference as words: "instance:12:gpu" becomes "Instance 12, GPU"."""
     thing, _, rest = text.partition(":")
     number, _, use = rest.partition(":")
-    spelled = "GPU" if use == "gpu" else use
+    spelled = {"gpu": "GPU", "up": "traffic up", "down": "traffic down"}.get(use, use)
     return f"{thing.capitalize()} {number}" + (f", {spelled}" if spelled else "")
 
 

@@ -77,14 +77,20 @@ def bid_views(instances: Iterable[Instance]) -> dict[int, BidView]:
         return {}
     least = selectors.least_winning_bids(bidding)
     offers = selectors.live_offers({(instance.machine_id, instance.num_gpus) for instance in bidding})
-    return {instance.pk: _view(instance, least, offers) for instance in bidding}
+    newest = selectors.newest_bids(bidding)
+    return {instance.pk: _view(instance, newest[instance.pk], least, offers) for instance in bidding}
 
 
-def _view(instance: Instance, least: Mapping[int, int | None], offers: Mapping[tuple[int, int], Offer]) -> BidView:
+def _view(
+    instance: Instance,
+    micros: int,
+    least: Mapping[int, int | None],
+    offers: Mapping[tuple[int, int], Offer],
+) -> BidView:
     live = offers.get((instance.machine_id, instance.num_gpus))
     return BidView(
         instance=instance,
-        micros=instance.bid_micros_per_hour or 0,
+        micros=micros,
         least=least.get(instance.pk),
         most=max(instance.offer.gpu_micros_per_hour, live.gpu_micros_per_hour if live else 0),
         rivals=live.min_bid_micros_per_hour if live else None,

@@ -5,6 +5,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from billing.domain.money import MICROS_PER_DOLLAR
+from billing.selectors import least_spend_limit_micros
 from marketplace.domain.auction import BPS, LEAST_FLOOR
 from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.domain.offers import HOURS_PER_MONTH
@@ -25,6 +27,9 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
         "hours_of_credit": HOURS_OF_CREDIT_NEEDED,
+        "least_spend_limit_micros": least_spend_limit_micros(),
+        "debt_grace_days": settings.DEBT_GRACE_DAYS,
+        "debt_limit_micros": settings.DEBT_LIMIT_DOLLARS * MICROS_PER_DOLLAR,
         "install_command": f"python -m agent --server {settings.SITE_URL} --token TOKEN",
     }
     return render(request, "marketplace/help.html", context)

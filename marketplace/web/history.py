@@ -7,7 +7,7 @@ from datetime import datetime
 from marketplace.domain import instance_states as states
 from marketplace.models import InstanceEvent
 
-_KINDS = {"rented": "Rented", "bid": "Bid changed", "extended": "Lifetime extended"}
+_KINDS = {"rented": "Rented", "bid": "Bid changed", "bid_refused": "Bid not taken", "extended": "Lifetime extended"}
 _OUTBID = {
     "outbid": "Outbid",
     "on_demand": "Interrupted by an on-demand rental",
@@ -42,6 +42,8 @@ def _title(event: InstanceEvent) -> str:
         return "Stopped: lifetime over"
     if event.reason == "no_credit":
         return "Stopped: credit used up"
+    if event.reason == "unpaid":
+        return "Destroyed: credit not renewed"
     return _STATES.get(event.to_state, _words(event.to_state))
 
 

@@ -9,7 +9,7 @@ from billing.selectors import meter_totals_micros
 from marketplace.domain import instance_states as states
 from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.models import Instance
-from marketplace.services.metering import gpu_reference, storage_reference
+from marketplace.services.metering import references, storage_reference
 from marketplace.web.bid_view import BidView, bid_views
 
 LABELS = {
@@ -154,8 +154,7 @@ class InstanceView:
 def instance_views(instances: Iterable[Instance], now: datetime) -> list[InstanceView]:
     """The views of several instances, with one look into the ledger for all."""
     found = list(instances)
-    references = [name(instance) for instance in found for name in (gpu_reference, storage_reference)]
-    totals = meter_totals_micros(references, now)
+    totals = meter_totals_micros([name for instance in found for name in references(instance)], now)
     bids = bid_views(found)
     return [_view(instance, totals, bids, now) for instance in found]
 
@@ -171,7 +170,7 @@ def _view(instance: Instance, totals: dict[str, int], bids: Mapping[int, BidView
         tone="bad" if offline else TONES[instance.state],
         sentence=_offline_sentence(instance) if offline else _sentence(instance),
         progress_percent=None if progress is None else min(100, int(progress * 100)),
-        cost_micros=totals.get(gpu_reference(instance), 0) + totals.get(storage_reference(instance), 0),
+        cost_micros=sum(totals.get(reference, 0) for reference in references(instance)),
         micros_per_hour=storage_rate + (instance.gpu_micros_per_hour if running and not offline else 0),
         now=now,
         bid=bids.get(instance.pk),

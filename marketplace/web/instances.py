@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from billing.selectors import disks_end_at
 from marketplace import selectors
 from marketplace.access import instance_for
 from marketplace.errors import MarketError
@@ -45,9 +46,11 @@ def cards(request: UserRequest) -> HttpResponse:
 
 
 def _cards_context(request: UserRequest) -> dict[str, Any]:
-    views = instance_views(selectors.instances_of(request.user), timezone.now())
+    now = timezone.now()
+    views = instance_views(selectors.instances_of(request.user), now)
     return {
         "views": views,
+        "disks_end_at": disks_end_at(request.user, now),
         "micros_per_hour": sum(view.micros_per_hour for view in views),
         "running": sum(view.instance.state == "running" for view in views),
     }
@@ -81,6 +84,7 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
     found = view.instance
     return {
         "view": view,
+        "disks_end_at": disks_end_at(request.user, view.now),
         "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
         "ports": found.task.port_leases.filter(released_at=None).order_by("container_port"),
     }

@@ -18,7 +18,7 @@ from billing.domain.errors import (
     SamePartyError,
     UnknownMeterError,
 )
-from billing.models import AccountKind, Entry, Meter, MeterSegment
+from billing.models import AccountKind, AccountTerms, Entry, Meter, MeterSegment
 from billing.selectors import (
     balance_micros,
     exhausted_payers,
@@ -30,6 +30,7 @@ from billing.selectors import (
     zero_at,
 )
 from marketplace.models import User
+from tests.billing.conftest import MakeUser
 from tests.billing.ledger import meter, posted_micros, postings_of
 from tests.billing.opening import give, open_gpu, open_traffic
 
@@ -232,3 +233,22 @@ def test_impossible_actions_are_refused(
         act(now + HOUR)
     assert list(Meter.objects.order_by("pk").values()) == before
     assert not Entry.objects.exists()
+
+
+def test_new_meters_take_the_share_agreed_with_the_host(
+    client_user: User, host_user: User, make_user: MakeUser, now: datetime
+) -> None:
+    agreed, other = AccountTerms.objects.create(owner=host_user, host_share_bps=9_000), make_user("other")
+    AccountTerms.objects.create(owner=other, payouts_held_reason="asked")
+    open_gpu("before", client_user, host_user, now)
+    agreed.host_share_bps = 5_000
+    agreed.save()
+    open_traffic("after", client_user, host_user, now)
+    open_gpu("stated", client_user, host_user, now, host_share_bps=1_000)
+    open_gpu("default", client_user, other, now)
+    shares = {name: meter(name).host_share_bps for name in ("before", "after", "stated", "default")}
+    assert shares == {"before": 9_000, "after": 5_000, "stated": 1_000, "default": 7_500}
+    services.meter_close(reference="before", at=now + HOUR)
+    entry = Entry.objects.get()
+    assert postings_of(entry)["host_earnings", host_user.email] == 324_000
+    assert entry.details["host_share_bps"] == 9_000

@@ -55,11 +55,11 @@ def test_right_books_pass(books: datetime) -> None:
     [
         (
             "UPDATE billing_posting SET amount_micros = amount_micros + 1 WHERE amount_micros = 270000",
-            {"entry_unbalanced", "meter_postings_wrong", "checkpoint_wrong"},
+            {"ledger_unbalanced", "entry_unbalanced", "meter_postings_wrong", "checkpoint_wrong"},
         ),
         (
             "DELETE FROM billing_posting WHERE entry_id = (SELECT MAX(id) FROM billing_entry)",
-            {"entry_unbalanced", "meter_postings_wrong", "end_of_credit_wrong"},
+            {"entry_unbalanced", "meter_postings_wrong", "end_of_credit_wrong", "end_of_debt_wrong"},
         ),
         (
             "UPDATE billing_posting SET occurred_at = occurred_at + interval '1 second' WHERE amount_micros > 9000000",
@@ -83,7 +83,7 @@ def test_right_books_pass(books: datetime) -> None:
         ),
         (
             "UPDATE billing_meter SET posted_micros = posted_micros + 1 WHERE reference = 'gpu'",
-            {"meter_total_wrong", "meter_postings_wrong", "end_of_credit_wrong"},
+            {"meter_total_wrong", "meter_postings_wrong", "end_of_credit_wrong", "end_of_debt_wrong"},
         ),
         (
             "UPDATE billing_meter SET share_units = share_units + 10000 WHERE reference = 'gpu'",
@@ -92,6 +92,10 @@ def test_right_books_pass(books: datetime) -> None:
         (
             "UPDATE billing_ledgeraccount SET zero_at = NULL",
             {"end_of_credit_wrong"},
+        ),
+        (
+            "UPDATE billing_ledgeraccount SET debt_limit_at = zero_at",
+            {"end_of_debt_wrong"},
         ),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ import time_machine
 from django.core.management import CommandError, call_command
 
 from billing import tasks
+from billing.domain.checks import LastCheck, check_is_due
 from billing.models import Entry, LedgerAccount, LedgerCheckRun
 from billing.schedule import BEAT_SCHEDULE
 from marketplace.celery import app
@@ -38,7 +39,32 @@ def test_checkpoints_and_proofs_run(client_user: User, host_user: User, now: dat
         assert tasks.check_ledger() == 0
     assert LedgerCheckRun.objects.get().ran_at == now + timedelta(hours=1)
     LedgerAccount.objects.update(checkpoint_micros=1)
-    assert tasks.check_ledger() == 3
+    with time_machine.travel(now + timedelta(hours=2), tick=False):
+        assert tasks.check_ledger() == 0  # one a night
+    with time_machine.travel(now + timedelta(days=1), tick=False):
+        assert tasks.check_ledger() == 3
+    assert LedgerCheckRun.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("ran_at", "now", "is_due"),
+    [
+        (None, "07 00:00", True),
+        ("06 03:20", "06 03:20", False),
+        ("06 03:20", "07 03:19", False),
+        ("06 03:20", "07 03:20", True),
+        ("06 23:00", "07 03:19", False),
+        ("06 23:00", "07 09:00", True),
+        ("04 03:25", "07 01:00", True),
+    ],
+)
+def test_a_check_is_due_when_the_last_nights_is_missing(ran_at: str | None, now: str, is_due: bool) -> None:
+    last = LastCheck(_at(ran_at), 0) if ran_at else None
+    assert check_is_due(last, _at(now)) == is_due
+
+
+def _at(text: str) -> datetime:
+    return datetime.strptime(f"2026-03-{text}+0000", "%Y-%m-%d %H:%M%z")
 
 
 def test_the_settle_command(client_user: User, host_user: User, now: datetime) -> None:

@@ -9,8 +9,10 @@ from hosting.locks import lock_machine
 from hosting.models import Gpu, GpuClaim, Task
 from hosting.services.listing import listing_end, listing_set
 from hosting.services.offline import machine_mark_offline
+from marketplace.domain.bids import BINDING
 from marketplace.errors import MarketError
 from marketplace.models import AuctionRound, DirtyMark
+from marketplace.selectors import instances_of, instances_with_min_bids
 from marketplace.services import clearing
 from marketplace.services.bids import bid_change
 from marketplace.services.clearing import dirty_clear
@@ -199,9 +201,51 @@ def test_repeating_the_same_bid_change_does_nothing(agent: TestAgent) -> None:
     running = bid(agent, 10 * CENT, 0)
     bid_change(instance_id=running.pk, client=running.client, price_micros=12 * CENT, now=after(1))
     bid_change(instance_id=running.pk, client=running.client, price_micros=12 * CENT, now=after(2))
-    assert DirtyMark.objects.count() == 1
+    dirty_clear(now=lambda: after(3))
+    bid_change(instance_id=running.pk, client=running.client, price_micros=12 * CENT, now=after(4))
+    dirty_clear(now=lambda: after(4))
     running.refresh_from_db()
     assert running.bid_placed_at == after(1)
+    assert running.events.filter(kind="bid").count() == 1
+
+
+def test_a_bid_is_told_at_once_and_counts_from_the_clearing_that_takes_it_in(agent: TestAgent) -> None:
+    running = bid(agent, 10 * CENT, 0)
+    for at, price in ((1, 30 * CENT), (2, 12 * CENT)):
+        agent.obey(after(0))
+        agent.obey(after(0))
+        bid_change(instance_id=running.pk, client=running.client, price_micros=price, now=after(at))
+        (shown,) = instances_with_min_bids(instances_of(running.client))
+        assert (shown.bid_newest_micros, shown.bid_micros_per_hour) == (price, 10 * CENT)
+    dirty_clear(now=lambda: after(3))
+    running.refresh_from_db()
+    assert (running.bid_micros_per_hour, running.gpu_micros_per_hour) == (12 * CENT, 12 * CENT)
+    assert list(running.events.filter(kind="bid").values_list("message", "at")) == [
+        ("Bid changed to $0.12 per hour.", after(2))
+    ], "what was overtaken before the auction saw it never counted"
+
+
+def test_the_least_winning_bid_knows_bids_that_are_on_their_way(agent: TestAgent) -> None:
+    bid(agent, 30 * CENT, 0)
+    waiting, rival = (bid(agent, 11 * CENT, n, accepts_waiting=True) for n in (1, 2))
+    bid_change(instance_id=rival.pk, client=rival.client, price_micros=40 * CENT, now=after(3))
+    assert change(waiting, None, 4) == 40 * CENT + 1
+
+
+def test_a_lower_bid_that_crosses_with_its_own_start_is_refused_after_all(agent: TestAgent) -> None:
+    running = bid(agent, 20 * CENT, 0)
+    agent.obey(after(0))
+    agent.obey(after(0))
+    waiting = bid(agent, 15 * CENT, 1, accepts_waiting=True)
+    change(waiting, 25 * CENT, 2)
+    assert (state(waiting), state(running)) == ("scheduling", "outbid")
+    DirtyMark.objects.create(
+        machine=agent.machine, marked_at=after(2), instance_id=waiting.pk, bid_micros_per_hour=10 * CENT
+    )
+    dirty_clear(now=lambda: after(3))
+    assert (state(waiting), waiting.bid_micros_per_hour) == ("scheduling", 25 * CENT)
+    refusal = waiting.events.get(kind="bid_refused")
+    assert (refusal.reason, refusal.message) == ("bid_binding", BINDING)
 
 
 def test_a_bid_belongs_to_its_client_and_to_interruptible_instances(agent: TestAgent) -> None:

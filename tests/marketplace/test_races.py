@@ -170,6 +170,7 @@ def test_bids_go_on_when_the_connection_was_lost() -> None:
     for price in (110_000, 120_000):
         bid_change(instance_id=instance.pk, client=client, price_micros=price, now=T0)
         connection.close()
+    dirty_clear(now=lambda: T0)
     instance.refresh_from_db()
     assert instance.bid_micros_per_hour == 120_000
 

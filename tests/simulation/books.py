@@ -1,4 +1,4 @@
-"""Every second of GPU time is charged once, to the right contract, at the price then in force."""
+"""Every second of GPU time and every byte is charged once, to the right contract, at the price then in force."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from tests.simulation.rows import EventRow, InstanceRow, MeterRow, Rows, Segment
 
 MICROSECOND = timedelta(microseconds=1)
 QUANTUM = 3_600_000_000
+GB = 10**9
 AT_THE_DECISION = frozenset({"client", "reboot", "outbid", "on_demand", "below_floor", "gpu_lost"})
 
 _SUMS = """SELECT a.kind, COALESCE(SUM(p.amount_micros), 0) FROM billing_posting p
@@ -53,6 +54,8 @@ class Books:
                 self._stores.discard(event.instance_id)
         for meter in rows.meters.values():
             self._check_meter(meter, rows)
+            if meter.kind == "traffic":
+                self._check_traffic(meter, rows, boxes)
 
     def _segment(self, segment: SegmentRow, before: Rows, rows: Rows, boxes: dict[int, Box], now: datetime) -> None:
         meter = rows.meters[segment.meter_id]
@@ -62,9 +65,15 @@ class Books:
         if segment.ended_at is None:
             self._open[segment.id] = segment
             return
+        if meter.kind == "traffic":
+            del self._open[segment.id]
+            return
         self._units[meter.id] += segment.rate * ((segment.ended_at - segment.started_at) // MICROSECOND)
         self._last_end[meter.id] = segment.ended_at
-        if self._open.pop(segment.id, None) is not None and meter.kind == "gpu":
+        was_open = self._open.pop(segment.id, None) is not None
+        if was_open and meter.kind == "storage":
+            self._disk_ends(segment.ended_at, meter, before, rows, now)
+        if was_open and meter.kind == "gpu":
             self._ends(segment, segment.ended_at, meter, before, rows, now)
 
     def _begins(self, segment: SegmentRow, meter: MeterRow, rows: Rows, boxes: dict[int, Box]) -> None:
@@ -91,6 +100,16 @@ class Books:
         expected = max(min(expected, now), segment.started_at, settled_at)
         must(ended_at == expected, f"instance {one.id} is charged until {ended_at}, not {expected}", leaving)
 
+    def _disk_ends(self, ended_at: datetime, meter: MeterRow, before: Rows, rows: Rows, now: datetime) -> None:
+        """A disk that is deleted for its client's debt is charged until the debt came to its end, and not longer."""
+        unpaid = any(e.instance_id == meter.instance_id and e.reason == "unpaid" for e in rows.events)
+        if not unpaid:
+            return
+        end = before.disks_end_at(rows.instances[meter.instance_id].client_id)
+        must(end is not None and end <= now, f"instance {meter.instance_id} is deleted at {now}, the debt ends {end}")
+        expected = max(end or now, before.meters[meter.id].settled_at)
+        must(ended_at == expected, f"disk of {meter.instance_id} is charged until {ended_at}, not {expected}")
+
     def _expected_end(
         self, event: EventRow | None, one: InstanceRow, before: Rows, rows: Rows, now: datetime
     ) -> datetime:
@@ -111,10 +130,17 @@ class Books:
         if meter.kind == "storage":
             must(meter.runs == (one.id in self._stores), f"the disk of instance {one.id} is charged: {meter.runs}")
             return
+        if meter.kind == "traffic":
+            return
         should = one.state == "running" and rows.machines[one.machine_id].online
         must(meter.runs == should, f"GPU time of instance {one.id} ({one.state}) is charged: {meter.runs}")
         if meter.runs:
             must(meter.rate == one.price, f"instance {one.id} is charged {meter.rate}, its price is {one.price}")
+
+    def _check_traffic(self, meter: MeterRow, rows: Rows, boxes: dict[int, Box]) -> None:
+        one = rows.instances[meter.instance_id]
+        sent = boxes[one.machine_id].sent.get(one.task_id, 0)
+        must(meter.counted_bytes <= sent, f"instance {one.id} sent {sent} bytes and is charged {meter.counted_bytes}")
 
     def check_ledger(self, now: datetime) -> None:
         """The ledger's own proofs."""
@@ -125,12 +151,18 @@ class Books:
         """Everything was settled at one moment: what was posted is what our own account says, split in full."""
         units = dict(self._units)
         for segment in self._open.values():
+            if rows.meters[segment.meter_id].kind == "traffic":
+                continue
             lasted = (rows.meters[segment.meter_id].settled_at - segment.started_at) // MICROSECOND
             units[segment.meter_id] = units.get(segment.meter_id, 0) + segment.rate * lasted
         with connection.cursor() as cursor:
             cursor.execute(_POSTED)
             for meter_id, posted in cursor.fetchall():
-                must(posted == units.get(meter_id, 0) // QUANTUM, f"meter {meter_id} posted {posted}")
+                meter = rows.meters[meter_id]
+                total = units.get(meter_id, 0) // QUANTUM
+                if meter.kind == "traffic":
+                    total = meter.counted_bytes * meter.rate // GB
+                must(posted == total, f"meter {meter_id} posted {posted}", total)
             cursor.execute(_SUMS)
             sums = {kind: int(total) for kind, total in cursor.fetchall()}
         client, host = sums.get("client_credit", 0), sums.get("host_earnings", 0)

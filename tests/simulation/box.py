@@ -8,6 +8,7 @@ from agent.protocol import DesiredTask, FailureReason, ObservedTask, Phase
 from tests.simulation.failure import must
 
 NEVER_RAN = -1
+BYTES_A_REPORT = 50_000_000
 
 
 @dataclass
@@ -68,6 +69,8 @@ class Box:
     workers: dict[int, Worker] = field(default_factory=dict)
     runs: dict[int, list[tuple[datetime, datetime | None]]] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
+    sent: dict[int, int] = field(default_factory=dict)
+    """Bytes by task."""
     faults: bool = True
     engine_away: bool = False
 
@@ -145,6 +148,8 @@ class Box:
 
     def _observed(self, worker: Worker, told: Seen, now: datetime) -> ObservedTask:
         since = worker.told_since or now
+        if worker.container is not None and worker.container.running:
+            self.sent[worker.task_id] = self.sent.get(worker.task_id, 0) + BYTES_A_REPORT
         return ObservedTask(
             task_id=worker.task_id,
             phase=told.phase,
@@ -153,6 +158,7 @@ class Box:
             exit_code=0 if told.phase == "exited" else None,
             reason=told.reason,
             message="It broke." if told.reason else "",
+            net_tx_bytes=self.sent.get(worker.task_id),
         )
 
     def _interrupt(self, worker: Worker) -> None:

@@ -75,6 +75,9 @@ def _check_fixpoint(world: World, market: Market) -> None:
     market.check_offers(outcome)
     market.check_all_sizes_offered()
     for one in market.instances:
+        if one.state != "destroyed":
+            disk_ends = rows.disks_end_at(one.client_id)
+            must(disk_ends is None or disk_ends > world.clock.now, f"instance {one.id} is {one.state}, never paid")
         if one.state in TAKES_PART:
             at_rest = "running" if one.id in outcome.winner_ids else "scheduling" if one.bid is None else "outbid"
             must(one.state == at_rest, f"at rest instance {one.id} is {one.state}, not {at_rest}")

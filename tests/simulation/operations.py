@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from billing.services import checkpoint_accounts, settle_running
+from billing.services import checkpoint_accounts, credit_warnings_send, settle_running
 from hosting.gateways import presence
 from hosting.services.idle_jobs import idle_jobs_restart
 from hosting.services.listing import listings_expire
@@ -14,6 +14,7 @@ from hosting.services.offline import machines_sweep_offline
 from marketplace.services.clearing import dirty_clear
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import stop_expired
+from marketplace.services.unpaid import delete_unpaid
 from tests.simulation.world import World
 
 
@@ -31,6 +32,16 @@ def clear_marked(world: World) -> None:
 def stop_the_exhausted(world: World) -> None:
     """Those without credit."""
     _sweep(world, "stop_exhausted", stop_exhausted)
+
+
+def delete_the_unpaid(world: World) -> None:
+    """Disks of those in debt for too long."""
+    _sweep(world, "delete_unpaid", delete_unpaid)
+
+
+def warn_of_ends(world: World) -> None:
+    """Of credit, and of disks."""
+    _sweep(world, "credit_warnings_send", credit_warnings_send)
 
 
 def stop_the_expired(world: World) -> None:
@@ -91,6 +102,8 @@ def wait(world: World) -> None:
 ALL_SWEEPS = (
     clear_marked,
     stop_the_exhausted,
+    delete_the_unpaid,
+    warn_of_ends,
     stop_the_expired,
     end_listings,
     sweep_offline,

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import connection
 
 
@@ -105,6 +106,7 @@ class MeterRow:
     runs: bool
     settled_at: datetime
     closed: bool
+    counted_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,13 @@ WHERE id > %s AND kind IN ('state', 'rented') ORDER BY id"""
 _OFFERS = """SELECT machine_id, num_gpus, rentable, min_bid_micros_per_hour, disk_space_gb FROM marketplace_offer
 WHERE retired_at IS NULL"""
 _METERS = """SELECT id, split_part(reference, ':', 2)::bigint, kind, rate_micros, running_since IS NOT NULL, settled_at,
-closed_at IS NOT NULL FROM billing_meter ORDER BY id"""
+closed_at IS NOT NULL, counted_bytes FROM billing_meter ORDER BY id"""
 _SEGMENTS = """SELECT id, meter_id, rate_micros, started_at, ended_at FROM billing_metersegment
 WHERE ended_at IS NULL OR id > %s OR id = ANY(%s) ORDER BY id"""
 _CLAIMS = "SELECT gpu_id, task_id FROM hosting_gpuclaim WHERE released_at IS NULL"
 _MARKS = "SELECT DISTINCT machine_id FROM marketplace_dirtymark"
 _ENDS = "SELECT owner_id, zero_at FROM billing_ledgeraccount WHERE kind = 'client_credit'"
+_LIMITS = "SELECT owner_id, debt_limit_at FROM billing_ledgeraccount WHERE kind = 'client_credit'"
 _PORTS = "SELECT task_id, host_port FROM hosting_portlease WHERE released_at IS NULL"
 
 
@@ -160,7 +163,16 @@ class Rows:
     claims: list[tuple[int, int]]
     marked: set[int]
     credit_ends: dict[int, datetime | None]
+    debt_limits: dict[int, datetime | None]
     ports: dict[int, int]
+
+    def disks_end_at(self, client_id: int) -> datetime | None:
+        """When a client whose credit is used up loses its disks."""
+        used_up_at, limit_at = self.credit_ends.get(client_id), self.debt_limits.get(client_id)
+        if used_up_at is None:
+            return None
+        grace_ends = used_up_at + timedelta(days=settings.DEBT_GRACE_DAYS)
+        return grace_ends if limit_at is None else min(grace_ends, limit_at)
 
     def able(self, machine_id: int) -> bool:
         """Whether the machine can be reached and works."""
@@ -184,6 +196,7 @@ def read(last_event_id: int = 0, last_segment_id: int = 0, open_segment_ids: Col
         claims=_fetch(_CLAIMS),
         marked={machine_id for (machine_id,) in _fetch(_MARKS)},
         credit_ends=dict(_fetch(_ENDS)),
+        debt_limits=dict(_fetch(_LIMITS)),
         ports=dict(_fetch(_PORTS)),
     )
 

@@ -8,6 +8,9 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from django.test import override_settings
+
+from billing.services import running_out
 from hosting.gateways import presence, wakeup
 from hosting.services import idle_jobs, inventory, listing, offline, reports
 from marketplace.celery import app
@@ -56,6 +59,8 @@ WEIGHTS: dict[Action, int] = {
     hosts.gpu_breaks_or_heals: 8,
     operations.clear_marked: 30,
     operations.stop_the_exhausted: 10,
+    operations.delete_the_unpaid: 8,
+    operations.warn_of_ends: 4,
     operations.stop_the_expired: 8,
     operations.end_listings: 4,
     operations.sweep_offline: 16,
@@ -70,7 +75,9 @@ WEIGHTS: dict[Action, int] = {
 PAUSES_SECONDS = (0.0, 0.0, 0.001, 0.2, 1.0, 3.0)
 LATE_SECONDS = (*(0.0 for _ in range(18)), 0.01, 2.0)
 """How long ago a worker has read the clock when it comes to act: it had to wait for a lock."""
-LOGGING: tuple[ModuleType, ...] = (clearing, stopping, idle_jobs, inventory, listing, offline, reports)
+LOGGING: tuple[ModuleType, ...] = (clearing, stopping, idle_jobs, inventory, listing, offline, reports, running_out)
+DEBT_GRACE_DAYS = 1 / 24
+"""An hour: stories last for some hours."""
 
 
 class StoryError(AssertionError):
@@ -128,6 +135,7 @@ def _world(seed: int) -> Iterator[World]:
     redis.flush()
     empty_database()
     with ExitStack() as stack:
+        stack.enter_context(override_settings(DEBT_GRACE_DAYS=DEBT_GRACE_DAYS))
         watch = stack.enter_context(watching())
         world = World(seed, random.Random(seed), clock, redis, watch, logged)
         for module in (presence, wakeup, clearing_hint):

@@ -37,6 +37,13 @@ PRIVATE = [
     "/host/machines/1/",
     "/host/machines/1/prices/",
     "/host/setup/",
+    "/host/payouts/",
+    "/host/payouts/stripe/",
+    "/host/payouts/stripe/return/",
+    "/host/payouts/paypal/return/",
+    "/host/invoices/20260306-1/",
+    "/host/invoices/20260306-1.pdf",
+    "/host/invoices/20260306-1.csv",
 ]
 PRIVATE_POSTS = [
     "/instances/1/start/",
@@ -53,6 +60,7 @@ PRIVATE_POSTS = [
     "/account/api-keys/1/revoke/",
     "/host/machines/1/prices/",
     "/host/machines/1/unlist/",
+    "/host/payouts/method/",
     "/host/setup/tokens/",
     "/host/setup/tokens/1/revoke/",
 ]

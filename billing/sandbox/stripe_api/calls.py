@@ -57,7 +57,7 @@ class Call:
         if account is not None:
             event["account"] = account
         self.store.put(event)
-        webhooks.enqueue(self.store, "stripe", event["id"], self.now)
+        webhooks.enqueue(self.store, "stripe" if account is None else "stripe-connect", event["id"], self.now)
         return event
 
 

@@ -1,0 +1,61 @@
+"""Who is to be paid how much."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db import connection
+
+from billing.models import WeeklyRun
+
+# Earned later than the week that is paid: dated after it, or written when its invoices were made already.
+_LATER = """
+    COALESCE((SELECT SUM(p.amount_micros) FROM billing_posting p JOIN billing_entry e ON e.id = p.entry_id
+        WHERE p.account_id = a.id AND (p.occurred_at > %(until)s OR p.id > %(through_id)s)
+            AND e.kind NOT IN ('payout', 'payout_returned')), 0)
+"""
+_BALANCE = """
+    a.checkpoint_micros + COALESCE((SELECT SUM(p.amount_micros) FROM billing_posting p
+        WHERE p.account_id = a.id AND p.id > a.checkpoint_posting_id), 0)
+"""
+_PAYABLES = f"""
+SELECT a.owner_id, {_BALANCE}, {_LATER}
+FROM billing_ledgeraccount a
+WHERE a.kind = 'host_earnings' AND a.reference = '' AND a.owner_id = ANY(%(owner_ids)s)
+"""  # noqa: S608  # constants
+_CANDIDATES = f"""
+SELECT m.host_id
+FROM billing_payoutmethod m
+JOIN billing_ledgeraccount a ON a.kind = 'host_earnings' AND a.reference = '' AND a.owner_id = m.host_id
+LEFT JOIN billing_accountterms t ON t.owner_id = m.host_id
+WHERE m.state = 'ready' AND COALESCE(t.payouts_held_reason, '') = ''
+    AND NOT EXISTS (SELECT 1 FROM billing_payout o WHERE o.run_id = %(run_id)s AND o.host_id = m.host_id)
+    AND {_BALANCE} >= %(minimum)s
+ORDER BY m.host_id
+"""  # noqa: S608  # constants
+
+
+@dataclass(frozen=True, slots=True)
+class Payable:
+    """A host's posted balance, and the part of it that was earned after the week that is paid; micro-dollars."""
+
+    host_id: int
+    balance_micros: int
+    later_micros: int
+
+
+def payable_hosts(run: WeeklyRun, minimum_micros: int) -> list[int]:
+    """Hosts that may be due something for this run: ready, not held, not paid for it yet, with the minimum."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CANDIDATES, {"run_id": run.pk, "minimum": minimum_micros})
+        return [host_id for (host_id,) in cursor.fetchall()]
+
+
+def payables(run: WeeklyRun, host_ids: Collection[int]) -> list[Payable]:
+    """What these hosts have when ``run`` is paid, from one snapshot, in order of hosts."""
+    until, through_id = run.period_end, run.through_posting_id or 0
+    with connection.cursor() as cursor:
+        cursor.execute(_PAYABLES, {"until": until, "through_id": through_id, "owner_ids": list(host_ids)})
+        rows = cursor.fetchall()
+    return sorted(
+        (Payable(host_id, int(balance), int(later)) for host_id, balance, later in rows), key=lambda row: row.host_id
+    )

@@ -1,0 +1,30 @@
+"""Staff hold a host's payouts, and let them go."""
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+
+from billing.domain.errors import MissingReasonError, NotStaffError
+from billing.models import AccountTerms
+
+
+@transaction.atomic
+def payouts_hold(*, host_id: int, actor: AbstractBaseUser, reason: str) -> None:
+    """Pays the host nothing until released; what is being sent already is not stopped.
+
+    Raises NotStaffError, MissingReasonError.
+    """
+    if not reason.strip():
+        raise MissingReasonError("Say why payouts are held.")
+    _set(host_id, actor, reason.strip())
+
+
+@transaction.atomic
+def payouts_release(*, host_id: int, actor: AbstractBaseUser) -> None:
+    """Pays the host again, at once what was due meanwhile. Raises NotStaffError."""
+    _set(host_id, actor, "")
+
+
+def _set(host_id: int, actor: AbstractBaseUser, reason: str) -> None:
+    if not getattr(actor, "is_staff", False):
+        raise NotStaffError("Only staff may hold payouts.")
+    AccountTerms.objects.update_or_create(owner_id=host_id, defaults={"payouts_held_reason": reason[:300]})
