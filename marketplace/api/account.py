@@ -9,7 +9,14 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from billing.selectors import auto_billing_of, balance_micros, default_card, host_earnings_micros, hourly_cost_micros
+from billing.selectors import (
+    auto_billing_of,
+    balance_micros,
+    default_card,
+    host_earnings_micros,
+    hourly_cost_micros,
+    payout_method_of,
+)
 from billing.services import auto_billing_set
 from marketplace.api.instance_json import dollars
 from marketplace.api.schema import ANY_OBJECT
@@ -64,7 +71,7 @@ def _account(user: User) -> dict[str, Any]:
     """``credit`` and ``balance`` are the same prepaid dollars; earnings of hosts stand apart."""
     now = timezone.now()
     credit = dollars(balance_micros(user, now))
-    card, auto = default_card(user), auto_billing_of(user)
+    card, auto, method = default_card(user), auto_billing_of(user), payout_method_of(user)
     return {
         "id": user.pk,
         "email": user.email,
@@ -80,7 +87,8 @@ def _account(user: User) -> dict[str, Any]:
         "ssh_key": next((key.public_key for key in ssh_keys_of(user)), None),
         "has_billing": card is not None,
         "last4": None if card is None else card.last4,
-        "has_payout": False,
+        "has_payout": method is not None and method.state == "ready",
+        "paypal_email": method.label if method is not None and method.provider == "paypal" else None,
         "can_pay": credit > 0 or card is not None,
         "balance_threshold": dollars(auto.threshold_micros),
         "balance_threshold_enabled": auto.enabled,

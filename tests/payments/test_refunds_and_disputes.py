@@ -215,4 +215,4 @@ def test_refunds_wait_while_the_provider_is_away(till: Till, paid: Payment, staf
 def test_the_nightly_proof_finds_payments_that_differ_from_the_ledger(till: Till, paid: Payment) -> None:
     Payment.objects.filter(pk=paid.pk).update(refunded_micros=DOLLAR)
     ProviderEvent.objects.filter(pk=ProviderEvent.objects.order_by("pk")[0].pk).update(state="failed", error="why")
-    assert [item.code for item in selectors.ledger_check(till.now)] == ["payment_wrong", "provider_event_given_up"]
+    assert [item.code for item in selectors.ledger_check(till.now)] == ["payment_wrong", "events_given_up"]
