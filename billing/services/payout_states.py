@@ -12,12 +12,16 @@ from billing.domain.entries import EntryDraft, Line
 from billing.domain.errors import PayoutStateError
 from billing.domain.money import format_dollars
 from billing.domain.notices import PAYOUT_RETURNED, PAYOUT_SENT
-from billing.domain.payouts import ENDED_BADLY, MOVEMENTS, TRANSITIONS, Movement, PayoutState
+from billing.domain.payouts import ENDED_BADLY, MOVEMENTS, TRANSITIONS, Movement, PayoutState, Provider
 from billing.models import AccountKind, Payout, PayoutEvent
 from billing.services.accounts import owned_account_ids, system_account_id
 from billing.services.ledger import entries_post
 
 REASON_LENGTH = 300
+_WAYS = {
+    Provider.STRIPE: "to your bank account through Stripe; banks take up to two working days",
+    Provider.PAYPAL: "to your PayPal account",
+}
 
 
 @transaction.atomic
@@ -93,7 +97,7 @@ def _tell(payout: Payout, to: PayoutState, now: datetime) -> None:
     amount = f"${format_dollars(payout.amount_micros)}"
     if to == PayoutState.SENT:
         subject = f"{amount} on the way to you"
-        text = f"We sent {amount} to your {payout.get_provider_display()}. Banks take up to two working days."
+        text = f"We sent {amount} {_WAYS[Provider(payout.provider)]}."
         kind = PAYOUT_SENT
     elif to in ENDED_BADLY:
         subject = f"Your payout of {amount} did not arrive"
