@@ -1,10 +1,9 @@
-"""All settings. Everything that differs between installations is read here from the environment, typed, and refused
-by name when it makes no sense."""
+"""All settings, with those about money in settings_money. Everything that differs between installations is read from
+the environment."""
 
 from pathlib import Path
 from typing import Any
 
-import environ
 import structlog
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -12,55 +11,35 @@ from django.templatetags.static import static
 
 from billing.schedule import BEAT_SCHEDULE as BILLING_SCHEDULE
 from hosting.schedule import BEAT_SCHEDULE as HOSTING_SCHEDULE
+from marketplace.environment import DEBUG, DEMO, TESTING, env, is_http_url, read
 from marketplace.schedule import BEAT_SCHEDULE as MARKETPLACE_SCHEDULE
+from marketplace.settings_money import *  # noqa: F403  # each of its names is a setting
+from marketplace.settings_money import STRIPE_PAGE_ORIGINS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-
-def _read(name: str, reader: Any, default: Any, *, check: Any = None, wants: str = "") -> Any:
-    """The environment variable ``name`` through ``reader``; ImproperlyConfigured naming it when unusable."""
-    try:
-        value = reader(name, default=default)
-    except (ValueError, TypeError) as error:
-        raise ImproperlyConfigured(f"{name}={env.ENVIRON.get(name)!r} is not usable: {error}") from error
-    if check is not None and not check(value):
-        raise ImproperlyConfigured(f"{name}={value!r} is not usable: it must be {wants}")
-    return value
-
-
-def _is_http_url(value: str) -> bool:
-    return value.startswith(("http://", "https://"))
-
-
-DEBUG = _read("DEBUG", env.bool, False)
-TESTING = _read("TESTING", env.bool, False)
-DEMO = _read("DEMO", env.bool, False)
-"""The demo installation: pages say that its machines are simulated and its money is not real."""
-
-SECRET_KEY = _read("SECRET_KEY", env.str, "insecure-development-key" if DEBUG or DEMO or TESTING else "")
+SECRET_KEY = read("SECRET_KEY", env.str, "insecure-development-key" if DEBUG or DEMO or TESTING else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY must be set to a long random string")
 
 SITE_NAME = "Spotyard"
-SITE_URL = _read(
-    "SITE_URL", env.str, "http://127.0.0.1:8000", check=_is_http_url, wants="an http:// or https:// URL"
+SITE_URL = read(
+    "SITE_URL", env.str, "http://127.0.0.1:8000", check=is_http_url, wants="an http:// or https:// URL"
 ).rstrip("/")
-AGENT_URL = _read("AGENT_URL", env.str, SITE_URL, check=_is_http_url, wants="an http:// or https:// URL").rstrip("/")
+AGENT_URL = read("AGENT_URL", env.str, SITE_URL, check=is_http_url, wants="an http:// or https:// URL").rstrip("/")
 """Where agents send their syncs: the process that can hold many requests open."""
-SYNC_HOLD_MAX_SECONDS = _read(
+SYNC_HOLD_MAX_SECONDS = read(
     "SYNC_HOLD_MAX_SECONDS", env.float, 0.0, check=lambda v: 0 <= v <= 60, wants="between 0 and 60"
 )
 """How long this process may hold an agent's request; 0 answers at once (the process that serves pages)."""
-MACHINE_OFFLINE_AFTER_SECONDS = _read(
+MACHINE_OFFLINE_AFTER_SECONDS = read(
     "MACHINE_OFFLINE_AFTER_SECONDS", env.float, 60.0, check=lambda v: v >= 5, wants="5 or more"
 )
 
-TRUSTED_PROXY_COUNT = _read("TRUSTED_PROXY_COUNT", env.int, 0, check=lambda v: 0 <= v <= 5, wants="between 0 and 5")
+TRUSTED_PROXY_COUNT = read("TRUSTED_PROXY_COUNT", env.int, 0, check=lambda v: 0 <= v <= 5, wants="between 0 and 5")
 """Reverse proxies in front of us whose X-Forwarded-For is believed."""
 
-ALLOWED_HOSTS = _read("ALLOWED_HOSTS", env.list, ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = _read("CSRF_TRUSTED_ORIGINS", env.list, [SITE_URL])
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", env.list, ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", env.list, [SITE_URL])
 if SITE_URL.startswith("https://"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
@@ -128,13 +107,13 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": _read("DATABASE_URL", env.db_url, "postgresql://spotyard:spotyard@127.0.0.1:5432/spotyard")}
+DATABASES = {"default": read("DATABASE_URL", env.db_url, "postgresql://spotyard:spotyard@127.0.0.1:5432/spotyard")}
 if "postgresql" not in DATABASES["default"].get("ENGINE", ""):
     raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// URL: the ledger and the locks need PostgreSQL")
-DATABASES["default"]["CONN_MAX_AGE"] = _read("DATABASE_CONN_MAX_AGE_SECONDS", env.int, 60)
+DATABASES["default"]["CONN_MAX_AGE"] = read("DATABASE_CONN_MAX_AGE_SECONDS", env.int, 60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
-REDIS_URL = _read(
+REDIS_URL = read(
     "REDIS_URL",
     env.str,
     "redis://127.0.0.1:6379/0",
@@ -184,11 +163,11 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "search"
 ACCOUNT_LOGOUT_REDIRECT_URL = "search"
 
-EMAIL_CONFIG = _read("EMAIL_URL", env.email_url, "consolemail://")
+EMAIL_CONFIG = read("EMAIL_URL", env.email_url, "consolemail://")
 globals().update(EMAIL_CONFIG)
-EMAIL_TIMEOUT = _read("EMAIL_TIMEOUT_SECONDS", env.int, 10, check=lambda v: 1 <= v <= 60, wants="between 1 and 60")
+EMAIL_TIMEOUT = read("EMAIL_TIMEOUT_SECONDS", env.int, 10, check=lambda v: 1 <= v <= 60, wants="between 1 and 60")
 """How long a mail server may keep us waiting."""
-DEFAULT_FROM_EMAIL = _read("DEFAULT_FROM_EMAIL", env.str, "Spotyard <no-reply@spotyard.example>")
+DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", env.str, "Spotyard <no-reply@spotyard.example>")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["marketplace.api.authentication.ApiKeyAuthentication"],
@@ -200,9 +179,9 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.api.errors.exception_handler",
 }
-API_REQUESTS_PER_MINUTE = _read("API_REQUESTS_PER_MINUTE", env.int, 1200, check=lambda v: v >= 1, wants="1 or more")
+API_REQUESTS_PER_MINUTE = read("API_REQUESTS_PER_MINUTE", env.int, 1200, check=lambda v: v >= 1, wants="1 or more")
 """How many API requests an account may send in a minute."""
-API_ANONYMOUS_REQUESTS_PER_MINUTE = _read(
+API_ANONYMOUS_REQUESTS_PER_MINUTE = read(
     "API_ANONYMOUS_REQUESTS_PER_MINUTE", env.int, 600, check=lambda v: v >= 1, wants="1 or more"
 )
 """How many an address may send without a key."""
@@ -231,34 +210,6 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
     # The vendored admin uses inline scripts that we do not control.
     "EXCLUDE_URL_PREFIXES": ["/admin/"],
 }
-
-# Cards: Stripe. Without a key, pages say that cards are not taken.
-STRIPE_SECRET_KEY = _read("STRIPE_SECRET_KEY", env.str, "")
-STRIPE_WEBHOOK_SECRET = _read("STRIPE_WEBHOOK_SECRET", env.str, "")
-"""Signs what Stripe sends to /webhooks/stripe/; without it every webhook is refused."""
-STRIPE_API_BASE = _read(
-    "STRIPE_API_BASE", env.str, "https://api.stripe.com", check=_is_http_url, wants="an http:// or https:// URL"
-).rstrip("/")
-"""Where Stripe's API answers; another address is a sandbox."""
-STRIPE_PAGE_ORIGINS = [
-    "https://checkout.stripe.com" if STRIPE_API_BASE == "https://api.stripe.com" else STRIPE_API_BASE
-]
-"""Where Stripe's own pages are, to which forms of ours may lead."""
-PAYMENTS_TEST_MODE = (
-    not STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")) or STRIPE_API_BASE != "https://api.stripe.com"
-)
-"""No money moves: the key is a test key, or a sandbox stands for the provider. Pages say so."""
-PROVIDER_TIMEOUT_SECONDS = _read(
-    "PROVIDER_TIMEOUT_SECONDS", env.int, 15, check=lambda v: 1 <= v <= 80, wants="between 1 and 80"
-)
-"""How long a payment provider may keep us waiting."""
-PROVIDER_RETRIES = _read("PROVIDER_RETRIES", env.int, 0 if TESTING else 1, check=lambda v: 0 <= v <= 5, wants="0 to 5")
-"""How often a call is repeated at once when its answer did not come; what is still open then is reconciled later."""
-PAYMENT_LEAST_MICROS = _read("PAYMENT_LEAST_MICROS", env.int, 5_000_000, check=lambda v: v >= 500_000, wants="500000+")
-PAYMENT_MOST_MICROS = _read(
-    "PAYMENT_MOST_MICROS", env.int, 2_000_000_000, check=lambda v: v <= 100_000_000_000, wants="100000000000 or less"
-)
-"""The least and the most that one card payment may be, in micro-dollars."""
 CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] = [SELF, *STRIPE_PAGE_ORIGINS]
 
 LANGUAGE_CODE = "en-us"
@@ -267,9 +218,9 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(_read("STATIC_ROOT", env.str, str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = Path(read("STATIC_ROOT", env.str, str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_COMPRESSED = _read("STATIC_COMPRESSED", env.bool, not DEMO)
+STATIC_COMPRESSED = read("STATIC_COMPRESSED", env.bool, not DEMO)
 """Whether collectstatic also writes Brotli and gzip files: half a minute of work that pays on slow networks only."""
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("gz", "br", "png", "jpg", "webp", "woff", "woff2", "map")
 
@@ -292,7 +243,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # the reverse proxy that ends TLS redirects plain HTTP
 ]
 
-LOG_LEVEL = _read(
+LOG_LEVEL = read(
     "LOG_LEVEL",
     env.str,
     "INFO",
@@ -348,69 +299,27 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "marketplace.web.admin_front.dashboard",
 }
 
-METRICS_TOKEN = _read(
+METRICS_TOKEN = read(
     "METRICS_TOKEN", env.str, "", check=lambda v: not v or len(v) >= 16, wants="at least 16 characters"
 )
 """Who sends it as a bearer token may read /metrics; without one only staff may."""
 
-BID_INCREMENT_BPS = _read(
+BID_INCREMENT_BPS = read(
     "BID_INCREMENT_BPS", env.int, 500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
 )
 """What a bid must add to a running one to displace it, in hundredths of a percent: cents must not thrash containers."""
 
-DISPLACEMENT_GRACE_SECONDS = _read(
+DISPLACEMENT_GRACE_SECONDS = read(
     "DISPLACEMENT_GRACE_SECONDS", env.int, 30, check=lambda v: 0 <= v <= 600, wants="between 0 and 600"
 )
 """From the SIGTERM to the kill of a container that lost its GPUs."""
 
-PLATFORM_HOST_SHARE_BPS = _read(
-    "PLATFORM_HOST_SHARE_BPS", env.int, 7500, check=lambda v: 0 <= v <= 10_000, wants="between 0 and 10000"
-)
-"""The host's part of every usage posting, in hundredths of a percent."""
-
-DEBT_GRACE_DAYS = _read("DEBT_GRACE_DAYS", env.float, 3.0, check=lambda v: 0 <= v <= 365, wants="between 0 and 365")
-"""How long disks are kept, as a debt, after a client's credit is used up."""
-DEBT_LIMIT_DOLLARS = _read(
-    "DEBT_LIMIT_DOLLARS", env.int, 5, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
-)
-"""What a client may owe for them; they are deleted when either is reached."""
-
-REFUND_ALONE_DOLLARS = _read(
-    "REFUND_ALONE_DOLLARS", env.int, 50, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
-)
-"""Use worth up to this is given back to a client by one member of the staff; more, and any adjustment, takes two."""
-
-SPEND_LIMIT_DOLLARS_PER_HOUR = _read(
-    "SPEND_LIMIT_DOLLARS_PER_HOUR", env.int, 2, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
-)
-"""What a client that has paid for nothing yet may spend an hour; more as its history grows."""
-# Payouts to hosts: Stripe Connect in the US, PayPal elsewhere.
-STRIPE_CONNECT_WEBHOOK_SECRET = _read("STRIPE_CONNECT_WEBHOOK_SECRET", env.str, "")
-"""Signs what Stripe tells of the accounts of hosts, to /webhooks/stripe-connect/."""
-PAYPAL_CLIENT_ID = _read("PAYPAL_CLIENT_ID", env.str, "")
-PAYPAL_CLIENT_SECRET = _read("PAYPAL_CLIENT_SECRET", env.str, "")
-PAYPAL_API_BASE = _read(
-    "PAYPAL_API_BASE", env.str, "https://api-m.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
-).rstrip("/")
-PAYPAL_WEB_BASE = _read(
-    "PAYPAL_WEB_BASE", env.str, "https://www.paypal.com", check=_is_http_url, wants="an http:// or https:// URL"
-).rstrip("/")
-"""Where hosts sign in to PayPal."""
-PAYPAL_TEST_MODE = PAYPAL_API_BASE != "https://api-m.paypal.com"
-"""No money moves through PayPal: a sandbox stands for it."""
-PAYPAL_WEBHOOK_ID = _read("PAYPAL_WEBHOOK_ID", env.str, "")
-"""What PayPal calls our webhook; part of what it signs."""
-PAYOUT_MINIMUM_MICROS = _read(
-    "PAYOUT_MINIMUM_MICROS", env.int, 10_000_000, check=lambda v: v >= 10_000, wants="10000 (a cent) or more"
-)
-"""The least that is paid out, in micro-dollars; less carries over."""
-
-WEBHOOK_ALLOW_PRIVATE = _read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
+WEBHOOK_ALLOW_PRIVATE = read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""
 WEBHOOK_ALLOW_HTTP = DEBUG or DEMO or TESTING
 """Whether webhooks may go over plain HTTP."""
 
-SUGGESTED_IMAGES = _read(
+SUGGESTED_IMAGES = read(
     "SUGGESTED_IMAGES",
     env.list,
     [
