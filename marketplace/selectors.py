@@ -76,6 +76,30 @@ def instances_with_min_bids(found: "Iterable[InstanceWithMinBid]") -> "list[Inst
     return instances
 
 
+def contracts_of(user: AbstractBaseUser, ids: Iterable[int] | None, label: str | None) -> list[tuple[int, str]]:
+    """Numbers and labels of the user's instances, destroyed ones too, oldest first; None asks for all."""
+    found = Instance.objects.filter(client_id=user.pk).order_by("pk")
+    if ids is not None:
+        found = found.filter(pk__in=list(ids))
+    if label is not None:
+        found = found.filter(label=label)
+    return list(found.values_list("pk", "label"))
+
+
+def instance_descriptions(user: AbstractBaseUser, ids: Iterable[int]) -> dict[int, str]:
+    """What the user's instances with these numbers are, "2x RTX 4090, sweep", by number."""
+    found = Instance.objects.filter(client_id=user.pk, pk__in=list(ids)).select_related("machine")
+    return {
+        instance.pk: ", ".join(filter(None, (f"{instance.num_gpus}x {instance.machine.gpu_name}", instance.label)))
+        for instance in found
+    }
+
+
+def active_account(email: str) -> User | None:
+    """The account with this address, in whatever case, that may still be used."""
+    return User.objects.filter(email=email.lower(), is_active=True).first()
+
+
 def newest_bids(instances: Iterable[Instance]) -> dict[int, int]:
     """By id of each interruptible instance, what its client bid last, also where the auction has yet to take it in.
 

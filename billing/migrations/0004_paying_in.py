@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0003_money_words"),
+        ("billing", "0004_credit_transfer"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

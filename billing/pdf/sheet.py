@@ -18,8 +18,10 @@ LINE = 1.36
 MM_PER_POINT = 25.4 / 72
 MAX_LINES = 30
 """More would not fit on a page together; only text that is no name and no sentence is that long."""
-PAGES_COUNT = "\ue000"
-"""Stands for the number of pages until it is known: a character that ``clean`` leaves in no text."""
+NO_TEXT = "\ue000"
+"""A character that ``clean`` leaves in no text."""
+PAGES_COUNT = NO_TEXT * 2
+"""Stands for the number of pages until it is known, as wide as two digits."""
 
 Colour = tuple[int, int, int]
 INK: Colour = (22, 26, 38)
@@ -42,7 +44,7 @@ class Sheet(FPDF):
             self.add_font(FAMILY, style, FONTS / name)
             font = self.fonts[FAMILY + style]
             if isinstance(font, TTFFont):
-                self._glyphs[style] = frozenset(font.cmap) - {ord(PAGES_COUNT)}
+                self._glyphs[style] = frozenset(font.cmap) - {ord(NO_TEXT)}
         self.alias_nb_pages(PAGES_COUNT)
         self.set_margins(MARGIN, MARGIN, MARGIN)
         self.c_margin = 0.0
@@ -64,9 +66,11 @@ class Sheet(FPDF):
 
     def lines(self, text: str, width: float) -> list[str]:
         """``text`` broken into lines of at most ``width``; words too long for one are broken too."""
-        broken = self.multi_cell(
-            width, self.line_height, self.clean(text), align="L", dry_run=True, output="LINES", padding=0
-        )
+        cleaned = self.clean(text)
+        # Most texts fit. Finding that out costs a tenth of looking for places to break.
+        if self.get_string_width(cleaned) < width:
+            return [cleaned]
+        broken = self.multi_cell(width, self.line_height, cleaned, align="L", dry_run=True, output="LINES", padding=0)
         lines = [str(line) for line in broken] if isinstance(broken, list) else []
         return lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], "…"]
 

@@ -31,7 +31,7 @@ from billing.selectors.months import (
     statement_months,
     statement_years,
 )
-from billing.selectors.movements import AccountMovement, movements, movements_count
+from billing.selectors.movements import NOT_USE, AccountMovement, movements, movements_count
 from billing.selectors.payments import cards_of, default_card, payment_by_key, payments_of
 from billing.selectors.proofs import Discrepancy, ledger_check
 from billing.selectors.statements import StatementRow, statement
@@ -39,6 +39,7 @@ from billing.selectors.terms import least_spend_limit_micros
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
 
 __all__ = [
+    "NOT_USE",
     "AccountMovement",
     "By",
     "Discrepancy",

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 
 from billing.models import AccountKind, EntryKind, LedgerAccount, Posting
 
-NOT_USE = tuple(kind for kind in EntryKind if kind != EntryKind.USAGE)
+NOT_USE = tuple(kind.value for kind in EntryKind if kind != EntryKind.USAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def movements(
     since: datetime,
     until: datetime,
     *,
-    kinds: Collection[EntryKind] = NOT_USE,
+    kinds: Collection[str] = NOT_USE,
     limit: int | None = None,
     after: tuple[datetime, int] | None = None,
     latest_first: bool = False,
@@ -49,15 +49,13 @@ def movements(
 
 
 def movements_count(
-    user: AbstractBaseUser, since: datetime, until: datetime, *, kinds: Collection[EntryKind] = NOT_USE
+    user: AbstractBaseUser, since: datetime, until: datetime, *, kinds: Collection[str] = NOT_USE
 ) -> int:
     """How many ``movements`` there are in all."""
     return _postings(user, since, until, kinds).count()
 
 
-def _postings(
-    user: AbstractBaseUser, since: datetime, until: datetime, kinds: Collection[EntryKind]
-) -> QuerySet[Posting]:
+def _postings(user: AbstractBaseUser, since: datetime, until: datetime, kinds: Collection[str]) -> QuerySet[Posting]:
     accounts = LedgerAccount.objects.filter(
         owner_id=user.pk, kind__in=(AccountKind.CLIENT_CREDIT, AccountKind.HOST_EARNINGS), reference=""
     )

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
-from marketplace.api import account, instances, keys, machines, offers
+from marketplace.api import account, instances, keys, machines, money, offers
 from marketplace.api.views import UnknownView
 
 
@@ -40,6 +40,7 @@ urlpatterns = [
     *_both("v1/instances/", instances.InstancePages),
     *_both("v0/instances/", instances.Instances),
     *_both("v0/instances/filters/", instances.InstanceFilters),
+    *_both("v0/instances/balance/<id:instance_id>/", money.InstanceBalance),
     *_both("v0/instances/bid_price/<id:instance_id>/", instances.InstanceBid),
     *_both("v0/instances/reboot/<id:instance_id>/", instances.InstanceReboot),
     *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
@@ -48,6 +49,12 @@ urlpatterns = [
     *_both("v0/auth/apikeys/", keys.ApiKeys),
     *_both("v0/auth/apikeys/<id:key_id>/", keys.ApiKeyDetail),
     *_both("v0/users/current", account.CurrentUser),
+    *_both("v0/users/me/invoices", money.MyInvoices),
+    *_both("v0/users/me/machine-earnings", money.MachineEarnings),
+    *_both("v1/invoices/", money.InvoicePages),
+    *_both("v0/charges/", money.Charges),
+    *_both("v0/commands/transfer_credit/", money.TransferCredit),
+    *_both("v0/contracts/fetch/", money.Contracts),
     *_both("v0/machines", machines.Machines),
     *_both("v0/machines/create_asks/", machines.CreateAsks),
     *_both("v0/machines/create_bids/", machines.CreateBids),

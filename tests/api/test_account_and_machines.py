@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing.models import AutoBilling, Card, PayoutMethod
 from hosting.models import Listing
 from marketplace.models import User
 from tests.api.calls import Api
@@ -17,6 +18,17 @@ def test_the_account(api: Api) -> None:
     assert (account["email"], account["credit"], account["balance"]) == ("client@example.com", 100.0, 100.0)
     assert account["host_agreement_accepted"] is False
     assert "api_key" not in account
+    assert (account["has_billing"], account["last4"], account["balance_threshold_enabled"]) == (False, None, False)
+    assert (account["has_payout"], account["paypal_email"]) == (False, None)
+
+
+def test_the_account_tells_of_its_card_and_auto_billing(api: Api, client_user: User) -> None:
+    card = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030, "added_at": T0}
+    Card.objects.create(owner=client_user, provider_id="pm_1", is_default=True, **card)
+    AutoBilling.objects.create(owner=client_user, enabled=True, threshold_micros=7_500_000)
+    account = api.get("/users/current").json
+    assert (account["has_billing"], account["last4"]) == (True, "4242")
+    assert (account["balance_threshold"], account["balance_threshold_enabled"]) == (7.5, True)
 
 
 def test_machines(host_api: Api, stranger: Api, agent: TestAgent) -> None:
@@ -57,6 +69,16 @@ def test_unlisting_and_listing_again_keeps_the_other_terms(host_api: Api, anyone
         (4, 0.4, 0.2),
     ]
     assert Listing.objects.get().end_at == T0 + timedelta(days=90)
+
+
+def test_the_account_tells_where_its_payouts_go(host_api: Api, agent: TestAgent) -> None:
+    method = PayoutMethod(host=agent.machine.host, provider="paypal", country="DE", account_id="P1", changed_at=T0)
+    method.label = "host@paypal.example"
+    method.save()
+    account = host_api.get("/users/current").json
+    assert (account["has_payout"], account["paypal_email"]) == (False, "host@paypal.example")
+    PayoutMethod.objects.update(state="ready")
+    assert host_api.get("/users/current").json["has_payout"] is True
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -145,6 +146,26 @@ def test_account_and_api_keys(vast: VastAi, client: Account, tmp_path: Path) -> 
     assert "extra" not in vast("show", "api-keys")
 
 
+def test_credit_is_transferred_and_listed(vast: VastAi, vastai: Path, stack: Stack, tmp_path: Path) -> None:
+    friend = account(stack)
+    other = VastAi(vastai, friend, tmp_path)
+    send = ("transfer", "credit", "--recipient", friend.email, "--amount", "2.5", "--skip")
+    assert vast(*send).strip() == f"Sent 2.5 to {friend.email}"
+    assert vast(*send).strip() == f"Sent 2.5 to {friend.email}", "the same request again"
+    assert other.raw("show", "user")["credit"] == 2.5, "was done once"
+    assert "Failed with error" in vast("transfer", "credit", friend.email, "1000000", "--skip")
+    assert "404" in vast("transfer", "credit", "nobody@example.com", "3", "--skip")
+    page = other.raw("show", "invoices-v1", "-i")
+    assert [(row["type"], row["amount"]) for row in page["results"]] == [("transfer", 2.5)]
+    table = vast.run("show", "invoices-v1", "-i", "-it", "transfers", "--no-color")
+    assert "Transfer" in table.stdout
+    assert "-$2.50" in table.stdout
+    assert "Showing 1 of 1 results" in table.stdout
+    assert "Credit" in vast.run("show", "invoices-v1", "-i", "--no-color").stdout
+    listed = json.loads(vast.run("show", "invoices", "--only_credits", "--raw").stdout)
+    assert sorted(row["amount"] for row in listed) == [-2.5, 100.0]
+
+
 def test_a_wrong_key_is_told_so(vastai: Path, client: Account, tmp_path: Path) -> None:
     wrong = Account(client.stack, client.id, client.email, "", "syk_wrong", "")
     refused = VastAi(vastai, wrong, tmp_path).run("show", "instances")
@@ -184,9 +205,28 @@ def test_a_rental_from_search_to_destroy(
     kept = key.ssh(host, port, f"wc -l < /root/starts; cat /root/{copied.name}")
     assert kept.stdout.split() == ["3", copied.read_text().strip()]
 
+    check_charges(vast, pk)
     assert f"destroying instance {pk}" in vast("destroy", "instance", pk, "-y")
     client.wait_until(contract, "gone")
     check_gone(vast, pk)
+
+
+def check_charges(vast: VastAi, pk: str) -> None:
+    """Every way in which the client shows what an instance costs."""
+    deposit = json.loads(vast("show", "deposit", pk))
+    assert (deposit["instance_id"], deposit["deposit"]) == (int(pk), 0.0)
+    assert deposit["charged"] > 0
+    page = vast.raw("show", "invoices-v1", "-c")
+    (row,) = [row for row in page["results"] if row["source"] == f"instance-{pk}"]
+    assert deposit["charged"] <= row["amount"] < 1
+    assert {item["type"] for item in row["items"]} == {"gpu", "storage"}
+    assert pk in vast.run("show", "invoices-v1", "-c", "--no-color").stdout
+    tree = vast.run("show", "invoices-v1", "-c", "-f", "tree", "--verbose", "--no-color").stdout
+    assert f"Instance {pk}" in tree
+    assert "GPU time" in tree
+    charges = vast.run("show", "invoices", "--only_charges", "--instance_label", "second").stdout
+    assert f"Instance_{pk}:_GPU_time" in charges
+    assert "Current:" in charges
 
 
 def create(vast: VastAi, offer_id: int, image: str) -> int:
@@ -306,3 +346,8 @@ def test_a_host_sees_and_lists_its_machine(vastai: Path, machine: HostMachine, v
     assert vast.raw("search", "offers", f"machine_id={pk} verified=any") == []
     assert "offers created/updated" in host("list", "machine", pk, "-g", "0.4", "-s", "0.1", "-l", "2 weeks")
     assert len(vast.raw("search", "offers", f"machine_id={pk} verified=any")) == 2
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    earned = host.raw("show", "earnings", "-s", today, "-e", today, "-m", pk)
+    assert [row["machine_id"] for row in earned["per_machine"]] in ([], [int(pk)])
+    assert sum(row["gpu_earn"] for row in earned["per_day"]) == earned["summary"]["total_gpu"]
+    assert earned["current"]["balance"] >= earned["summary"]["total_gpu"]
