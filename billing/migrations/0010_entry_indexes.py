@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0007_ledger_rules_by_statement"),
+        ("billing", "0009_ledger_rules_by_statement"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

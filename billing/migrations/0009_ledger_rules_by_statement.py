@@ -159,7 +159,7 @@ CREATE CONSTRAINT TRIGGER billing_entry_moves AFTER INSERT ON billing_entry
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0006_payouts")]
+    dependencies = [("billing", "0008_adjustment_requests")]
 
     operations = [
         migrations.RunSQL(RULES, RULES_BY_ROW),
