@@ -17,22 +17,17 @@ OWNERS_PER_BATCH = 2_000
 CLIENTS, HOSTS, METERS = 10_000_000, 20_000_000, 30_000_000
 """Ids begin here; an account has the id of its owner, a grant that of its client."""
 
-_USERS = """
-INSERT INTO marketplace_user ({columns}) SELECT {values} FROM marketplace_user b, generate_series(1, %(count)s) k
-WHERE b.id = %(seed)s
-"""
-_ACCOUNTS = """
-INSERT INTO billing_ledgeraccount
-    (id, kind, owner_id, reference, checkpoint_micros, checkpoint_posting_id, created_at)
-SELECT %(first)s + k, %(kind)s, %(first)s + k, '', 0, 0, %(start)s FROM generate_series(1, %(count)s) k
+_COPY = """
+INSERT INTO {table} ({columns}) SELECT {values} FROM {table} b, generate_series(1, %(count)s) k WHERE b.id = %(first)s
 """
 _GRANTS = """
 INSERT INTO billing_entry (id, idempotency_key, kind, memo, occurred_at, details)
 SELECT %(first)s + k, 'grant:bench' || k, 'credit_grant', 'Credit', %(start)s, '{}' FROM generate_series(1, %(count)s) k
 """
-_GRANTED = """
+_GRANT = "(1 + k %% 97) * 10000000"
+_GRANTED = f"""
 INSERT INTO billing_posting (entry_id, account_id, amount_micros, occurred_at)
-SELECT %(first)s + k, side.account_id, side.sign * (1 + k %% 97) * 10000000, %(start)s
+SELECT %(first)s + k, side.account_id, side.sign * {_GRANT}, %(start)s
 FROM generate_series(1, %(count)s) k, (VALUES (1, 0), (-1, %(adjustments)s)) AS s (sign, account),
     LATERAL (SELECT s.sign, CASE WHEN s.sign = 1 THEN %(first)s + k ELSE s.account END AS account_id) side
 """
@@ -91,15 +86,24 @@ def ledger_fill(instances: int, clients: int, hosts: int | None = None) -> None:
 
 
 def _owners(name: str, kind: str, first: int, count: int) -> None:
-    from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
+    """A user and its account, written by their models, and so many like them."""
+    from billing.models import LedgerAccount  # noqa: PLC0415 - Django is set up by now
+    from marketplace.models import User  # noqa: PLC0415
 
-    seed = User.objects.create(pk=first, email=f"{name}@bench.example")
-    own = {"id": "%(first)s + k", "email": f"'{name}' || k || '@bench.example'"}
-    columns = world.columns_of("marketplace_user")
+    LedgerAccount.objects.create(
+        pk=first, kind=kind, owner=User.objects.create(pk=first, email=f"{name}@bench.example")
+    )
+    number = "%(first)s + k"
+    _copy("marketplace_user", {"id": number, "email": f"'{name}' || k || '@bench.example'"}, first, count)
+    granted = {"granted_micros": _GRANT} if kind == "client_credit" else {}
+    _copy("billing_ledgeraccount", {"id": number, "owner_id": number, **granted}, first, count)
+
+
+def _copy(table: str, own: dict[str, str], first: int, count: int) -> None:
+    columns = world.columns_of(table)
     values = [own.get(column, f'b."{column}"') for column in columns]
-    statement = _USERS.format(columns=", ".join(columns), values=", ".join(values))
-    world.execute(statement, {"first": first, "count": count, "seed": seed.pk})
-    world.execute(_ACCOUNTS, {"first": first, "count": count, "kind": kind, "start": START})
+    statement = _COPY.format(table=table, columns=", ".join(columns), values=", ".join(values))
+    world.execute(statement, {"first": first, "count": count})
 
 
 def _system_accounts() -> int:

@@ -145,7 +145,7 @@ def test_imbalance_is_refused_at_once_where_constraints_are_immediate(account_id
     "sql",
     [
         "UPDATE billing_ledgeraccount SET id = id + 1000",
-        "TRUNCATE billing_entry",
+        "TRUNCATE billing_entry CASCADE",
         "TRUNCATE billing_ledgeraccount CASCADE",
     ],
 )
