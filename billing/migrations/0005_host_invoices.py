@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0005_paying_in"),
+        ("billing", "0004_paying_in"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
