@@ -31,16 +31,12 @@ CHROMIUM_OPTIONS = [
 PAGE_TIMEOUT_MILLISECONDS = 15_000
 
 
-GROUPS = ("e2e", "engine")
-
-
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tests of the whole product share one installation, and those of the engine load it: keep each kind on one worker
-    of a parallel run. Here, because pytest-xdist reads the groups before any other hook sees the whole list."""
-    for kind in GROUPS:
-        if item.get_closest_marker(kind) is not None:
-            item.add_marker(pytest.mark.xdist_group(kind))
-            break
+    """Tests with the real engine and the whole product keep to one worker of a parallel run: they share an
+    installation, and their processes keep a core busy each. Here, because pytest-xdist reads the groups before any
+    other hook sees the whole list."""
+    if any(item.get_closest_marker(kind) is not None for kind in ("e2e", "engine")):
+        item.add_marker(pytest.mark.xdist_group("real"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -87,9 +83,12 @@ def demo_image(engine: docker.DockerClient) -> str:
     return ensure_image(ROOT / "var" / "cache")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, headless. Missing, it fails the test under CI and skips it elsewhere."""
+    """Debian's Chromium, headless. Missing, it fails the test under CI and skips it elsewhere.
+
+    For one module: as long as it is there, an event loop is too, and asynchronous views can't be called from tests.
+    """
     if not Path(CHROMIUM).exists():
         _unavailable(f"{CHROMIUM} is missing; run scripts/bootstrap.sh --tests")
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:

@@ -9,8 +9,8 @@ FACTS_PER_LINE = 4
 TOTALS_WIDTH = 0.52
 
 
-def render_pdf(document: Document) -> bytes:
-    """``document`` as a PDF; the same document always gives the same bytes."""
+def render(document: Document) -> bytes:
+    """``document`` as a PDF."""
     sheet = Sheet(document)
     _title(sheet, document)
     _parties(sheet, document.parties)

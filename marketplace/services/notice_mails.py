@@ -12,7 +12,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import F
 from django.urls import reverse
 
-from billing.domain.notices import HOST_KINDS
+from billing.domain.notices import AUTO_BILLING_OFF, HOST_KINDS, PAYMENT_ACTION
 from billing.domain.notices import KINDS as MONEY_KINDS
 from marketplace.domain.notices import DISK_DELETED
 from marketplace.domain.retries import next_wait
@@ -92,6 +92,8 @@ def _mail(notice: Notice, connection: BaseEmailBackend) -> EmailMessage:
 def _page(notice: Notice) -> str:
     if notice.kind in HOST_KINDS:
         return reverse("host_payouts")
+    if notice.kind in (PAYMENT_ACTION, AUTO_BILLING_OFF):
+        return reverse("billing_payment")
     if notice.kind in MONEY_KINDS:
         return reverse("billing")
     if notice.instance_id is None:

@@ -1,7 +1,7 @@
 """How many postings a second the ledger commits, against pgbench's TPC-B on the same server.
 
-Eight processes with a connection each post card payments with ``entries_post``, the only writer of the ledger: an
-entry with a posting on the credit of a client of their own and one on the account of the card processor, which all of
+Eight processes with a connection each post credit with ``entries_post``, the only writer of the ledger: an
+entry with a posting on the credit of a client of their own and one on the adjustments account, which all of
 them share. pgbench sends its built-in transaction (three updates, a select, an insert) as prepared statements from
 eight connections; its scale is above the number of connections, as its manual asks.
 """
@@ -87,18 +87,18 @@ def _poster(number: int, action: str, seconds: float) -> float:
 
 
 def payments_post(number: int, seconds: float) -> float:
-    """Card payments of one client, one after the other; entries per second."""
+    """Credit to one client, one entry after the other; entries per second."""
     from billing.domain.entries import EntryDraft, Line  # noqa: PLC0415 - Django is set up by now
     from billing.models import AccountKind, EntryKind  # noqa: PLC0415
     from billing.services.accounts import system_account_id  # noqa: PLC0415
     from billing.services.ledger import entries_post  # noqa: PLC0415
 
-    clearing = system_account_id(AccountKind.PROCESSOR_CLEARING, "stripe")
-    lines = (Line(billing_world.CLIENTS + 1 + number, 25_000_000), Line(clearing, -25_000_000))
+    adjustments = system_account_id(AccountKind.ADJUSTMENTS)
+    lines = (Line(billing_world.CLIENTS + 1 + number, 25_000_000), Line(adjustments, -25_000_000))
 
     def post(key: str, turn: int) -> None:
         now = billing_world.START + timedelta(seconds=turn)
-        entries_post([EntryDraft(f"payment:{key}", EntryKind.PAYMENT, "Card payment", now, lines)])
+        entries_post([EntryDraft(f"adjustment:{key}", EntryKind.ADJUSTMENT, "Adjustment", now, lines)])
 
     return _per_second(post, number, seconds)
 

@@ -77,6 +77,6 @@ def test_the_week_that_is_measured_is_invoiced_once() -> None:
 def test_postings_and_grants_that_are_measured_are_true() -> None:
     assert billing_postings.payments_post(0, 0.05) > 0
     assert billing_postings.credit_grant(1, 0.05) > 0
-    assert set(Entry.objects.values_list("kind", flat=True)) == {"credit_grant", "payment"}
+    assert set(Entry.objects.values_list("kind", flat=True)) == {"credit_grant", "adjustment"}
     billing_world.ends_of_credit_write(CLIENTS)
     assert ledger_check(billing_world.START) == []

@@ -52,10 +52,11 @@ def kill(stack: Stack, name: str) -> None:
     process.wait()
 
 
-def charged_micros(stack: Stack, instance_id: int) -> int:
-    """What the ledger took from the client for the instance's GPUs."""
+def charged_micros(stack: Stack, instance_id: int, use: str = "gpu") -> int:
+    """What the ledger took from the client for this use of the instance."""
     with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT posted_micros FROM billing_meter WHERE reference = %s", [f"instance:{instance_id}:gpu"])
+        reference = f"instance:{instance_id}:{use}"
+        cursor.execute("SELECT posted_micros FROM billing_meter WHERE reference = %s", [reference])
         (micros,) = cursor.fetchone() or (0,)
         return int(micros)
 
@@ -183,3 +184,29 @@ def test_a_port_taken_by_another_program_is_named(stack: Stack, client: Account,
     client.wait_until(contract, "running")
     client.call("DELETE", f"/instances/{contract}/", {})
     client.wait_until(contract, "gone")
+
+
+def test_what_a_container_sends_is_charged_by_the_byte(
+    stack: Stack, client: Account, key: SshKeyPair, demo_image: str
+) -> None:
+    machine = host_machine(stack, "traffic", simulate="1x RTX 3090", inet_up_micros_per_gb=1_000_000)
+    contract = client.rent(machine.machine_id, image=demo_image)
+    row = client.wait_until(contract, "running")
+    megabytes = 20
+    sent = key.ssh(row["ssh_host"], int(row["ssh_port"]), f"head -c {megabytes}M /dev/urandom | base64")
+    assert (sent.returncode, len(sent.stdout) > megabytes * 10**6) == (0, True)
+
+    stack.wait_for(lambda: sent_bytes(stack, contract) >= len(sent.stdout), "the agent to tell what was sent")
+    client.call("DELETE", f"/instances/{contract}/", {})
+    client.wait_until(contract, "gone")
+    counted = sent_bytes(stack, contract)
+    assert counted < 2 * len(sent.stdout)
+    assert charged_micros(stack, contract, "up") == counted * 1_000_000 // 10**9
+
+
+def sent_bytes(stack: Stack, instance_id: int) -> int:
+    """What the container sent, as far as its meter has counted."""
+    with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT counted_bytes FROM billing_meter WHERE reference = %s", [f"instance:{instance_id}:up"])
+        (count,) = cursor.fetchone() or (0,)
+        return int(count)

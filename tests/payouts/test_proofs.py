@@ -53,7 +53,8 @@ def test_an_invoice_that_is_missing(payout: Payout, host_user: User) -> None:
 def test_a_payout_that_did_not_move_what_it_says(payout: Payout) -> None:
     Payout.objects.update(state="sent", transfer_id="t", sent_at=FRIDAY)
     assert found() == [
-        ("payout_entries_wrong", f"payout {payout.pk} has no entry as payout_sent, it should have 75000000.")
+        ("payout_entries_wrong", f"payout {payout.pk} has no entry as payout_sent, it should have 75000000."),
+        ("processor_wrong", "processor paypal has 0 in the ledger, payments and payouts say 75000000."),
     ]
     Payout.objects.update(state="created", amount_micros=70_000_000)
     assert found() == [("payout_entries_wrong", f"payout {payout.pk} has 75000000 as payout, it should have 70000000.")]

@@ -39,8 +39,9 @@ from hosting.models import InstallToken
 from hosting.services.listing import listing_set
 machine = InstallToken.objects.get(host__email={email!r}).machine
 listing_set(machine_id=machine.pk, host=machine.host, now=timezone.now(), terms=ListingTerms(
-    gpu_micros_per_hour={gpu_micros_per_hour}, storage_micros_per_gb_month=100_000, inet_up_micros_per_gb=0,
-    inet_down_micros_per_gb=0, min_gpus=1, end_at=timezone.now() + timedelta(days=30)))
+    gpu_micros_per_hour={gpu_micros_per_hour}, storage_micros_per_gb_month=100_000,
+    inet_up_micros_per_gb={inet_up_micros_per_gb}, inet_down_micros_per_gb=0, min_gpus=1,
+    end_at=timezone.now() + timedelta(days=30)))
 print(json.dumps(machine.pk))
 """
 
@@ -112,7 +113,13 @@ class HostMachine:
 
 
 def host_machine(
-    stack: Stack, name: str, *, ports: str = "", simulate: str = "2x RTX 3090", gpu_micros_per_hour: int = 400_000
+    stack: Stack,
+    name: str,
+    *,
+    ports: str = "",
+    simulate: str = "2x RTX 3090",
+    gpu_micros_per_hour: int = 400_000,
+    inet_up_micros_per_gb: int = 0,
 ) -> HostMachine:
     """A machine whose agent runs, listed and with offers that can be rented."""
     host = account(stack)
@@ -121,7 +128,8 @@ def host_machine(
         f"from hosting.models import Machine; print(Machine.objects.filter(host_id={host.id}, online=True).count())"
     )
     stack.wait_for(lambda: stack.shell(registered).strip() == "1", f"agent {name} to come online")
-    machine_id = int(stack.shell(_LIST.format(email=host.email, gpu_micros_per_hour=gpu_micros_per_hour)))
+    terms = {"gpu_micros_per_hour": gpu_micros_per_hour, "inet_up_micros_per_gb": inet_up_micros_per_gb}
+    machine_id = int(stack.shell(_LIST.format(email=host.email, **terms)))
     return HostMachine(machine_id, host, agent, name)
 
 
