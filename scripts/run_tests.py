@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 def run_pytest(arguments: list[str]) -> int:
     """Run pytest on all cores, unless the arguments say otherwise."""
     parallel = [] if any(word.startswith(("-n", "--pdb")) for word in arguments) else ["-n", "auto"]
-    command = [sys.executable, "-m", "pytest", *parallel, "--dist=loadgroup", *arguments]
+    command = [sys.executable, "-m", "pytest", *parallel, *arguments]
     process = subprocess.Popen([*launch_prefix(die_with_parent="TERM"), *command], cwd=ROOT)
     try:
         return process.wait(TIME_LIMIT_SECONDS if os.environ.get("CI") == "true" else None)

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import hypothesis
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from xdist.scheduler import LoadScopeScheduling
 
 from scripts.image import ensure_image
 from tests.plumbing.stack import Stack
@@ -31,17 +33,21 @@ CHROMIUM_OPTIONS = [
 PAGE_TIMEOUT_MILLISECONDS = 15_000
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tests with the real engine and the whole product keep to one worker of a parallel run: they share an
-    installation, and their processes keep a core busy each. Here, because pytest-xdist reads the groups before any
-    other hook sees the whole list."""
-    if any(item.get_closest_marker(kind) is not None for kind in ("e2e", "engine")):
-        item.add_marker(pytest.mark.xdist_group("real"))
+REAL = ("tests/e2e/", "tests/agent/test_engine_", "tests/runtime/")
+"""Where the tests are that start real engines, servers and containers."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, so that the others fill the rest of the run evenly."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+class RealOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types
+    """The real ones keep to one worker of a parallel run: they share an installation, and what they start keeps a core
+    busy. The other workers share the rest, one test at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "real" if nodeid.startswith(REAL) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RealOnOneWorker:
+    """What hands out the tests of a parallel run."""
+    return RealOnOneWorker(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

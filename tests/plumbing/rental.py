@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import requests
 
 from scripts.demo.containers import OWNER_LABEL, owners_in
@@ -124,13 +125,16 @@ def host_machine(
     """A machine whose agent runs, listed and with offers that can be rented."""
     host = account(stack)
     agent = stack.start_agent(name, token=host.token, simulate=simulate, ports=ports)
-    registered = (
-        f"from hosting.models import Machine; print(Machine.objects.filter(host_id={host.id}, online=True).count())"
-    )
-    stack.wait_for(lambda: stack.shell(registered).strip() == "1", f"agent {name} to come online")
+    stack.wait_for(lambda: _is_online(stack, host.id), f"agent {name} to come online")
     terms = {"gpu_micros_per_hour": gpu_micros_per_hour, "inet_up_micros_per_gb": inet_up_micros_per_gb}
     machine_id = int(stack.shell(_LIST.format(email=host.email, **terms)))
     return HostMachine(machine_id, host, agent, name)
+
+
+def _is_online(stack: Stack, host_id: int) -> bool:
+    with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM hosting_machine WHERE host_id = %s AND online", [host_id])
+        return cursor.fetchone() is not None
 
 
 @dataclass(frozen=True)
