@@ -28,9 +28,9 @@ _PATIENCE_SECONDS = 600.0
 
 @dataclass
 class Run:
-    """One run of bids: when each was sent, and how long its outcome took."""
+    """One run of bids: when each was sent and at which price, and how long its outcome took."""
 
-    pending: dict[int, float] = field(default_factory=dict)
+    pending: dict[int, tuple[float, int]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     all_sent: bool = False
 
@@ -49,13 +49,14 @@ class Run:
         sent = dict(self.pending)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT id FROM marketplace_instance WHERE id = ANY(%s) AND gpu_micros_per_hour = bid_micros_per_hour",
-                [list(sent)],
+                "SELECT i.id FROM marketplace_instance i JOIN unnest(%s::bigint[], %s::bigint[]) AS sent (id, price) "
+                "ON sent.id = i.id AND sent.price = i.gpu_micros_per_hour",
+                [list(sent), [price for _, price in sent.values()]],
             )
             done = [pk for (pk,) in cursor.fetchall()]
         now = time.perf_counter()
         for pk in done:
-            self.seconds.append(now - sent[pk])
+            self.seconds.append(now - sent[pk][0])
             del self.pending[pk]
 
 
@@ -92,7 +93,7 @@ def run(instances: list[tuple[int, int]], seconds: float) -> tuple[Run, float]:
         time.sleep(max(0.0, began + number / BIDS_PER_SECOND - time.perf_counter()))
         sent, price = time.perf_counter(), 310_000 + random.randrange(80_000)
         bid_change(instance_id=instance, client=User(pk=client), price_micros=price, now=timezone.now())
-        current.pending[instance] = sent
+        current.pending[instance] = (sent, price)
     rate = count / (time.perf_counter() - began)
     current.all_sent = True
     watcher.join()
