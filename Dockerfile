@@ -1,4 +1,4 @@
-# The server: web, held requests, worker and beat are the same image with different commands (docker-compose.yml).
+# The server: web, held requests, workers and beat are the same image with different commands (docker-compose.yml).
 # The host agent is not in it: it runs on hosts, from agent/ alone.
 FROM python:3.11-slim-bookworm
 

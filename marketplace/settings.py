@@ -124,6 +124,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://")
 CELERY_TASK_IGNORE_RESULT = True
+# Who runs is decided within a second whatever else there is to do: the auction has a worker of its own.
+CELERY_TASK_ROUTES = {"marketplace.tasks.clear_dirty_machines": {"queue": "clearing"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"

@@ -76,7 +76,7 @@ def dirty_clear(*, now: Callable[[], datetime], batch: int = BATCH_MACHINES) -> 
         locked = _clear_together(machine_ids, now())
         busy += sorted(set(machine_ids) - set(locked))
         done += len(locked)
-    return done + sum(len(_clear_together([machine_id], now())) for machine_id in busy)
+    return done + sum(len(_clear_together(busy[i : i + batch], now())) for i in range(0, len(busy), batch))
 
 
 def _clear_together(machine_ids: Sequence[int], now: datetime) -> list[int]:

@@ -70,16 +70,18 @@ def held_environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def worker() -> list[str]:
-    """Celery's worker."""
-    # Some tasks run every second; at INFO each would leave three lines. Threads, because some tasks wait for servers
-    # of others and must not keep those waiting that decide who runs.
-    options = ["--loglevel=WARNING", "--pool=threads", "--concurrency=8", "--without-gossip", "--without-mingle"]
-    return [str(_BIN / "celery"), "--app=marketplace.celery", "worker", *options]
+    """Celery's worker for all but the auction. Threads, because some tasks wait for servers of others."""
+    return _worker("--concurrency=8")
 
 
-def beat(layout: Layout) -> list[str]:
-    """Celery's clock."""
-    schedule = layout.data / "celerybeat-schedule"
+def clearing() -> list[str]:
+    """Celery's worker that runs the auction: it has nothing else to do, and one round after the other to do it in."""
+    return _worker("--concurrency=1", "--queues=clearing", "--hostname=clearing@%h")
+
+
+def beat(folder: Path) -> list[str]:
+    """Celery's clock; it keeps in ``folder`` what it last sent."""
+    schedule = folder / "celerybeat-schedule"
     return [str(_BIN / "celery"), "--app=marketplace.celery", "beat", f"--schedule={schedule}", "--pidfile="]
 
 
@@ -95,6 +97,12 @@ def fleet(layout: Layout) -> list[str]:
     """Some dozens of machines that exist only as numbers."""
     options = ["--config", str(layout.data / "fleet.json"), "--state-dir", str(layout.fleet_state)]
     return [*python("agent.fleet"), "--server", layout.held_url, *options]
+
+
+def _worker(*options: str) -> list[str]:
+    # Some tasks run every second; at INFO each would leave three lines.
+    common = ["--loglevel=WARNING", "--pool=threads", "--without-gossip", "--without-mingle"]
+    return [str(_BIN / "celery"), "--app=marketplace.celery", "worker", *common, *options]
 
 
 def _gunicorn(application: str, port: int, *options: str) -> list[str]:

@@ -150,7 +150,8 @@ class Demo:
         # What they do can wait a moment; what comes before can not.
         self._add("provider", programs.provider(self.layout))
         self._add("worker", programs.worker())
-        self._add("beat", programs.beat(self.layout))
+        self._add("clearing", programs.clearing())
+        self._add("beat", programs.beat(self.layout.data))
 
     def _announce(self) -> None:
         ready = json.loads(self.layout.ready.read_text())

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import random
 import socket
 import subprocess
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 
 UNPRIVILEGED_ACCOUNT = "nobody"
 POLL_INTERVAL_SECONDS = 0.02
+SERVER_PORTS = range(10_000, 20_000)
+"""Below those that the kernel gives to outgoing connections: one that it names for a server by itself may be some
+connection's by the time the server listens."""
 
 
 class ServiceError(Exception):
@@ -70,13 +74,13 @@ def port_is_free(port: int, address: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port(preferred: int | None = None) -> int:
-    """``preferred`` where it is free, otherwise one that the kernel names."""
-    if preferred is not None and port_is_free(preferred):
-        return preferred
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(preferred: int | None = None, address: str = "127.0.0.1") -> int:
+    """``preferred`` where it is free on ``address``, otherwise any of ``SERVER_PORTS``. Raises ServiceError."""
+    candidates = random.sample(SERVER_PORTS, len(SERVER_PORTS))
+    for port in candidates if preferred is None else [preferred, *candidates]:
+        if port_is_free(port, address):
+            return port
+    raise ServiceError(f"No port from {SERVER_PORTS[0]} to {SERVER_PORTS[-1]} is free on {address}.")
 
 
 def wait_until(ready: Callable[[], bool], *, timeout_seconds: float, failure: Callable[[], str]) -> None:

@@ -1,7 +1,6 @@
 """A host for tests with the real engine: an agent's process, its marketplace, an SSH key, and what the engine shows."""
 
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from docker.models.images import Image
 
 from agent.engine.types import OWNER_LABEL, TASK_LABEL
 from agent.protocol import DesiredTask, PortMapping
+from scripts.services.launching import free_port
 from tests import images
 from tests.agent.fakes import changed, task
 from tests.agent.marketplace import TOKEN, Marketplace
@@ -85,7 +85,7 @@ class Host:
 
     def task(self, task_id: int = 1, kind: images.Kind = "openssh", **changes: object) -> DesiredTask:
         """A task with this host's key, an image of that kind and a free port; all unless changed."""
-        ports = [PortMapping(container_port=22, host_port=free_port())]
+        ports = [PortMapping(container_port=22, host_port=free_port(address="0.0.0.0"))]  # noqa: S104 - as the engine binds
         own: dict[str, object] = {
             "image": images.build(kind, self.engine),
             "authorized_keys": [self.public_key],
@@ -161,10 +161,3 @@ class Host:
 def volumes_of(container: Container) -> list[str]:
     """Names of a container's volumes."""
     return [mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
-
-
-def free_port() -> int:
-    """A TCP port nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))  # noqa: S104 - as the engine will
-        return int(probe.getsockname()[1])

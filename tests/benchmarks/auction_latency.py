@@ -1,4 +1,4 @@
-"""From a bid to its outcome in the database, with Celery's worker and beat as they run in an installation."""
+"""From a bid to its outcome in the database, with Celery's workers and beat as they run in an installation."""
 
 import os
 import random
@@ -62,13 +62,11 @@ class Run:
 
 @contextmanager
 def workers(database_url: str, folder: Path) -> Iterator[None]:
-    """Celery's worker and beat on this database. Silent machines stay online: none of them has an agent."""
+    """Celery's workers and beat on this database. Silent machines stay online: none of them has an agent."""
     environment = os.environ | {"DATABASE_URL": database_url, "MACHINE_OFFLINE_AFTER_SECONDS": "86400"}
-    schedule = folder / "celerybeat-schedule"
-    beat = [programs.worker()[0], "--app=marketplace.celery", "beat", f"--schedule={schedule}", "--pidfile="]
+    commands = {"worker": programs.worker(), "clearing": programs.clearing(), "beat": programs.beat(folder)}
     processes = [
-        ManagedProcess(name, command, folder / f"{name}.log", environment, ROOT)
-        for name, command in (("worker", programs.worker()), ("beat", beat))
+        ManagedProcess(name, command, folder / f"{name}.log", environment, ROOT) for name, command in commands.items()
     ]
     for process in processes:
         process.start()

@@ -13,7 +13,7 @@ from tests.plumbing.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine]
 
-SERVER = ("web", "held", "worker", "beat")
+SERVER = ("web", "held", "worker", "clearing", "beat")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Public ports for the agents of a test run, which share one engine with whatever else runs on this machine.
+"""Ports for the servers and agents of a test run, which share one engine with whatever else runs on this machine.
 
 A block belongs to one process at a time: it holds a lock on the block's file, which the kernel takes back however the
 process ends. So tests of one run, of parallel workers and of other checkouts never give two containers one port.
@@ -21,13 +21,18 @@ _held: dict[int, int] = {}
 
 
 def claim_ports(count: int = PORTS_PER_BLOCK) -> str:
-    """A range of ``count`` ports, like ``22000-22049``, that nothing uses and no other test gets from now on.
-
-    Raises AssertionError when all blocks are taken.
-    """
+    """A range of ``count`` ports, like ``22000-22049``, that nothing uses and no other test gets from now on."""
     assert 0 < count <= PORTS_PER_BLOCK
-    first = FIRST_PORT + PORTS_PER_BLOCK * next(block for block in range(BLOCKS) if _claim(block))
+    first = claim_block()
     return f"{first}-{first + count - 1}"
+
+
+def claim_block() -> int:
+    """The first of ``PORTS_PER_BLOCK`` such ports. Raises AssertionError when all blocks are taken."""
+    for block in range(BLOCKS):
+        if _claim(block):
+            return FIRST_PORT + PORTS_PER_BLOCK * block
+    raise AssertionError("all blocks of ports are taken")
 
 
 def _claim(block: int) -> bool:

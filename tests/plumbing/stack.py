@@ -24,10 +24,10 @@ import requests
 
 from scripts.demo import containers, programs
 from scripts.demo.layout import ROOT, Layout
-from scripts.services.launching import free_port, port_is_free, tail, wait_until
+from scripts.services.launching import tail, wait_until
 from scripts.services.processes import ManagedProcess
 from tests.plumbing.environment import start_valkey
-from tests.plumbing.ports import claim_ports
+from tests.plumbing.ports import claim_block, claim_ports
 
 START_TIMEOUT_SECONDS = 150.0
 """Far more than anything takes, on purpose: a busy machine is no failure, and only a failure waits so long."""
@@ -43,7 +43,7 @@ class Stack:
         self, directory: Path, *, database_url: str | None = None, settings: dict[str, str] | None = None
     ) -> None:
         self.directory = directory
-        self.layout = Layout(_three_free_ports(), directory)
+        self.layout = Layout(claim_block(), directory)
         self.url = self.layout.url
         """Address of pages and the public API."""
         self.agent_url = self.layout.held_url
@@ -62,7 +62,8 @@ class Stack:
             self.start("web", programs.web(self.layout))
             self.start("held", programs.held(self.layout), SYNC_HOLD_MAX_SECONDS="25")
             self.start("worker", programs.worker())
-            self.start("beat", programs.beat(self.layout))
+            self.start("clearing", programs.clearing())
+            self.start("beat", programs.beat(self.layout.data))
             self.wait_until_healthy()
         except BaseException:
             self.close()
@@ -184,14 +185,6 @@ class Stack:
                 cursor.execute(statement)
         finally:
             connection.close()
-
-
-def _three_free_ports() -> int:
-    """A free port whose two successors are free too."""
-    while True:
-        port = free_port()
-        if port < 65_534 and port_is_free(port + 1) and port_is_free(port + 2):
-            return port
 
 
 def _answers(url: str) -> bool:
