@@ -14,14 +14,14 @@ from marketplace.celery import app
 logger = structlog.get_logger(__name__)
 
 TASK = "marketplace.tasks.clear_dirty_machines"
-GATHER_SECONDS = 0.01
+QUIET_SECONDS = 0.05
 _HINTED = "market:clearing-hinted"
 _HINT_SECONDS = 1
 
 
 class _Herald:
-    """A thread that sends hints, one for all that are wanted within ``GATHER_SECONDS``, so that nobody who bids waits
-    for Redis and many bids cost no more than one."""
+    """A thread that sends hints, the first at once and then one in ``QUIET_SECONDS`` at most, so that nobody who bids
+    waits for Redis and many bids cost no more than one."""
 
     def __init__(self) -> None:
         self._wanted = threading.Event()
@@ -40,9 +40,9 @@ class _Herald:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
-            time.sleep(GATHER_SECONDS)
             self._wanted.clear()  # before sending: whoever commits from now on wants another
             hint_send()
+            time.sleep(QUIET_SECONDS)
 
 
 _herald = _Herald()
