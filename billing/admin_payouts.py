@@ -1,14 +1,19 @@
 """Staff's view of what hosts earn and are paid: weekly runs, invoices, the payout queue."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from billing import services
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.domain.payouts import LATE_AFTER, UNSENT, is_late
 from billing.models import HostInvoice, HostInvoiceLine, Payout, PayoutEvent, WeeklyRun
@@ -92,6 +97,13 @@ class EventInline(ReadOnlyInline):
     model = PayoutEvent
 
 
+class PayoutActionForm(ActionForm):
+    """What staff found at the provider, for the one action that asks for it."""
+
+    transfer_id = forms.CharField(required=False, max_length=80, label="Transfer or batch")
+    item_id = forms.CharField(required=False, max_length=80, label="Bank payout or item")
+
+
 class PayoutAdmin(ReadOnlyAdmin):
     """The queue. What is not sent can be held with its host, let go, and tried again."""
 
@@ -101,7 +113,8 @@ class PayoutAdmin(ReadOnlyAdmin):
     search_fields = ["=key", "host__email", "=transfer_id", "=item_id"]
     ordering = ["-id"]
     inlines = [EventInline]
-    actions = ["try_again", "hold", "release"]
+    actions = ["try_again", "hold", "release", "declare_sent", "declare_lost"]
+    action_form = PayoutActionForm
 
     @admin.display(description="Dollars")
     def amount(self, payout: Payout) -> str:
@@ -134,6 +147,26 @@ class PayoutAdmin(ReadOnlyAdmin):
         for host_id in hosts:
             services.payouts_release(host_id=host_id, actor=_staff(request))
         messages.success(request, f"Payouts of {len(hosts)} hosts are not held any more.")
+
+    @admin.action(description="Forgotten by the provider: it has it under the ids given here")
+    def declare_sent(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
+        transfer_id, item_id = (request.POST.get(name, "").strip() for name in ("transfer_id", "item_id"))
+        declare = partial(services.payout_declare_sent, transfer_id=transfer_id, item_id=item_id)
+        self._declare(request, queryset, declare)
+
+    @admin.action(description="Forgotten by the provider: it never left, put the money back")
+    def declare_lost(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
+        self._declare(request, queryset, services.payout_declare_lost)
+
+    @staticmethod
+    def _declare(request: HttpRequest, queryset: QuerySet[Payout], declare: Callable[..., Payout]) -> None:
+        for payout in queryset.order_by("pk"):
+            try:
+                done = declare(payout_id=payout.pk, actor=_staff(request), now=timezone.now())
+            except BillingError as error:
+                messages.error(request, error.message)
+            else:
+                messages.success(request, f"{done.key} is {done.state}.")
 
 
 class PayoutMethodAdmin(ReadOnlyAdmin):

@@ -18,6 +18,7 @@ from billing.services.meters import (
     traffic_meter_open,
 )
 from billing.services.payment_sync import payment_sync
+from billing.services.payout_decisions import payout_declare_lost, payout_declare_sent
 from billing.services.payout_holds import payouts_hold, payouts_release
 from billing.services.payout_methods import (
     method_choose,
@@ -81,6 +82,8 @@ __all__ = [
     "payment_refund",
     "payment_sync",
     "payments_reconcile",
+    "payout_declare_lost",
+    "payout_declare_sent",
     "payout_look",
     "payout_retry",
     "payout_send",

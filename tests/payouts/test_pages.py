@@ -1,5 +1,6 @@
 """What hosts see and do, through Django's test client and the providers' pages."""
 
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,15 +10,19 @@ from pytest_django.fixtures import Settings
 
 from billing import services
 from billing.models import Payout, PayoutMethod
+from billing.selectors import ledger_check
 from marketplace.models import Notice, User
 from marketplace.services.notice_mails import notice_mails_send
 from tests.billing.opening import open_traffic
 from tests.billing.weeks import FRIDAY, HOUR, WEEK, open_on
-from tests.payouts.earning import week_of
+from tests.payouts.earning import DOLLAR, clearing, earnings, pending, week_of
 from tests.payouts.providers import Providers
 from tests.web.pages import HTMX, text
 
 pytestmark = pytest.mark.django_db
+
+PAYOUTS = "/admin/billing/payout/"
+MONTH = timedelta(days=30)
 
 
 @pytest.fixture
@@ -207,13 +212,13 @@ def queue(providers: Providers, host_user: User, client_user: User) -> tuple[Cli
     return browser, payout
 
 
-def act(browser: Client, path: str, action: str, pk: int) -> str:
-    return text(browser.post(path, {"action": action, "_selected_action": [pk]}, follow=True))
+def act(browser: Client, path: str, action: str, pk: int, **fields: str) -> str:
+    return text(browser.post(path, {"action": action, "_selected_action": [pk]} | fields, follow=True))
 
 
 def test_staff_hold_release_and_try_again(queue: tuple[Client, Payout], providers: Providers) -> None:
     browser, payout = queue
-    path = "/admin/billing/payout/"
+    path = PAYOUTS
     assert "Payouts of 1 hosts are held" in act(browser, path, "hold", payout.pk)
     assert services.payouts_send(now=FRIDAY + 2 * HOUR) == 0
     assert "not held any more" in act(browser, path, "release", payout.pk)
@@ -240,3 +245,43 @@ def test_staff_run_a_week_again(queue: tuple[Client, Payout]) -> None:
     for page in ("weeklyrun", "hostinvoice", "payoutmethod"):
         assert browser.get(f"/admin/billing/{page}/").status_code == 200
     assert browser.get(f"/admin/billing/hostinvoice/{payout.invoice.pk}/change/").status_code == 200
+
+
+@pytest.fixture
+def forgotten(queue: tuple[Client, Payout], providers: Providers) -> tuple[Client, Payout]:
+    """The payout left, its provider's answer was lost, and nobody asked again for a month."""
+    _, payout = queue
+    providers.go_wrong("lose_answer", "/v1/payouts")
+    providers.control("/stripe/platform", cents=7500)
+    services.payout_retry(payout_id=payout.pk, now=FRIDAY)
+    services.payouts_send(now=FRIDAY + HOUR)
+    assert services.payouts_send(now=FRIDAY + MONTH) == 0
+    return queue
+
+
+def test_staff_find_a_forgotten_payout(forgotten: tuple[Client, Payout], providers: Providers, host_user: User) -> None:
+    browser, payout = forgotten
+    found = {"transfer_id": providers.objects("transfer")[0]["id"], "item_id": providers.objects("payout")[0]["id"]}
+    with time_machine.travel(FRIDAY + timedelta(days=28), tick=False):
+        assert "is not one that its provider can't be asked about" in act(
+            browser, PAYOUTS, "declare_sent", payout.pk, **found
+        )
+    with time_machine.travel(FRIDAY + MONTH, tick=False):
+        assert "give the id under which" in act(browser, PAYOUTS, "declare_sent", payout.pk)
+        assert f"{payout.key} is sent" in act(browser, PAYOUTS, "declare_sent", payout.pk, **found)
+    services.payouts_look(now=FRIDAY + MONTH + HOUR)
+    payout.refresh_from_db()
+    assert payout.state == "paid"
+    assert (earnings(host_user), pending(), clearing("stripe")) == (0, 0, 75 * DOLLAR)
+    assert ledger_check(FRIDAY + MONTH) == []
+
+
+def test_staff_find_that_a_forgotten_payout_never_left(forgotten: tuple[Client, Payout], host_user: User) -> None:
+    browser, payout = forgotten
+    with time_machine.travel(FRIDAY + MONTH, tick=False):
+        assert f"{payout.key} is failed" in act(browser, PAYOUTS, "declare_lost", payout.pk)
+        assert "is not one that its provider can't be asked about" in act(browser, PAYOUTS, "declare_lost", payout.pk)
+    last = payout.events.order_by("-pk")[0]
+    assert (last.new_state, last.actor is not None) == ("failed", True)
+    assert (earnings(host_user), pending(), clearing("stripe")) == (75 * DOLLAR, 0, 0)
+    assert ledger_check(FRIDAY + MONTH) == []
