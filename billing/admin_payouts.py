@@ -120,9 +120,9 @@ class PayoutAdmin(ReadOnlyAdmin):
     def amount(self, payout: Payout) -> str:
         return exact_dollars(payout.amount_micros)
 
-    @admin.display(description="Late", boolean=True)
-    def late(self, payout: Payout) -> bool:
-        return is_late(payout.state, payout.run.period_end, timezone.now())
+    @admin.display(description="Late")
+    def late(self, payout: Payout) -> str:
+        return "late" if is_late(payout.state, payout.run.period_end, timezone.now()) else ""
 
     @admin.display(description="Held")
     def held(self, payout: Payout) -> str:

@@ -12,7 +12,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # On Fridays there is something to do; at all other times this looks for what a Friday left undone.
     "billing-weeks": {"task": "billing.tasks.invoice_weeks", "schedule": crontab()},
     "billing-payouts": {"task": "billing.tasks.carry_payouts", "schedule": crontab()},
-    "billing-check": {"task": "billing.tasks.check_ledger", "schedule": 600.0},
+    "billing-check": {"task": "billing.tasks.check_ledger", "schedule": 60.0},
     "billing-process-events": {"task": "billing.tasks.process_provider_events", "schedule": 1.0},
     "billing-charge-due": {"task": "billing.tasks.charge_due_clients", "schedule": 5.0},
     "billing-reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 30.0},

@@ -56,6 +56,8 @@ def _with_dollar_sign(amount: str) -> str:
 @register.filter
 def usd_rate(micros_per_hour: int) -> str:
     """A price per hour in micro-dollars, as dollars to a tenth of a cent (finer below one cent), rounded up."""
+    if micros_per_hour == 0:
+        return "$0.00"
     step = 1_000 if micros_per_hour >= MICROS_PER_CENT else 10
     rounded = -(-micros_per_hour // step) * step
     whole, rest = divmod(rounded, MICROS_PER_DOLLAR)

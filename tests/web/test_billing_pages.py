@@ -30,7 +30,7 @@ def test_an_account_without_use(web: Client) -> None:
     shown = text(web.get("/billing/"))
     for fact in (
         "Credit $100.00",
-        "Spending now $0.00000 / hour nothing is running",
+        "Spending now $0.00 / hour nothing is running",
         "You have not used anything in this period.",
     ):
         assert fact in shown, fact

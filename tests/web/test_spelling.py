@@ -26,7 +26,14 @@ def test_every_digit(micros: int, spelled: str) -> None:
 
 @pytest.mark.parametrize(
     ("micros", "spelled"),
-    [(354_000, "$0.354"), (354_001, "$0.355"), (1_389, "$0.00139"), (2_002_000, "$2.002"), (999_999, "$1.000")],
+    [
+        (354_000, "$0.354"),
+        (354_001, "$0.355"),
+        (1_389, "$0.00139"),
+        (2_002_000, "$2.002"),
+        (999_999, "$1.000"),
+        (0, "$0.00"),
+    ],
 )
 def test_a_rate_is_never_spelled_lower_than_it_is(micros: int, spelled: str) -> None:
     assert ui.usd_rate(micros) == spelled
