@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
+from hosting.domain.measuring import hardware_digest
 from hosting.domain.secrets import secret_hash
 from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Task
 
@@ -77,10 +78,10 @@ def free_gpus(machine: Machine) -> list[Gpu]:
 def machines_of(host: AbstractBaseUser) -> "QuerySet[MachineInUse]":
     """The host's registered machines with listing, idle job and the count of GPUs in use, oldest first.
 
-    A GPU that only the idle job runs on is not in use: anyone can rent it.
+    A GPU that only the idle job or a benchmark runs on is not in use: anyone can rent it.
     """
-    claimed = Q(gpus__claims__isnull=False, gpus__claims__released_at=None)
-    in_use = Count("gpus", filter=claimed & ~Q(gpus__claims__task__kind=Task.Kind.IDLE_JOB), distinct=True)
+    rented = Q(gpus__claims__released_at=None, gpus__claims__task__kind=Task.Kind.INSTANCE)
+    in_use = Count("gpus", filter=rented, distinct=True)
     return (
         Machine.objects.filter(host_id=host.pk, removed_at=None)
         .select_related("listing", "idle_job")
@@ -108,9 +109,22 @@ def install_tokens_of(host: AbstractBaseUser) -> QuerySet[InstallToken]:
 
 
 def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
-    """The machine's present GPUs by index, each with ``in_use``: whether a task other than the idle job holds it, and
-    ``idles``: whether the idle job does."""
+    """The machine's present GPUs by index, each with ``in_use``, ``idles`` and ``is_measured``: whether an instance,
+    the idle job or a benchmark holds it."""
     live = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
+    rented = live.filter(task__kind=Task.Kind.INSTANCE)
     idle = live.filter(task__kind=Task.Kind.IDLE_JOB)
-    used = live.exclude(task__kind=Task.Kind.IDLE_JOB)
-    return machine.gpus.filter(present=True).annotate(in_use=Exists(used), idles=Exists(idle)).order_by("index")
+    measured = live.filter(task__kind=Task.Kind.BENCHMARK)
+    return (
+        machine.gpus.filter(present=True)
+        .annotate(in_use=Exists(rented), idles=Exists(idle), is_measured=Exists(measured))
+        .order_by("index")
+    )
+
+
+def hardware_of(machine: Machine) -> str:
+    """Digest of what a measurement of the machine is about: its GPUs, driver, CPU and memory."""
+    gpus = machine.gpus.filter(present=True).order_by("uuid").values_list("uuid", "model", "vram_mb", "power_limit_w")
+    return hardware_digest(
+        list(gpus), machine.driver_version, machine.cuda_version, machine.cpu_name, machine.cpu_cores, machine.ram_mb
+    )

@@ -3,6 +3,7 @@ from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
+from hosting.models.measurement import Measurement
 from hosting.models.task import PortLease, Task, TaskEvent
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Listing",
     "Machine",
     "MachineEvent",
+    "Measurement",
     "PortLease",
     "Task",
     "TaskEvent",

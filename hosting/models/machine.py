@@ -59,6 +59,9 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
+    measured_dlperf = models.FloatField(
+        null=True, blank=True, help_text="Of one of its GPUs, from its latest benchmark; null without one that counts."
+    )
     reliability = models.FloatField(default=0.9)
     verification = models.CharField(
         max_length=12,

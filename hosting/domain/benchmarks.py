@@ -1,0 +1,83 @@
+"""The benchmark of a machine: what is ordered, the container that does it, and what its result is worth."""
+
+from dataclasses import dataclass
+
+from agent.protocol import ContainerSpec
+from dlperf.domain.command import FULL_SECONDS, SMALL_SECONDS, workload_command
+from dlperf.domain.result import MAX_RESULT_BYTES, BenchmarkResult, Mode, decode_result
+from dlperf.domain.score import measured
+from hosting.domain.containers import Slice, container_spec
+
+DISK_GB = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a machine is to run.
+
+    A machine with simulated GPUs has none to run anything on: its run is a short one on the CPU, and shows no more than
+    that everything works. On any other a run without GPUs is a failure, not a slow result.
+    """
+
+    mode: Mode
+    device: str
+    seconds: int
+    gpus: int
+    endpoint: str = ""
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether no GPU takes part."""
+        return self.device == "cpu"
+
+
+def order_for(*, simulated: bool, gpus: int, endpoint: str) -> Order:
+    """What a machine of that kind is to run."""
+    if simulated:
+        return Order(mode="small", device="cpu", seconds=SMALL_SECONDS, gpus=gpus, endpoint=endpoint)
+    return Order(mode="full", device="cuda", seconds=FULL_SECONDS, gpus=gpus, endpoint=endpoint)
+
+
+def benchmark_spec(order: Order, *, image: str, label: str, cpu_cores: int, ram_mb: int) -> ContainerSpec:
+    """The container: the whole of a machine of that size, and no network unless it measures that."""
+    program, *args = workload_command(
+        mode=order.mode, device="cpu" if order.on_cpu else "cuda", seconds=order.seconds, endpoint=order.endpoint
+    )
+    return container_spec(
+        part=Slice(gpus=order.gpus, gpu_count=order.gpus, cpu_cores=cpu_cores, ram_mb=ram_mb),
+        hostname=label,
+        image=image,
+        mode="args",
+        args=args,
+        entrypoint=program,
+        env={"VAST_CONTAINERLABEL": label, "GPU_COUNT": str(order.gpus)},
+        onstart="",
+        disk_gb=DISK_GB,
+        ports=[],
+        network="guests" if order.endpoint else "none",
+        result_bytes=MAX_RESULT_BYTES,
+    )
+
+
+def read_result(text: str, order: Order) -> BenchmarkResult:
+    """The result in what the program printed. Raises ValueError, in words for the host, for anything not ordered."""
+    if not text:
+        raise ValueError("The program printed no result.")
+    result = decode_result(text)
+    if (result.mode, result.device) != (order.mode, order.device):
+        raise ValueError(
+            f"The result is that of a {result.mode} run on {result.device}; a {order.mode} one on {order.device} "
+            "was ordered."
+        )
+    if not order.on_cpu and len(result.devices) != order.gpus:
+        raise ValueError(f"The result is about {len(result.devices)} GPUs; the machine has {order.gpus}.")
+    return result
+
+
+def benchmark_score(result: BenchmarkResult) -> float:
+    """DLPerf of the machine's worst GPU. Raises ValueError where too little was measured for one."""
+    fp32 = result.value("resnet50_train_fp32_images_per_s")
+    mixed = result.value("resnet50_train_mixed_images_per_s")
+    if fp32 is None or mixed is None:
+        raise ValueError("The result has no ResNet-50 training throughputs, which the score is made of.")
+    return measured(fp32, mixed).value
