@@ -1,11 +1,14 @@
 """Staff's view of machines. Facts and history are read-only; what changes goes through services."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
+from hosting.errors import HostingError
 from hosting.models import (
     Gpu,
     GpuClaim,
@@ -14,11 +17,14 @@ from hosting.models import (
     Listing,
     Machine,
     MachineEvent,
+    Measurement,
     PortLease,
     Task,
     TaskEvent,
 )
+from hosting.selectors import with_performance
 from hosting.services.listing import listing_end
+from hosting.services.measuring import benchmark_order
 from hosting.services.verification import machine_set_verification
 
 
@@ -49,11 +55,30 @@ class GpuInline(ReadOnlyInline):
     fields = ("index", "model", "uuid", "vram_mb", "present", "unhealthy_reason")
 
 
+class MeasurementInline(ReadOnlyInline):
+    model = Measurement
+    fk_name = "machine"
+    fields = ("asked_at", "reason", "state", "score", "usual_score", "is_drop", "is_cpu", "problem")
+    ordering = ("-pk",)
+    max_num = 20
+
+
 class MachineEventInline(ReadOnlyInline):
     model = MachineEvent
     fields = ("at", "kind", "actor", "message")
     ordering = ("-at",)
     max_num = 50
+
+
+class SlowerThanUsual(admin.SimpleListFilter):
+    title = "performance"
+    parameter_name = "performance"
+
+    def lookups(self, _request: HttpRequest, _admin: object) -> list[tuple[str, str]]:
+        return [("dropped", "slower than usual")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(latest_is_drop=True) if self.value() == "dropped" else queryset
 
 
 @admin.register(Machine)
@@ -67,13 +92,34 @@ class MachineAdmin(ReadOnlyAdmin):
         "online",
         "verification",
         "reliability",
+        "measured_dlperf",
+        "is_slower_than_usual",
         "simulated",
     )
-    list_filter = ("online", "verification", "simulated", "gpu_name")
+    list_filter = (SlowerThanUsual, "online", "verification", "simulated", "gpu_name")
     search_fields = ("hostname", "host__email", "gpus__uuid", "=id")
     exclude = ("credential_hash", "boot_id", "session_id", "session_seq", "session_started_at")
-    inlines = (GpuInline, MachineEventInline)
-    actions = ("verify", "deverify", "unlist")
+    inlines = (GpuInline, MeasurementInline, MachineEventInline)
+    actions = ("verify", "deverify", "unlist", "benchmark")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return with_performance(super().get_queryset(request))
+
+    @admin.display(boolean=True, description="Slower than usual")
+    def is_slower_than_usual(self, machine: Any) -> bool:
+        return bool(machine.latest_is_drop)
+
+    @admin.action(description="Run the benchmark")
+    def benchmark(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
+        staff = request.user if request.user.is_authenticated else None
+        reason = Measurement.Reason.STAFF
+        try:
+            for pk in sorted(queryset.values_list("pk", flat=True)):
+                benchmark_order(machine_id=pk, reason=reason, staff=staff, now=timezone.now())
+        except HostingError as refusal:
+            messages.error(request, refusal.message)
+        else:
+            messages.success(request, f"Asked for: {len(queryset)}. Each begins when nobody uses its machine.")
 
     @admin.action(description="Mark as verified")
     def verify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
@@ -113,6 +159,25 @@ class IdleJobAdmin(ReadOnlyAdmin):
     list_display = ("machine", "active", "image", "price_micros_per_gpu_hour", "set_at")
     list_filter = ("active",)
     search_fields = ("image", "=machine__id")
+
+
+@admin.register(Measurement)
+class MeasurementAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "machine",
+        "asked_at",
+        "reason",
+        "state",
+        "score",
+        "usual_score",
+        "is_drop",
+        "is_cpu",
+        "problem",
+    )
+    list_filter = ("state", "is_drop", "reason", "simulated")
+    search_fields = ("=machine__id", "machine__hostname", "gpu_name")
+    date_hierarchy = "asked_at"
 
 
 class TaskEventInline(ReadOnlyInline):

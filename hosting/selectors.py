@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
-from hosting.domain.measuring import hardware_digest
+from hosting.domain.measuring import SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
-from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Task
+from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -128,3 +128,16 @@ def hardware_of(machine: Machine) -> str:
     return hardware_digest(
         list(gpus), machine.driver_version, machine.cuda_version, machine.cpu_name, machine.cpu_cores, machine.ram_mb
     )
+
+
+def benchmarks_of(machine: Machine) -> QuerySet[Measurement]:
+    """The machine's benchmarks, the latest first: open ones, then those that ended, by their end."""
+    return machine.measurements.filter(kind=Measurement.Kind.BENCHMARK).order_by(
+        F("finished_at").desc(nulls_first=True), "-pk"
+    )
+
+
+def with_performance(machines: QuerySet[Machine]) -> QuerySet[Any]:
+    """The same machines with ``latest_is_drop``: whether their latest benchmark was slower than usual; None without."""
+    done = Measurement.objects.filter(machine=OuterRef("pk"), state=SUCCEEDED).order_by("-finished_at", "-pk")
+    return machines.annotate(latest_is_drop=Subquery(done.values("is_drop")[:1]))

@@ -98,7 +98,7 @@ def measurement_transition(
         )
     for name, value in values.items():
         setattr(measurement, name, value)
-    details = {"measurement": measurement.pk} | ({"problem": problem} if problem else {})
+    details: dict[str, Any] = {"measurement": measurement.pk} | ({"problem": problem} if problem else {})
     machine_event(measurement.machine, f"{measurement.kind}_{to}", now=now, message=message, **details)
 
 

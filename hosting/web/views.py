@@ -22,6 +22,7 @@ from hosting.models import Listing, Machine
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.lifetimes import lifetimes_extend
 from hosting.services.listing import listing_end, listing_set
+from hosting.web.benchmarks import benchmark_context
 from hosting.web.forms import ExtendForm, InstallTokenForm, PricesForm
 
 EVENTS_SHOWN = 50
@@ -73,7 +74,7 @@ def _machines_context(request: AccountRequest) -> dict[str, Any]:
 @login_required
 @require_GET
 def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
-    """One machine: hardware, GPUs, terms, what happened to it."""
+    """One machine: hardware, GPUs, terms, benchmarks, what happened to it."""
     found = machine_for(request.user, machine_id)
     return render(
         request,
@@ -84,6 +85,7 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             "bid_floor_micros": selectors.bid_floor_micros(found),
             "events": found.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
             "now": timezone.now(),
+            **benchmark_context(found),
         },
     )
 

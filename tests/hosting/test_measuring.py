@@ -10,12 +10,13 @@ from agent.protocol import DesiredTask
 from hosting.errors import HostingError
 from hosting.models import GpuClaim, Machine, MachineEvent, Measurement, Task
 from hosting.services.idle_jobs import idle_job_set
+from hosting.services.listing import listing_set
 from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.measuring import benchmark_ask, benchmark_order
 from hosting.services.offline import machine_mark_offline
 from marketplace.models import Instance
+from marketplace.services.lifecycle import instance_destroy
 from marketplace.services.rent import instance_rent
-from marketplace.services.stopping import instance_destroy
 from tests.plumbing import benchmarks, market
 from tests.plumbing.benchmarks import run_to_the_end, seen, the_task
 from tests.plumbing.market import T0, TestAgent
@@ -38,7 +39,7 @@ def agent() -> TestAgent:
     host = market.user()
     agent = TestAgent(market.register(host, market.inventory(4, simulated=False)))
     agent.report(T0)
-    market.listing_set(machine_id=agent.machine.pk, host=host, terms=market.terms(), now=T0)
+    listing_set(machine_id=agent.machine.pk, host=host, terms=market.terms(), now=T0)
     return agent
 
 

@@ -37,6 +37,13 @@ def test_a_gpus_part_of_a_price_is_never_spelled_lower_than_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fraction", "spelled"), [(0.034, "+3%"), (-0.121, "-12%"), (0.0, "0%"), (-0.004, "0%"), (1.5, "+150%")]
+)
+def test_a_change_has_a_sign(fraction: float, spelled: str) -> None:
+    assert ui.percent_change(fraction) == spelled
+
+
+@pytest.mark.parametrize(
     ("seconds", "spelled"), [(7_770_900, "89 d 22:35:00"), (86_399.9, "23:59:59"), (59, "00:00:59"), (-5, "00:00:00")]
 )
 def test_a_countdown_goes_to_the_second_and_ends_at_nothing(seconds: float, spelled: str) -> None:
