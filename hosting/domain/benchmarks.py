@@ -74,6 +74,12 @@ def read_result(text: str, order: Order) -> BenchmarkResult:
     return result
 
 
+def says_how_fast(result: BenchmarkResult) -> bool:
+    """Whether its score counts: on offers, and against the machine's earlier ones. A short run, or one without a GPU,
+    shows that everything works, and its figures change with whatever else the computer does."""
+    return result.mode == "full" and result.device == "cuda"
+
+
 def benchmark_score(result: BenchmarkResult) -> float:
     """DLPerf of the machine's worst GPU. Raises ValueError where too little was measured for one."""
     fp32 = result.value("resnet50_train_fp32_images_per_s")

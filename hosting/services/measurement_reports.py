@@ -9,7 +9,7 @@ from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
 from dlperf.domain.result import BenchmarkResult
 from dlperf.domain.score import FORMULA_VERSION
 from hosting.domain import measuring as rules
-from hosting.domain.benchmarks import Order, benchmark_score, read_result
+from hosting.domain.benchmarks import Order, benchmark_score, read_result, says_how_fast
 from hosting.models import Machine, Measurement, Task
 from hosting.services.events import machine_event
 from hosting.services.measuring import measurement_fail, measurement_transition, measurement_try_again, task_end
@@ -59,7 +59,7 @@ def _judge(measurement: Measurement, text: str, now: datetime) -> None:
 
 
 def _succeed(measurement: Measurement, result: BenchmarkResult, score: float, now: datetime) -> None:
-    comparison = compare(score, earlier_scores(measurement))
+    comparison = compare(score, earlier_scores(measurement)) if says_how_fast(result) else None
     task_end(measurement, now)
     measurement_transition(
         measurement=measurement,
@@ -74,7 +74,7 @@ def _succeed(measurement: Measurement, result: BenchmarkResult, score: float, no
     )
     if comparison is not None and comparison.is_drop:
         _tell_drop(measurement, comparison, now)
-    if not measurement.is_cpu and not measurement.simulated:
+    if says_how_fast(result) and not measurement.simulated:
         _take_score(measurement.machine, score)
 
 

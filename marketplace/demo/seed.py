@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from django.conf import settings
 from django.utils import timezone
 
 from hosting.domain.listing import ListingTerms
 from hosting.gateways import presence
 from hosting.models import InstallToken, Machine
+from hosting.selectors import benchmarks_of
 from hosting.services.install_tokens import install_token_create
 from hosting.services.listing import listing_set
+from hosting.services.measuring import benchmark_ask
 from hosting.services.verification import machine_set_verification
 from marketplace.demo import accounts, history
 from marketplace.demo.machines import FleetMachine, fleet
@@ -91,6 +94,13 @@ def finish(
         "machine_id": machine.pk,
         "image": image,
     }
+
+
+def benchmark(now: datetime) -> None:
+    """Have the demo machine measured, once. Does nothing where this installation has no program for it."""
+    machine = _named(DEMO_TOKEN_NAME)
+    if machine is not None and settings.DLPERF_IMAGE and not benchmarks_of(machine).exists():
+        benchmark_ask(machine_id=machine.pk, host=machine.host, now=now)
 
 
 def _when(found: Callable[[], T | None], deadline: float, what: str) -> T:

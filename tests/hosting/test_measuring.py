@@ -357,4 +357,7 @@ def test_simulated_gpus_run_briefly_on_the_cpu_and_keep_the_catalogues_score() -
     done = run_to_the_end(agent, after(5), benchmarks.line(0.5, cpu=True))
     assert (done.state, done.score, done.is_cpu, done.simulated) == ("succeeded", 0.5, True, True)
     assert "simulated" in done.message
+    ask(agent, after(10))
+    slower = run_to_the_end(agent, after(15), benchmarks.line(0.1, cpu=True))
+    assert (slower.score, slower.usual_score, slower.is_drop) == (0.1, None, False)
     assert (market.offer(agent).dlperf, Machine.objects.get(pk=agent.machine.pk).measured_dlperf) == (before, None)
