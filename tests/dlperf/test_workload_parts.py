@@ -1,6 +1,9 @@
 """Parts of the benchmark program that need torch: networks, sizes, what fails, several devices, the line."""
 
+import json
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,12 +129,49 @@ def test_a_gpu_that_is_wanted_and_missing_is_refused(monkeypatch: pytest.MonkeyP
     assert [device.kind for device in devices.find_devices("auto")] == ["cpu"]
 
 
-def test_two_devices_train_together() -> None:
-    pair = [CPU, devices.Device("cpu", 1, "Any CPU", "", 8_000, (0, 0))]
-    found = scaling.measure_scaling(pair, devices.SMALL, seconds=120)
-    assert found["gpus"] == 2
+def test_a_process_of_many_trains_and_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", sys.stdout)  # put back afterwards: the process keeps its own for nothing
+    scaling.worker(0, str(tmp_path), [asdict(CPU)], asdict(devices.SMALL), 1)
+    found = json.loads((tmp_path / "result.json").read_text())
     assert found["images_per_s"]["samples"] == timing.LEAST_SAMPLES
     assert 0 < found["efficiency"] <= 10
+
+
+class Processes:
+    """Processes that never end, or fail."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.processes = [self]
+        self.killed = False
+
+    def join(self, timeout: float | None = None) -> bool:
+        if self.failure and timeout is not None:
+            raise self.failure
+        return False
+
+    def is_alive(self) -> bool:
+        return not self.killed
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (None, "took too long"),
+        (
+            torch.multiprocessing.ProcessRaisedException("Traceback\n\nNCCL is unhappy\n", 0, 1),
+            "failed: NCCL is unhappy",
+        ),
+    ],
+)
+def test_processes_that_do_not_come_to_an_end_are_killed(failure: Exception | None, why: str) -> None:
+    processes = Processes(failure)
+    with pytest.raises(scaling.ScalingError, match=why):
+        scaling._wait(processes, deadline=0.0)
+    assert processes.killed
 
 
 def test_an_endpoint_that_sends_less_is_no_measurement() -> None:
