@@ -56,7 +56,8 @@ def ensure_image(cache: Path) -> str:
 
 
 def _program() -> list[Path]:
-    return [ROOT / "dlperf" / "__init__.py", *sorted((ROOT / "dlperf" / "workload").glob("*.py"))]
+    parts = (ROOT / "dlperf" / "workload", ROOT / "dlperf" / "challenge")
+    return [ROOT / "dlperf" / "__init__.py", *(path for part in parts for path in sorted(part.glob("*.py")))]
 
 
 def _ensure_torch(cache: Path) -> None:

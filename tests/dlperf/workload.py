@@ -20,7 +20,8 @@ RUN_SECONDS = 240
 
 def ship(folder: Path) -> Path:
     """Copy what the program needs, and nothing else, into the folder."""
-    shutil.copytree(ROOT / "dlperf" / "workload", folder / "dlperf" / "workload", ignore=_no_bytecode)
+    for part in ("workload", "challenge"):
+        shutil.copytree(ROOT / "dlperf" / part, folder / "dlperf" / part, ignore=_no_bytecode)
     shutil.copy(ROOT / "dlperf" / "__init__.py", folder / "dlperf" / "__init__.py")
     return folder
 
