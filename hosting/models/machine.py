@@ -59,8 +59,10 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
-    measured_dlperf = models.FloatField(
-        null=True, blank=True, help_text="Of one of its GPUs, from its latest benchmark; null without one that counts."
+    measured_scores = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="dlperf.domain.score.Scores of one GPU, from the latest benchmark; null without one that counts.",
     )
     reliability = models.FloatField(default=0.9)
     verification = models.CharField(
@@ -85,6 +87,11 @@ class Machine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+    @property
+    def measured_dlperf(self) -> float | None:
+        """DLPerf of one GPU, from the latest benchmark; None without one that counts."""
+        return self.measured_scores["balanced"]["value"] if self.measured_scores else None
 
 
 class MachineEvent(models.Model):

@@ -148,9 +148,8 @@ def test_the_result_may_come_after_the_end(agent: TestAgent) -> None:
         ("42", "can't be read"),
         (benchmarks.line(cpu=True), "small run on cpu"),
         (benchmarks.line(gpus=3), "3 GPUs"),
-        (benchmarks.line().replace('"resnet50_train_mixed', '"resnet50_infer_fp32'), "throughputs"),
     ],
-    ids=["nothing", "cut off", "no object", "of a CPU", "of too few GPUs", "without the score's parts"],
+    ids=["nothing", "cut off", "no object", "of a CPU", "of too few GPUs"],
 )
 def test_what_was_not_ordered_is_no_result(agent: TestAgent, text: str, said: str) -> None:
     ask(agent)
@@ -158,6 +157,15 @@ def test_what_was_not_ordered_is_no_result(agent: TestAgent, text: str, said: st
     assert (failed.state, failed.problem, failed.result) == ("failed", "bad_result", None)
     assert said in failed.message
     assert Machine.objects.get(pk=agent.machine.pk).measured_dlperf is None
+
+
+def test_what_the_run_did_not_get_to_is_predicted_and_marked(agent: TestAgent) -> None:
+    ask(agent)
+    text = benchmarks.line(30.0).replace('"resnet50_train_mixed', '"resnet50_infer_fp32')
+    done = run_to_the_end(agent, after(1), text)
+    assert (done.state, done.usual_score) == ("succeeded", None)
+    assert 25.0 < (done.score or 0.0) < 35.0
+    assert market.offer(agent).dlperf_is_estimate
 
 
 def test_a_program_that_breaks_off_has_failed(agent: TestAgent) -> None:
