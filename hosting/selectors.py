@@ -11,6 +11,7 @@ from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
+from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
 from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
@@ -117,7 +118,7 @@ def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
     live = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
     rented = live.filter(task__kind=Task.Kind.INSTANCE)
     idle = live.filter(task__kind=Task.Kind.IDLE_JOB)
-    measured = live.filter(task__kind=Task.Kind.BENCHMARK)
+    measured = live.filter(task__kind__in=(Task.Kind.BENCHMARK, Task.Kind.CHALLENGE))
     return (
         machine.gpus.filter(present=True)
         .annotate(in_use=Exists(rented), idles=Exists(idle), is_measured=Exists(measured))
@@ -159,9 +160,7 @@ def specified_hardware(machine: Machine) -> Hardware:
 
 def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:
     """DLPerf of one GPU of the machine: what was measured there, else what is known of the model."""
-    if machine.measured_scores is not None:
-        return msgspec.convert(machine.measured_scores, Scores)
-    return gpu_scores(
+    return kept_scores(machine.measured_scores) or gpu_scores(
         machine.gpu_name,
         fp32_tflops=gpu.fp32_tflops,
         memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,

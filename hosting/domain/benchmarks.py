@@ -1,13 +1,17 @@
 """The benchmark of a machine: what is ordered, the container that does it, and what its result is worth."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
 
 from agent.protocol import ContainerSpec
 from dlperf.domain.command import FULL_SECONDS, SMALL_SECONDS, workload_command
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.learned import LearnedModel
 from dlperf.domain.result import MAX_RESULT_BYTES, BenchmarkResult, Mode, decode_result
-from dlperf.domain.score import Scores, is_comparable, measured, scores_of_result
+from dlperf.domain.score import FORMULA_VERSION, Scores, is_comparable, measured, scores_of_result
 from hosting.domain.containers import Slice, container_spec
 
 DISK_GB = 20
@@ -101,3 +105,15 @@ def rate(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Ra
     fp32 = result.value("resnet50_train_fp32_images_per_s")
     mixed = result.value("resnet50_train_mixed_images_per_s")
     return Rating(value=measured(fp32, mixed).value if fp32 and mixed else None)
+
+
+def scores_to_keep(scores: Scores) -> dict[str, Any]:
+    """The scores as JSON values, with the version of their formula."""
+    return {"formula": FORMULA_VERSION, "scores": asdict(scores)}
+
+
+def kept_scores(kept: Mapping[str, Any] | None) -> Scores | None:
+    """What ``scores_to_keep`` made; None for nothing and for scores by another formula, which compare with none."""
+    if kept is None or kept["formula"] != FORMULA_VERSION:
+        return None
+    return msgspec.convert(kept["scores"], Scores)

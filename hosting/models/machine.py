@@ -4,6 +4,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from hosting.domain.benchmarks import kept_scores
+
 
 class Machine(models.Model):
     """One physical computer of a host, running our agent. The hardware facts are what the agent last reported."""
@@ -62,7 +64,7 @@ class Machine(models.Model):
     measured_scores = models.JSONField(
         null=True,
         blank=True,
-        help_text="dlperf.domain.score.Scores of one GPU, from the latest benchmark; null without one that counts.",
+        help_text="Of one GPU, from the latest benchmark that counts (hosting.domain.benchmarks.kept_scores).",
     )
     reliability = models.FloatField(default=0.9)
     verification = models.CharField(
@@ -91,7 +93,8 @@ class Machine(models.Model):
     @property
     def measured_dlperf(self) -> float | None:
         """DLPerf of one GPU, from the latest benchmark; None without one that counts."""
-        return self.measured_scores["balanced"]["value"] if self.measured_scores else None
+        scores = kept_scores(self.measured_scores)
+        return scores.balanced.value if scores else None
 
 
 class MachineEvent(models.Model):

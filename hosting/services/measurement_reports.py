@@ -1,6 +1,6 @@
 """What agents report of measurements: that they run, how they end, and what they found."""
 
-from dataclasses import asdict
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
 from dlperf.domain.result import BenchmarkResult
 from dlperf.domain.score import FORMULA_VERSION, Scores
 from hosting.domain import measuring as rules
-from hosting.domain.benchmarks import Order, Rating, rate, read_result
+from hosting.domain.benchmarks import Order, Rating, rate, read_result, scores_to_keep
 from hosting.models import Machine, Measurement, Task
 from hosting.selectors import specified_hardware
 from hosting.services.events import machine_event
@@ -25,7 +25,7 @@ def measurement_task_observed(*, task: Task, now: datetime) -> None:
 
     Whatever is told of a task that is not its measurement's present one comes too late and changes nothing.
     """
-    if task.kind != Task.Kind.BENCHMARK or task.observed_run_generation != task.run_generation:
+    if task.kind not in JUDGES or task.observed_run_generation != task.run_generation:
         return
     measurement = Measurement.objects.filter(task=task, state=rules.RUNNING).first()
     if measurement is None:
@@ -48,10 +48,10 @@ def _ended(measurement: Measurement, task: Task, now: datetime) -> None:
         message = f"{task.message} The program found nothing to measure, or broke off."
         measurement_fail(measurement=measurement, problem=task.reason or "exited", message=message, now=now)
     elif task.result is not None:
-        _judge(measurement, task.result, now)
+        JUDGES[measurement.kind](measurement, task.result, now)
 
 
-def _judge(measurement: Measurement, text: str, now: datetime) -> None:
+def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None:
     try:
         result = read_result(text, Order(**measurement.parameters))
     except ValueError as error:
@@ -59,6 +59,10 @@ def _judge(measurement: Measurement, text: str, now: datetime) -> None:
         return
     rating = rate(result, specified_hardware(measurement.machine), learned_model())
     _succeed(measurement, result, rating, now)
+
+
+JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {Measurement.Kind.BENCHMARK: _judge_benchmark}
+"""By kind: brings the measurement to its end by the text that its container printed. Nothing in it can be trusted."""
 
 
 def _succeed(measurement: Measurement, result: BenchmarkResult, rating: Rating, now: datetime) -> None:
@@ -124,5 +128,5 @@ def _tell_drop(measurement: Measurement, comparison: Comparison, now: datetime) 
 
 def _take_scores(machine: Machine, scores: Scores) -> None:
     """From now on the machine's offers carry what was measured on it; whoever handles the report refreshes them."""
-    machine.measured_scores = asdict(scores)
+    machine.measured_scores = scores_to_keep(scores)
     machine.save(update_fields=["measured_scores"])
