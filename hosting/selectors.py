@@ -8,6 +8,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
+from dlperf.catalogue import gpu_scores, hardware_known_as
+from dlperf.domain.hardware import Hardware
+from dlperf.domain.score import Scores
+from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
 from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
@@ -114,7 +118,7 @@ def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
     live = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
     rented = live.filter(task__kind=Task.Kind.INSTANCE)
     idle = live.filter(task__kind=Task.Kind.IDLE_JOB)
-    measured = live.filter(task__kind=Task.Kind.BENCHMARK)
+    measured = live.filter(task__kind__in=(Task.Kind.BENCHMARK, Task.Kind.CHALLENGE))
     return (
         machine.gpus.filter(present=True)
         .annotate(in_use=Exists(rented), idles=Exists(idle), is_measured=Exists(measured))
@@ -141,3 +145,24 @@ def with_performance(machines: QuerySet[Machine]) -> QuerySet[Any]:
     """The same machines with ``latest_is_drop``: whether their latest benchmark was slower than usual; None without."""
     done = Measurement.objects.filter(machine=OuterRef("pk"), state=SUCCEEDED).order_by("-finished_at", "-pk")
     return machines.annotate(latest_is_drop=Subquery(done.values("is_drop")[:1]))
+
+
+def specified_hardware(machine: Machine) -> Hardware:
+    """What the specifications of the machine's GPUs say, by the catalogue where it has them."""
+    gpu = machine.gpus.order_by("-present", "index")[0]
+    return hardware_known_as(
+        machine.gpu_name,
+        fp32_tflops=gpu.fp32_tflops,
+        memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
+        compute_capability=gpu.compute_capability,
+    )
+
+
+def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:
+    """DLPerf of one GPU of the machine: what was measured there, else what is known of the model."""
+    return kept_scores(machine.measured_scores) or gpu_scores(
+        machine.gpu_name,
+        fp32_tflops=gpu.fp32_tflops,
+        memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
+        compute_capability=gpu.compute_capability,
+    )

@@ -1,11 +1,17 @@
 """The benchmark of a machine: what is ordered, the container that does it, and what its result is worth."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
 
 from agent.protocol import ContainerSpec
 from dlperf.domain.command import FULL_SECONDS, SMALL_SECONDS, workload_command
+from dlperf.domain.hardware import Hardware
+from dlperf.domain.learned import LearnedModel
 from dlperf.domain.result import MAX_RESULT_BYTES, BenchmarkResult, Mode, decode_result
-from dlperf.domain.score import measured
+from dlperf.domain.score import FORMULA_VERSION, Scores, is_comparable, measured, scores_of_result
 from hosting.domain.containers import Slice, container_spec
 
 DISK_GB = 20
@@ -74,16 +80,40 @@ def read_result(text: str, order: Order) -> BenchmarkResult:
     return result
 
 
-def says_how_fast(result: BenchmarkResult) -> bool:
-    """Whether its score counts: on offers, and against the machine's earlier ones. A short run, or one without a GPU,
-    shows that everything works, and its figures change with whatever else the computer does."""
-    return result.mode == "full" and result.device == "cuda"
+@dataclass(frozen=True, kw_only=True)
+class Rating:
+    """What a result is worth: DLPerf of the machine's worst GPU.
+
+    ``scores`` are those in every precision, None where the result can't stand beside others: a short run, or one
+    without a GPU, shows that everything works, and its figures change with whatever else the computer does.
+    """
+
+    value: float | None
+    scores: Scores | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether all that DLPerf is made of was measured, on GPUs and in full."""
+        return self.scores is not None and not self.scores.balanced.is_estimate
 
 
-def benchmark_score(result: BenchmarkResult) -> float:
-    """DLPerf of the machine's worst GPU. Raises ValueError where too little was measured for one."""
+def rate(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Rating:
+    """The result's worth; ``hardware`` is what the specifications of the machine's GPUs say."""
+    if is_comparable(result):
+        scores = scores_of_result(result, hardware, model)
+        return Rating(value=scores.balanced.value, scores=scores)
     fp32 = result.value("resnet50_train_fp32_images_per_s")
     mixed = result.value("resnet50_train_mixed_images_per_s")
-    if fp32 is None or mixed is None:
-        raise ValueError("The result has no ResNet-50 training throughputs, which the score is made of.")
-    return measured(fp32, mixed).value
+    return Rating(value=measured(fp32, mixed).value if fp32 and mixed else None)
+
+
+def scores_to_keep(scores: Scores) -> dict[str, Any]:
+    """The scores as JSON values, with the version of their formula."""
+    return {"formula": FORMULA_VERSION, "scores": asdict(scores)}
+
+
+def kept_scores(kept: Mapping[str, Any] | None) -> Scores | None:
+    """What ``scores_to_keep`` made; None for nothing and for scores by another formula, which compare with none."""
+    if kept is None or kept["formula"] != FORMULA_VERSION:
+        return None
+    return msgspec.convert(kept["scores"], Scores)

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from hosting.domain.benchmarks import kept_scores
+
 
 class Machine(models.Model):
     """One physical computer of a host, running our agent. The hardware facts are what the agent last reported."""
@@ -59,8 +61,10 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
-    measured_dlperf = models.FloatField(
-        null=True, blank=True, help_text="Of one of its GPUs, from its latest benchmark; null without one that counts."
+    measured_scores = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of one GPU, from the latest benchmark that counts (hosting.domain.benchmarks.kept_scores).",
     )
     reliability = models.FloatField(default=0.9)
     verification = models.CharField(
@@ -85,6 +89,12 @@ class Machine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+    @property
+    def measured_dlperf(self) -> float | None:
+        """DLPerf of one GPU, from the latest benchmark; None without one that counts."""
+        scores = kept_scores(self.measured_scores)
+        return scores.balanced.value if scores else None
 
 
 class MachineEvent(models.Model):

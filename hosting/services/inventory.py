@@ -123,9 +123,9 @@ def _reconsider_verification(machine: Machine, changed: dict[str, object], now: 
 
 def _reconsider_score(machine: Machine, changed: dict[str, object]) -> None:
     """Nor does a score say anything about other GPUs than those it was measured on."""
-    if machine.measured_dlperf is not None and _VERIFIED & changed.keys():
-        machine.measured_dlperf = None
-        machine.save(update_fields=["measured_dlperf"])
+    if machine.measured_scores is not None and _VERIFIED & changed.keys():
+        machine.measured_scores = None
+        machine.save(update_fields=["measured_scores"])
 
 
 def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:

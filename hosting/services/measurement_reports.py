@@ -1,16 +1,19 @@
 """What agents report of measurements: that they run, how they end, and what they found."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from dlperf.catalogue import learned_model
 from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
 from dlperf.domain.result import BenchmarkResult
-from dlperf.domain.score import FORMULA_VERSION
+from dlperf.domain.score import FORMULA_VERSION, Scores
 from hosting.domain import measuring as rules
-from hosting.domain.benchmarks import Order, benchmark_score, read_result, says_how_fast
+from hosting.domain.benchmarks import Order, Rating, rate, read_result, scores_to_keep
 from hosting.models import Machine, Measurement, Task
+from hosting.selectors import specified_hardware
 from hosting.services.events import machine_event
 from hosting.services.measuring import measurement_fail, measurement_transition, measurement_try_again, task_end
 
@@ -22,7 +25,7 @@ def measurement_task_observed(*, task: Task, now: datetime) -> None:
 
     Whatever is told of a task that is not its measurement's present one comes too late and changes nothing.
     """
-    if task.kind != Task.Kind.BENCHMARK or task.observed_run_generation != task.run_generation:
+    if task.kind not in JUDGES or task.observed_run_generation != task.run_generation:
         return
     measurement = Measurement.objects.filter(task=task, state=rules.RUNNING).first()
     if measurement is None:
@@ -45,37 +48,48 @@ def _ended(measurement: Measurement, task: Task, now: datetime) -> None:
         message = f"{task.message} The program found nothing to measure, or broke off."
         measurement_fail(measurement=measurement, problem=task.reason or "exited", message=message, now=now)
     elif task.result is not None:
-        _judge(measurement, task.result, now)
+        JUDGES[measurement.kind](measurement, task.result, now)
 
 
-def _judge(measurement: Measurement, text: str, now: datetime) -> None:
+def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None:
     try:
         result = read_result(text, Order(**measurement.parameters))
-        score = benchmark_score(result)
     except ValueError as error:
         measurement_fail(measurement=measurement, problem=PROBLEM_BAD_RESULT, message=str(error), now=now)
         return
-    _succeed(measurement, result, score, now)
+    rating = rate(result, specified_hardware(measurement.machine), learned_model())
+    _succeed(measurement, result, rating, now)
 
 
-def _succeed(measurement: Measurement, result: BenchmarkResult, score: float, now: datetime) -> None:
-    comparison = compare(score, earlier_scores(measurement)) if says_how_fast(result) else None
+JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {Measurement.Kind.BENCHMARK: _judge_benchmark}
+"""By kind: brings the measurement to its end by the text that its container printed. Nothing in it can be trusted."""
+
+
+def _succeed(measurement: Measurement, result: BenchmarkResult, rating: Rating, now: datetime) -> None:
+    comparison = None
+    if rating.is_measured and rating.value is not None:
+        comparison = compare(rating.value, earlier_scores(measurement))
     task_end(measurement, now)
     measurement_transition(
         measurement=measurement,
         to=rules.SUCCEEDED,
         now=now,
-        message=f"DLPerf {score:.1f} per GPU{_remark(measurement)}.",
+        message=_summary(measurement, rating),
         result=msgspec.to_builtins(result),
-        score=score,
+        score=rating.value,
         formula_version=FORMULA_VERSION,
         is_cpu=result.device == "cpu",
         **_compared(comparison),
     )
     if comparison is not None and comparison.is_drop:
         _tell_drop(measurement, comparison, now)
-    if says_how_fast(result) and not measurement.simulated:
-        _take_score(measurement.machine, score)
+    if rating.scores is not None and not measurement.simulated:
+        _take_scores(measurement.machine, rating.scores)
+
+
+def _summary(measurement: Measurement, rating: Rating) -> str:
+    score = "No DLPerf" if rating.value is None else f"DLPerf {rating.value:g} per GPU"
+    return f"{score}{_remark(measurement)}."
 
 
 def _remark(measurement: Measurement) -> str:
@@ -112,7 +126,7 @@ def _tell_drop(measurement: Measurement, comparison: Comparison, now: datetime) 
     machine_event(measurement.machine, "benchmark_drop", now=now, message=message, measurement=measurement.pk)
 
 
-def _take_score(machine: Machine, score: float) -> None:
+def _take_scores(machine: Machine, scores: Scores) -> None:
     """From now on the machine's offers carry what was measured on it; whoever handles the report refreshes them."""
-    machine.measured_dlperf = score
-    machine.save(update_fields=["measured_dlperf"])
+    machine.measured_scores = scores_to_keep(scores)
+    machine.save(update_fields=["measured_scores"])

@@ -3,7 +3,7 @@
 Every function but those that ask expects the machine's row to be locked by the caller.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from agent.protocol import ContainerSpec
 from hosting import hooks
 from hosting.access import lock_own_machine
 from hosting.domain import measuring as rules
@@ -135,14 +136,25 @@ def measurement_apply(
     return plan.keeps_idle_jobs_off
 
 
-def _start(measurement: Measurement, gpus: list[Gpu], now: datetime) -> None:
-    machine = measurement.machine
-    order = order_for(simulated=machine.simulated, gpus=len(gpus), endpoint=settings.DLPERF_ENDPOINT)
-    label = f"B.{measurement.pk}"
+def _benchmark(machine: Machine, gpus: int, label: str) -> tuple[dict[str, Any], ContainerSpec]:
+    order = order_for(simulated=machine.simulated, gpus=gpus, endpoint=settings.DLPERF_ENDPOINT)
     spec = benchmark_spec(
         order, image=settings.DLPERF_IMAGE, label=label, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb
     )
-    task = task_create(machine=machine, kind=Task.Kind.BENCHMARK, label=label, authorized_keys=[], now=now)
+    return asdict(order), spec
+
+
+ORDERS: dict[str, Callable[[Machine, int, str], tuple[dict[str, Any], ContainerSpec]]] = {
+    Measurement.Kind.BENCHMARK: _benchmark
+}
+"""By kind: what a machine's GPUs, so many, are given to do under this label. The parameters are kept for the judge."""
+
+
+def _start(measurement: Measurement, gpus: list[Gpu], now: datetime) -> None:
+    machine = measurement.machine
+    label = f"B.{measurement.pk}"
+    parameters, spec = ORDERS[measurement.kind](machine, len(gpus), label)
+    task = task_create(machine=machine, kind=Task.Kind(measurement.kind), label=label, authorized_keys=[], now=now)
     task_set_spec(task=task, spec=spec)
     task_run(task=task, gpus=gpus, now=now)
     measurement_transition(
@@ -152,7 +164,7 @@ def _start(measurement: Measurement, gpus: list[Gpu], now: datetime) -> None:
         task=task,
         ordered_at=now,
         running_since=None,
-        parameters=asdict(order),
+        parameters=parameters,
         **_subject(machine),
     )
 

@@ -115,7 +115,7 @@ WHERE machine_id = ANY(%s) AND state IN ('scheduling', 'loading', 'running', 'ou
 ORDER BY machine_id, id
 """
 
-GIVES_WAY = ("idle_job", "benchmark")
+GIVES_WAY = ("idle_job", "benchmark", "challenge")
 """Kinds of tasks that leave their GPUs at once to whoever is to have them."""
 
 _BEFORE = """

@@ -8,11 +8,9 @@ from typing import Any
 
 from django.db.models import Sum
 
-from dlperf.catalogue import gpu_score
-from dlperf.domain.score import Score
 from hosting.domain.hardware import capability
 from hosting.models import Gpu, Listing, Machine
-from hosting.selectors import usable_gpus
+from hosting.selectors import gpu_scores_of, usable_gpus
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
 
@@ -140,17 +138,10 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
     }
 
 
-def _score(machine: Machine, gpu: Gpu) -> Score:
-    """DLPerf of one GPU: what was measured on this machine, else what is known of the model."""
-    if machine.measured_dlperf is not None:
-        return Score(machine.measured_dlperf, is_estimate=False)
-    return gpu_score(machine.gpu_name, fp32_tflops=gpu.fp32_tflops, memory_bandwidth_gbps=gpu.memory_bandwidth_gbps)
-
-
 def _slice_facts(machine: Machine, listing: Listing, gpus: list[Gpu], size: int, disk_given_gb: int) -> dict[str, Any]:
     gpu = gpus[0]
     share = size / len(gpus)
-    score = _score(machine, gpu)
+    score = gpu_scores_of(machine, gpu).balanced
     return {
         "num_gpus": size,
         "gpu_frac": share,

@@ -11,10 +11,12 @@ from hosting.errors import HostingError
 from hosting.models import GpuClaim, Machine, MachineEvent, Measurement, Task
 from hosting.services.idle_jobs import idle_job_set
 from hosting.services.listing import listing_set
+from hosting.services.measurement_reports import JUDGES
 from hosting.services.measurement_sweeps import measurements_sweep
-from hosting.services.measuring import benchmark_ask, benchmark_order
+from hosting.services.measuring import ORDERS, benchmark_ask, benchmark_order
 from hosting.services.offline import machine_mark_offline
 from marketplace.models import Instance
+from marketplace.services.clearing_sql import GIVES_WAY
 from marketplace.services.lifecycle import instance_destroy
 from marketplace.services.rent import instance_rent
 from tests.plumbing import benchmarks, market
@@ -119,6 +121,18 @@ def test_its_result_is_kept_and_its_score_is_on_the_offers_from_then_on(agent: T
     assert events(agent) == ["asked", "running", "succeeded"]
 
 
+def test_a_score_by_another_formula_is_not_shown_beside_others(agent: TestAgent) -> None:
+    before = market.offer(agent).dlperf
+    measured(agent, 40.0)
+    machine = Machine.objects.get(pk=agent.machine.pk)
+    assert (machine.measured_dlperf, market.offer(agent).dlperf) == (40.0, 40.0)
+    assert machine.measured_scores is not None
+    machine.measured_scores["formula"] -= 1
+    machine.save(update_fields=["measured_scores"])
+    agent.report(after(60), inventory=market.inventory(4, simulated=False, hostname="rig-2", gpus=gpus(agent)))
+    assert (Machine.objects.get(pk=machine.pk).measured_dlperf, market.offer(agent).dlperf) == (None, before)
+
+
 def test_a_report_told_twice_or_late_changes_nothing(agent: TestAgent) -> None:
     ask(agent)
     task = the_task(agent)
@@ -148,9 +162,8 @@ def test_the_result_may_come_after_the_end(agent: TestAgent) -> None:
         ("42", "can't be read"),
         (benchmarks.line(cpu=True), "small run on cpu"),
         (benchmarks.line(gpus=3), "3 GPUs"),
-        (benchmarks.line().replace('"resnet50_train_mixed', '"resnet50_infer_fp32'), "throughputs"),
     ],
-    ids=["nothing", "cut off", "no object", "of a CPU", "of too few GPUs", "without the score's parts"],
+    ids=["nothing", "cut off", "no object", "of a CPU", "of too few GPUs"],
 )
 def test_what_was_not_ordered_is_no_result(agent: TestAgent, text: str, said: str) -> None:
     ask(agent)
@@ -158,6 +171,15 @@ def test_what_was_not_ordered_is_no_result(agent: TestAgent, text: str, said: st
     assert (failed.state, failed.problem, failed.result) == ("failed", "bad_result", None)
     assert said in failed.message
     assert Machine.objects.get(pk=agent.machine.pk).measured_dlperf is None
+
+
+def test_what_the_run_did_not_get_to_is_predicted_and_marked(agent: TestAgent) -> None:
+    ask(agent)
+    text = benchmarks.line(30.0).replace('"resnet50_train_mixed', '"resnet50_infer_fp32')
+    done = run_to_the_end(agent, after(1), text)
+    assert (done.state, done.usual_score) == ("succeeded", None)
+    assert 25.0 < (done.score or 0.0) < 35.0
+    assert market.offer(agent).dlperf_is_estimate
 
 
 def test_a_program_that_breaks_off_has_failed(agent: TestAgent) -> None:
@@ -291,8 +313,7 @@ def test_machines_are_measured_by_themselves_when_due(agent: TestAgent) -> None:
     assert not Measurement.objects.filter(machine=simulated.machine).exists()
     run_to_the_end(agent, after(20), benchmarks.line())
     assert measurements_sweep(now=after(3600)) == 0
-    facts = market.inventory(4, simulated=False, driver_version="560.1")
-    facts = type(facts)(**{name: getattr(facts, name) for name in facts.__struct_fields__} | {"gpus": gpus(agent)})
+    facts = market.inventory(4, simulated=False, driver_version="560.1", gpus=gpus(agent))
     agent.report(after(4000), inventory=facts)
     assert measurements_sweep(now=after(4010)) == 1
     assert latest(agent).reason == "hardware"
@@ -306,6 +327,12 @@ def test_machines_are_measured_by_themselves_when_due(agent: TestAgent) -> None:
 def gpus(agent: TestAgent) -> list[Any]:
     """The machine's GPUs as its agent would tell them."""
     return [market.gpu(one.index, uuid=one.uuid) for one in agent.machine.gpus.order_by("index")]
+
+
+def test_each_kind_has_an_order_and_a_judge_and_gives_way() -> None:
+    kinds = set(Measurement.Kind.values)
+    assert set(ORDERS) == set(JUDGES) == kinds
+    assert kinds <= set(GIVES_WAY) & set(Task.Kind.values)
 
 
 def test_without_a_program_nobody_is_measured(agent: TestAgent, settings: Settings) -> None:
