@@ -3,6 +3,7 @@ from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
+from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "Machine",
     "MachineEvent",
     "PortLease",
+    "Pulse",
+    "QuietPeriod",
+    "ReliabilityStanding",
     "Task",
     "TaskEvent",
 ]

@@ -59,7 +59,8 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
-    reliability = models.FloatField(default=0.9)
+    reliability = models.FloatField(default=0.8855, help_text="0..1, as shown; without any history the prior's.")
+    reliability_lower = models.FloatField(default=0.7963, help_text="Its lower 10% quantile: what the search ranks by.")
     verification = models.CharField(
         max_length=12,
         choices=[(v, v) for v in ("unverified", "verified", "deverified")],
