@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 SECONDS_WANTED = 86_400.0
 """An offer should last for a day, or for as long as the request says where that is less."""
+MOST_GPUS = 1_000_000.0
+"""Whoever asks for more gets nothing anyway, and no number is too great for the arithmetic of the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ def asked_by(bounds: Iterable[Bound]) -> Asked:
     gpus = max((_least_count(bound) for bound in told if bound.field == "num_gpus"), default=0.0)
     seconds = max((_least(bound) for bound in told if bound.field == "duration"), default=0.0)
     return Asked(
-        gpus=gpus if gpus >= 1 else None,
-        seconds=min(seconds, SECONDS_WANTED) if seconds > 0 else SECONDS_WANTED,
+        gpus=min(gpus, MOST_GPUS) if gpus >= 1 else None,
+        seconds=min(max(seconds, 1.0), SECONDS_WANTED) if seconds > 0 else SECONDS_WANTED,
     )
 
 

@@ -25,6 +25,8 @@ from marketplace.domain.query import parse_query
         ({"duration": {"gte": 3600}}, Asked(seconds=3600)),
         ({"duration": {"gte": 10 * SECONDS_WANTED}}, Asked()),
         ({"duration": {"gte": -1}}, Asked()),
+        ({"duration": {"gte": 5e-324}}, Asked(seconds=1)),
+        ({"num_gpus": {"gt": 1e308}}, Asked(gpus=1_000_000)),
     ],
 )
 def test_what_is_asked_for(query: dict[str, Any], asked: Asked) -> None:
