@@ -7,6 +7,7 @@ recorded; only an outage of our own may, and whoever keeps a standing has to loo
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,15 +15,37 @@ from django.db.models import Q
 
 from hosting.domain.beta import Track
 from hosting.domain.launches import Fault, fault_of
-from hosting.domain.reliability import Fact, Kind, Period, Record, Standing
+from hosting.domain.reliability import (
+    Fact,
+    Kind,
+    Period,
+    Record,
+    Reliability,
+    Standing,
+    advance,
+    midnight,
+    reliability_of,
+)
 from hosting.models import GpuClaim, Machine, MachineEvent, QuietPeriod, ReliabilityStanding, Task
 
 LATEST_NEWS = timedelta(minutes=10)
 """A silence is noticed much sooner; one that is told later begins this long before it was told."""
+SETTLED_AFTER = timedelta(minutes=1)
+"""Figures are those of a minute ago: by then what was being written has been committed."""
+NEWS_MAY_COME_FOR = timedelta(minutes=15)
+"""A midnight is summed up this long after it: by then nothing takes effect before it any more."""
 OWN_OUTAGE = QuietPeriod.Kind.OWN_OUTAGE
 MAINTENANCE = QuietPeriod.Kind.MAINTENANCE
 _PLAIN = {"listed": Kind.LISTED, "unlisted": Kind.UNLISTED, "online": Kind.ONLINE, "launched": Kind.LAUNCHED}
 _KINDS = (*_PLAIN, "offline", "engine", "launch_failed", "performance_check")
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A machine's figures at an instant, with the standing of the latest midnight that nothing will change any more."""
+
+    standing: Standing
+    figures: Reliability
 
 
 def own_outages(known_by: datetime) -> list[QuietPeriod]:
@@ -60,6 +83,17 @@ def records_of(
     return {pk: Record(tuple(facts[pk]), tuple(rented[pk]), tuple(maintenance[pk]), outages) for pk in set(machine_ids)}
 
 
+def reliability_compute(
+    *, machine_ids: Collection[int], known_by: datetime, rows: dict[int, ReliabilityStanding]
+) -> dict[int, Computed]:
+    """The figures of these machines as of ``known_by``, going on from ``rows`` where they hold. Writes nothing."""
+    ours = own_outages(known_by)
+    going_on = {pk: standing_of(row) for pk, row in rows.items() if not is_outdated(row, ours)}
+    anew = Machine.objects.filter(pk__in=set(machine_ids) - going_on.keys(), registered_at__lt=known_by)
+    beginning = {pk: Standing(registered_at) for pk, registered_at in anew.values_list("pk", "registered_at")}
+    return _computed(going_on, known_by, ours) | _computed(beginning, known_by, ours)
+
+
 def standing_before(machine: Machine, moment: datetime) -> Standing:
     """What state the machine was in at ``moment``, without any weights."""
     events = MachineEvent.objects.filter(machine=machine, at__lt=moment)
@@ -72,6 +106,19 @@ def standing_before(machine: Machine, moment: datetime) -> Standing:
         online=online is not None and online.kind == "online",
         engine_works=engine is None or _works(engine.details),
     )
+
+
+def _computed(standings: dict[int, Standing], known_by: datetime, ours: Collection[QuietPeriod]) -> dict[int, Computed]:
+    if not standings:
+        return {}
+    since = min(standing.as_of for standing in standings.values())
+    records = records_of(standings.keys(), since=since, known_by=known_by, ours=ours)
+    settled = midnight(known_by - NEWS_MAY_COME_FOR)
+    computed = {}
+    for pk, standing in standings.items():
+        kept = advance(standing, records[pk], settled)
+        computed[pk] = Computed(kept, reliability_of(advance(kept, records[pk], known_by)))
+    return computed
 
 
 def _facts(machine_ids: Collection[int], since: datetime, known_by: datetime) -> Mapping[int, list[Fact]]:

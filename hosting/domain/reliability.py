@@ -146,6 +146,10 @@ def reliability_of(standing: Standing) -> Reliability:
     )
 
 
+NO_HISTORY = reliability_of(Standing(datetime.min.replace(tzinfo=UTC)))
+"""What the priors alone say."""
+
+
 def advance(standing: Standing, record: Record, until: datetime) -> Standing:
     """The standing at ``until``, with every fact before it. Facts before ``standing.as_of`` are in it already."""
     for stretch in stretches(standing, record, until):

@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="machine",
             name="reliability",
-            field=models.FloatField(default=0.8855, help_text="0..1, as shown; without any history the prior's."),
+            field=models.FloatField(default=0.8855, help_text="0..1, as shown."),
         ),
         migrations.AddIndex(
             model_name="gpuclaim",

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from hosting.domain.reliability import NO_HISTORY
+
 
 class Machine(models.Model):
     """One physical computer of a host, running our agent. The hardware facts are what the agent last reported."""
@@ -59,8 +61,10 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
-    reliability = models.FloatField(default=0.8855, help_text="0..1, as shown; without any history the prior's.")
-    reliability_lower = models.FloatField(default=0.7963, help_text="Its lower 10% quantile: what the search ranks by.")
+    reliability = models.FloatField(default=NO_HISTORY.shown, help_text="0..1, as shown.")
+    reliability_lower = models.FloatField(
+        default=NO_HISTORY.lower, help_text="Its lower 10% quantile: what the search ranks by."
+    )
     verification = models.CharField(
         max_length=12,
         choices=[(v, v) for v in ("unverified", "verified", "deverified")],

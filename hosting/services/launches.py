@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from hosting.domain.launches import OUTCOMES, launch_outcome
+from hosting.domain.launches import OUTCOMES, launch_outcome, words_of
 from hosting.models import Task
 from hosting.services.events import machine_event
 
@@ -22,4 +22,7 @@ def launch_observe(*, task: Task, now: datetime) -> None:
     if outcome.reason is None:
         machine_event(task.machine, "launched", now=now, task=task.pk, run=run)
     else:
-        machine_event(task.machine, "launch_failed", now=now, reason=outcome.reason, task=task.pk, run=run)
+        words = words_of(outcome.reason)
+        machine_event(
+            task.machine, "launch_failed", now=now, message=words, reason=outcome.reason, task=task.pk, run=run
+        )

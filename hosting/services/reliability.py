@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -10,18 +10,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from hosting import hooks
-from hosting.domain.reliability import Reliability, Standing, advance, midnight, reliability_of
+from hosting.domain.reliability import Standing
 from hosting.errors import HostingError
 from hosting.locks import lock_idle_machines
-from hosting.models import Machine, MachineEvent, QuietPeriod, ReliabilityStanding
-from hosting.records import is_outdated, own_outages, records_of, standing_of
+from hosting.models import Machine, MachineEvent, ReliabilityStanding
+from hosting.records import SETTLED_AFTER, Computed, reliability_compute
 
 logger = structlog.get_logger(__name__)
 
-SETTLED_AFTER = timedelta(minutes=1)
-"""Figures are those of a minute ago: by then what was being written has been committed."""
-NEWS_MAY_COME_FOR = timedelta(minutes=15)
-"""A midnight is summed up this long after it: by then nothing takes effect before it any more."""
 BATCH_MACHINES = 500
 
 _STANDING_COLUMNS = (
@@ -39,14 +35,6 @@ _STANDING_COLUMNS = (
     "advanced_at",
     "computed_at",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A machine's figures at an instant, with the standing of the latest midnight that nothing will change any more."""
-
-    standing: Standing
-    figures: Reliability
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +101,6 @@ def reliability_refresh(*, machine_ids: Collection[int], now: datetime, from_scr
     return _store(computed, rows, known_by)
 
 
-def reliability_compute(
-    *, machine_ids: Collection[int], known_by: datetime, rows: dict[int, ReliabilityStanding]
-) -> dict[int, Computed]:
-    """The figures of these machines as of ``known_by``, going on from ``rows`` where they hold. Writes nothing."""
-    ours = own_outages(known_by)
-    going_on = {pk: standing_of(row) for pk, row in rows.items() if not is_outdated(row, ours)}
-    anew = Machine.objects.filter(pk__in=set(machine_ids) - going_on.keys(), registered_at__lt=known_by)
-    beginning = {pk: Standing(registered_at) for pk, registered_at in anew.values_list("pk", "registered_at")}
-    return _computed(going_on, known_by, ours) | _computed(beginning, known_by, ours)
-
-
 def reliability_differences(*, machine_ids: Collection[int] | None = None) -> tuple[int, list[Difference]]:
     """Go over everything that is recorded of these machines, or of all, as of when their figures were computed.
 
@@ -142,19 +119,6 @@ def reliability_differences(*, machine_ids: Collection[int] | None = None) -> tu
         if stored != computed:
             found.append(Difference(row.machine_id, row.computed_at, stored, computed))
     return compared, found
-
-
-def _computed(standings: dict[int, Standing], known_by: datetime, ours: Collection[QuietPeriod]) -> dict[int, Computed]:
-    if not standings:
-        return {}
-    since = min(standing.as_of for standing in standings.values())
-    records = records_of(standings.keys(), since=since, known_by=known_by, ours=ours)
-    settled = midnight(known_by - NEWS_MAY_COME_FOR)
-    computed = {}
-    for pk, standing in standings.items():
-        kept = advance(standing, records[pk], settled)
-        computed[pk] = Computed(kept, reliability_of(advance(kept, records[pk], known_by)))
-    return computed
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 
+from hosting.domain.reliability import NO_HISTORY
 from hosting.models import Machine
 
 
@@ -66,7 +67,7 @@ class Offer(models.Model):
     dlperf = models.FloatField()
     dlperf_is_estimate = models.BooleanField()
     reliability = models.FloatField()
-    reliability_lower = models.FloatField(default=0.7963)
+    reliability_lower = models.FloatField(default=NO_HISTORY.lower)
     verification = models.CharField(max_length=12)
 
     gpu_micros_per_hour = models.BigIntegerField(help_text="On demand, for all GPUs of the offer.")
