@@ -1,1 +1,1 @@
-"""The demo installation's accounts and its simulated market. All but the past of its machines goes through the services."""
+"""The demo installation's accounts and its simulated market. All but its machines' past goes through the services."""
