@@ -3,11 +3,13 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
+from hosting.admin_forms import QuietPeriodForm
 from hosting.errors import HostingError
 from hosting.models import (
     Gpu,
@@ -19,12 +21,15 @@ from hosting.models import (
     MachineEvent,
     Measurement,
     PortLease,
+    QuietPeriod,
+    ReliabilityStanding,
     Task,
     TaskEvent,
 )
 from hosting.selectors import with_performance
 from hosting.services.listing import listing_end
 from hosting.services.measuring import benchmark_order
+from hosting.services.quiet_periods import maintenance_announce, maintenance_end, own_outage_record
 from hosting.services.verification import machine_set_verification
 
 
@@ -209,6 +214,62 @@ class TaskAdmin(ReadOnlyAdmin):
 class InstallTokenAdmin(ReadOnlyAdmin):
     list_display = ("prefix", "name", "host", "created_at", "expires_at", "revoked_at", "machine")
     exclude = ("token_hash",)
+
+
+@admin.register(ReliabilityStanding)
+class ReliabilityStandingAdmin(ReadOnlyAdmin):
+    list_display = ("machine", "as_of", "up_hours", "down_hours", "launched", "launch_failed", "computed_at")
+    search_fields = ("=machine__id",)
+    list_select_related = ("machine",)
+
+
+@admin.register(QuietPeriod)
+class QuietPeriodAdmin(ReadOnlyAdmin):
+    """Adding announces maintenance or records an outage of ours; the action ends maintenance."""
+
+    list_display = ("id", "kind", "machine", "starts_at", "ends_at", "actor", "note")
+    list_filter = ("kind",)
+    search_fields = ("=machine__id", "note")
+    list_select_related = ("machine", "actor")
+    ordering = ("-id",)
+    actions = ("end_now",)
+
+    @admin.action(description="End now, or call off")
+    def end_now(self, request: HttpRequest, queryset: QuerySet[QuietPeriod]) -> None:
+        for period in queryset.order_by("pk"):
+            try:
+                maintenance_end(period_id=period.pk, actor=_actor(request), now=timezone.now())
+            except HostingError as refusal:
+                messages.error(request, refusal.message)
+            else:
+                messages.success(request, f"Maintenance {period.pk} is over.")
+
+    def has_add_permission(self, request: HttpRequest, *_: object) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def get_form(self, request: HttpRequest, obj: QuietPeriod | None = None, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, **kwargs) if obj else QuietPeriodForm
+
+    def get_fields(self, request: HttpRequest, obj: QuietPeriod | None = None) -> Any:
+        return super().get_fields(request, obj) if obj else ["machine_number", "begins", "ends", "why"]
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().add_view(request, *args, **kwargs)
+        except HostingError as refusal:
+            messages.error(request, refusal.message)
+            return HttpResponseRedirect(request.path)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: QuietPeriod, form: QuietPeriodForm, *_: object) -> None:
+        machine_id = form.cleaned_data["machine_number"]
+        told = form.period() | {"actor": _actor(request), "now": timezone.now()}
+        made = own_outage_record(**told) if machine_id is None else maintenance_announce(machine_id=machine_id, **told)
+        obj.__dict__.update(made.__dict__)
+
+
+def _actor(request: HttpRequest) -> AbstractBaseUser | None:
+    return request.user if request.user.is_authenticated else None
 
 
 @admin.register(MachineEvent)

@@ -7,6 +7,7 @@ from hosting.services.idle_jobs import idle_jobs_restart
 from hosting.services.listing import listings_expire
 from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.offline import machines_sweep_offline
+from hosting.services.reliability import reliability_sweep
 
 
 @shared_task
@@ -31,3 +32,9 @@ def restart_idle_jobs() -> int:
 def sweep_measurements() -> int:
     """Twice a minute: measurements that hang, that may begin, that are due."""
     return measurements_sweep(now=timezone.now())
+
+
+@shared_task
+def compute_reliability() -> int:
+    """Every ten minutes: the reliability of all machines."""
+    return reliability_sweep(now=timezone.now())

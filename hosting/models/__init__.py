@@ -4,6 +4,7 @@ from hosting.models.install_token import InstallToken
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
 from hosting.models.measurement import Measurement
+from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "MachineEvent",
     "Measurement",
     "PortLease",
+    "Pulse",
+    "QuietPeriod",
+    "ReliabilityStanding",
     "Task",
     "TaskEvent",
 ]

@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from hosting.domain.benchmarks import kept_scores
+from hosting.domain.reliability import NO_HISTORY
 
 
 class Machine(models.Model):
@@ -66,7 +67,10 @@ class Machine(models.Model):
         blank=True,
         help_text="Of one GPU, from the latest benchmark that counts (hosting.domain.benchmarks.kept_scores).",
     )
-    reliability = models.FloatField(default=0.9)
+    reliability = models.FloatField(default=NO_HISTORY.shown, help_text="0..1, as shown.")
+    reliability_lower = models.FloatField(
+        default=NO_HISTORY.lower, help_text="Its lower 10% quantile: what the search ranks by."
+    )
     verification = models.CharField(
         max_length=12,
         choices=[(v, v) for v in ("unverified", "verified", "deverified")],

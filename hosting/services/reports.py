@@ -20,6 +20,7 @@ from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
 from hosting.services.idle_jobs import idle_task_observed
 from hosting.services.inventory import inventory_receive
+from hosting.services.launches import launch_observe
 from hosting.services.measurement_reports import measurement_task_observed
 from hosting.services.tasks import claims_release_if_idle
 
@@ -138,7 +139,8 @@ def report_apply(
     _store_contact(machine, request, now)
     if had_engine_error != machine.engine_error:
         changed = True
-        machine_event(machine, "engine", now=now, message=machine.engine_error or "the container engine works again")
+        message = machine.engine_error or "the container engine works again"
+        machine_event(machine, "engine", now=now, message=message, works=not machine.engine_error)
     tasks_changed, complete = _observe_all(machine, request.tasks, floor, now)
     changed |= tasks_changed
     if not was_online:
@@ -262,6 +264,7 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         task.removed_at = now
         PortLease.objects.filter(task=task, released_at=None).update(released_at=now)
     task.save()
+    launch_observe(task=task, now=now)
     _task_event(task)
     idle_task_observed(task=task, now=now)
     measurement_task_observed(task=task, now=now)

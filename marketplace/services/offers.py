@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import OuterRef, Subquery, Sum
 
 from hosting.domain.hardware import capability
 from hosting.models import Gpu, Listing, Machine
@@ -14,8 +14,8 @@ from hosting.selectors import gpu_scores_of, usable_gpus
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
 
-LIVE = ("min_bid_micros_per_hour", "disk_space_gb")
-"""Columns of an offer that follow the market in place: whoever has its id may still rent it at its terms."""
+LIVE = ("min_bid_micros_per_hour", "disk_space_gb", "reliability", "reliability_lower")
+"""Columns of an offer that follow in place: whoever has its id may still rent it at its terms."""
 
 
 def offers_refresh(*, machine: Machine, quotes: Mapping[int, int | None], now: datetime) -> None:
@@ -49,6 +49,14 @@ def _follow(offer: Offer, wanted: dict[str, Any], outdated: list[int]) -> None:
     changed = {name: wanted[name] for name in LIVE if getattr(offer, name) != wanted[name]}
     if changed and offer.pk not in outdated:
         Offer.objects.filter(pk=offer.pk).update(**changed)
+
+
+def offers_follow_reliability(*, machine_ids: Collection[int]) -> int:
+    """Bring the live offers of these locked machines to their machines' reliability; returns how many there are."""
+    own = Machine.objects.filter(pk=OuterRef("machine_id"))
+    return Offer.objects.filter(machine_id__in=machine_ids, retired_at=None).update(
+        reliability=Subquery(own.values("reliability")), reliability_lower=Subquery(own.values("reliability_lower"))
+    )
 
 
 def offer_consume(*, offer: Offer, now: datetime) -> None:
@@ -129,6 +137,7 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
         "hosting_type": int(machine.is_datacenter),
         "simulated": machine.simulated,
         "reliability": machine.reliability,
+        "reliability_lower": machine.reliability_lower,
         "verification": machine.verification,
         "storage_micros_per_gb_month": listing.storage_micros_per_gb_month,
         "inet_up_micros_per_gb": listing.inet_up_micros_per_gb,
