@@ -34,7 +34,7 @@ demo-reset:
 	@exec scripts/demo.sh reset
 
 test:
-	@scripts/bootstrap.sh --engine --tests
+	@scripts/bootstrap.sh --engine --tests --torch
 	@exec $(PYTHON) -m scripts.run_tests $(ARGS)
 
 simulate:

@@ -13,6 +13,8 @@ import msgspec
 PROTOCOL_VERSION = 1
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
+MOST_RESULT_BYTES = 256 * 1024
+"""The longest result of a task, written as a JSON string."""
 
 DesiredState = Literal["running", "stopped", "removed"]
 Phase = Literal["pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed"]
@@ -140,6 +142,11 @@ class ContainerSpec(Message, frozen=True):
     disk_gb: int
     pids_limit: int
     ports: list[PortMapping]
+    network: Literal["guests", "none"] = "guests"
+    """none: not even the guests' network, for what needs nobody else."""
+    result_bytes: int = 0
+    """Above 0, the last line that the container writes to its standard output is the task's result, told with its end;
+    one that is longer than this as a JSON string, or than MOST_RESULT_BYTES, is no result."""
 
 
 class DesiredTask(Message, frozen=True):
@@ -185,6 +192,9 @@ class ObservedTask(Message, frozen=True):
     disk_used_mb: int | None = None
     net_rx_bytes: int | None = None
     net_tx_bytes: int | None = None
+    result: str | None = None
+    """With phase exited, where the spec asks for one: the container's last line, told in every report until the task is
+    to be removed. Empty where there is none; None as long as it has not been read."""
 
 
 class SyncRequest(Message, frozen=True):

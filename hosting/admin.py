@@ -1,11 +1,16 @@
 """Staff's view of machines. Facts and history are read-only; what changes goes through services."""
 
+from typing import Any
+
 from django.contrib import admin, messages
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
+from hosting.admin_forms import QuietPeriodForm
+from hosting.errors import HostingError
 from hosting.models import (
     Gpu,
     GpuClaim,
@@ -14,11 +19,17 @@ from hosting.models import (
     Listing,
     Machine,
     MachineEvent,
+    Measurement,
     PortLease,
+    QuietPeriod,
+    ReliabilityStanding,
     Task,
     TaskEvent,
 )
+from hosting.selectors import with_performance
 from hosting.services.listing import listing_end
+from hosting.services.measuring import benchmark_order
+from hosting.services.quiet_periods import maintenance_announce, maintenance_end, own_outage_record
 from hosting.services.verification import machine_set_verification
 
 
@@ -49,11 +60,30 @@ class GpuInline(ReadOnlyInline):
     fields = ("index", "model", "uuid", "vram_mb", "present", "unhealthy_reason")
 
 
+class MeasurementInline(ReadOnlyInline):
+    model = Measurement
+    fk_name = "machine"
+    fields = ("asked_at", "reason", "state", "score", "usual_score", "is_drop", "is_cpu", "problem")
+    ordering = ("-pk",)
+    max_num = 20
+
+
 class MachineEventInline(ReadOnlyInline):
     model = MachineEvent
     fields = ("at", "kind", "actor", "message")
     ordering = ("-at",)
     max_num = 50
+
+
+class SlowerThanUsual(admin.SimpleListFilter):
+    title = "performance"
+    parameter_name = "performance"
+
+    def lookups(self, _request: HttpRequest, _admin: object) -> list[tuple[str, str]]:
+        return [("dropped", "slower than usual")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(latest_is_drop=True) if self.value() == "dropped" else queryset
 
 
 @admin.register(Machine)
@@ -67,13 +97,34 @@ class MachineAdmin(ReadOnlyAdmin):
         "online",
         "verification",
         "reliability",
+        "measured_dlperf",
+        "is_slower_than_usual",
         "simulated",
     )
-    list_filter = ("online", "verification", "simulated", "gpu_name")
+    list_filter = (SlowerThanUsual, "online", "verification", "simulated", "gpu_name")
     search_fields = ("hostname", "host__email", "gpus__uuid", "=id")
     exclude = ("credential_hash", "boot_id", "session_id", "session_seq", "session_started_at")
-    inlines = (GpuInline, MachineEventInline)
-    actions = ("verify", "deverify", "unlist")
+    inlines = (GpuInline, MeasurementInline, MachineEventInline)
+    actions = ("verify", "deverify", "unlist", "benchmark")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return with_performance(super().get_queryset(request))
+
+    @admin.display(boolean=True, description="Slower than usual")
+    def is_slower_than_usual(self, machine: Any) -> bool:
+        return bool(machine.latest_is_drop)
+
+    @admin.action(description="Run the benchmark")
+    def benchmark(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
+        staff = request.user if request.user.is_authenticated else None
+        reason = Measurement.Reason.STAFF
+        try:
+            for pk in sorted(queryset.values_list("pk", flat=True)):
+                benchmark_order(machine_id=pk, reason=reason, staff=staff, now=timezone.now())
+        except HostingError as refusal:
+            messages.error(request, refusal.message)
+        else:
+            messages.success(request, f"Asked for: {len(queryset)}. Each begins when nobody uses its machine.")
 
     @admin.action(description="Mark as verified")
     def verify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
@@ -115,6 +166,25 @@ class IdleJobAdmin(ReadOnlyAdmin):
     search_fields = ("image", "=machine__id")
 
 
+@admin.register(Measurement)
+class MeasurementAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "machine",
+        "asked_at",
+        "reason",
+        "state",
+        "score",
+        "usual_score",
+        "is_drop",
+        "is_cpu",
+        "problem",
+    )
+    list_filter = ("state", "is_drop", "reason", "simulated")
+    search_fields = ("=machine__id", "machine__hostname", "gpu_name")
+    date_hierarchy = "asked_at"
+
+
 class TaskEventInline(ReadOnlyInline):
     model = TaskEvent
     fields = ("at", "phase", "run_generation", "reason", "message")
@@ -144,6 +214,62 @@ class TaskAdmin(ReadOnlyAdmin):
 class InstallTokenAdmin(ReadOnlyAdmin):
     list_display = ("prefix", "name", "host", "created_at", "expires_at", "revoked_at", "machine")
     exclude = ("token_hash",)
+
+
+@admin.register(ReliabilityStanding)
+class ReliabilityStandingAdmin(ReadOnlyAdmin):
+    list_display = ("machine", "as_of", "up_hours", "down_hours", "launched", "launch_failed", "computed_at")
+    search_fields = ("=machine__id",)
+    list_select_related = ("machine",)
+
+
+@admin.register(QuietPeriod)
+class QuietPeriodAdmin(ReadOnlyAdmin):
+    """Adding announces maintenance or records an outage of ours; the action ends maintenance."""
+
+    list_display = ("id", "kind", "machine", "starts_at", "ends_at", "actor", "note")
+    list_filter = ("kind",)
+    search_fields = ("=machine__id", "note")
+    list_select_related = ("machine", "actor")
+    ordering = ("-id",)
+    actions = ("end_now",)
+
+    @admin.action(description="End now, or call off")
+    def end_now(self, request: HttpRequest, queryset: QuerySet[QuietPeriod]) -> None:
+        for period in queryset.order_by("pk"):
+            try:
+                maintenance_end(period_id=period.pk, actor=_actor(request), now=timezone.now())
+            except HostingError as refusal:
+                messages.error(request, refusal.message)
+            else:
+                messages.success(request, f"Maintenance {period.pk} is over.")
+
+    def has_add_permission(self, request: HttpRequest, *_: object) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def get_form(self, request: HttpRequest, obj: QuietPeriod | None = None, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, **kwargs) if obj else QuietPeriodForm
+
+    def get_fields(self, request: HttpRequest, obj: QuietPeriod | None = None) -> Any:
+        return super().get_fields(request, obj) if obj else ["machine_number", "begins", "ends", "why"]
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().add_view(request, *args, **kwargs)
+        except HostingError as refusal:
+            messages.error(request, refusal.message)
+            return HttpResponseRedirect(request.path)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: QuietPeriod, form: QuietPeriodForm, *_: object) -> None:
+        machine_id = form.cleaned_data["machine_number"]
+        told = form.period() | {"actor": _actor(request), "now": timezone.now()}
+        made = own_outage_record(**told) if machine_id is None else maintenance_announce(machine_id=machine_id, **told)
+        obj.__dict__.update(made.__dict__)
+
+
+def _actor(request: HttpRequest) -> AbstractBaseUser | None:
+    return request.user if request.user.is_authenticated else None
 
 
 @admin.register(MachineEvent)

@@ -4,6 +4,7 @@ Hosting must not import the marketplace, yet a container that starts is an insta
 offline is offers that vanish, at the same instant. The marketplace registers its ``MarketHooks`` when Django starts.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -32,6 +33,9 @@ class MarketHooks(Protocol):
 
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """The agent speaks again."""
+
+    def reliability_changed(self, machine_ids: Collection[int]) -> None:
+        """The reliability of these locked machines was computed anew."""
 
     def contracts_extend(self, machine: Machine, end_at: datetime, host: AbstractBaseUser, now: datetime) -> int:
         """Give every contract of the machine that ends earlier this later end, at its price; returns how many."""

@@ -1,8 +1,35 @@
-"""Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk."""
+"""Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
 
-from hosting.models import Machine
+A pulse and a period of maintenance are locked alone.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from hosting.models import Machine, Pulse, QuietPeriod
 
 
 def lock_machine(machine_id: int) -> Machine:
     """The machine, locked until the transaction ends. Raises ``Machine.DoesNotExist``."""
     return Machine.objects.select_for_update(of=("self",)).get(pk=machine_id)
+
+
+def lock_idle_machines(machine_ids: Iterable[int]) -> list[Machine]:
+    """Those of these machines that nobody else holds, locked until the transaction ends, by pk."""
+    free = Machine.objects.select_for_update(of=("self",), skip_locked=True).filter(pk__in=machine_ids)
+    return list(free.order_by("pk"))
+
+
+def lock_pulse(name: str, now: datetime) -> Pulse:
+    """The pulse of this name, locked until the transaction ends; one that never beat begins now."""
+    locked = Pulse.objects.select_for_update()
+    found = locked.filter(pk=name).first()
+    if found is None:
+        Pulse.objects.bulk_create([Pulse(name=name, at=now)], ignore_conflicts=True)
+        found = locked.get(pk=name)
+    return found
+
+
+def lock_quiet_period(period_id: int) -> QuietPeriod | None:
+    """The period, locked until the transaction ends; None when there is none."""
+    return QuietPeriod.objects.select_for_update(of=("self",)).filter(pk=period_id).first()

@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
+from dlperf.catalogue import gpu_scores, hardware_known_as
+from dlperf.domain.hardware import Hardware
+from dlperf.domain.score import Scores
+from hosting.domain.benchmarks import kept_scores
+from hosting.domain.measuring import SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
-from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Task
+from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -77,10 +82,10 @@ def free_gpus(machine: Machine) -> list[Gpu]:
 def machines_of(host: AbstractBaseUser) -> "QuerySet[MachineInUse]":
     """The host's registered machines with listing, idle job and the count of GPUs in use, oldest first.
 
-    A GPU that only the idle job runs on is not in use: anyone can rent it.
+    A GPU that only the idle job or a benchmark runs on is not in use: anyone can rent it.
     """
-    claimed = Q(gpus__claims__isnull=False, gpus__claims__released_at=None)
-    in_use = Count("gpus", filter=claimed & ~Q(gpus__claims__task__kind=Task.Kind.IDLE_JOB), distinct=True)
+    rented = Q(gpus__claims__released_at=None, gpus__claims__task__kind=Task.Kind.INSTANCE)
+    in_use = Count("gpus", filter=rented, distinct=True)
     return (
         Machine.objects.filter(host_id=host.pk, removed_at=None)
         .select_related("listing", "idle_job")
@@ -108,9 +113,56 @@ def install_tokens_of(host: AbstractBaseUser) -> QuerySet[InstallToken]:
 
 
 def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
-    """The machine's present GPUs by index, each with ``in_use``: whether a task other than the idle job holds it, and
-    ``idles``: whether the idle job does."""
+    """The machine's present GPUs by index, each with ``in_use``, ``idles`` and ``is_measured``: whether an instance,
+    the idle job or a benchmark holds it."""
     live = GpuClaim.objects.filter(gpu=OuterRef("pk"), released_at=None)
+    rented = live.filter(task__kind=Task.Kind.INSTANCE)
     idle = live.filter(task__kind=Task.Kind.IDLE_JOB)
-    used = live.exclude(task__kind=Task.Kind.IDLE_JOB)
-    return machine.gpus.filter(present=True).annotate(in_use=Exists(used), idles=Exists(idle)).order_by("index")
+    measured = live.filter(task__kind__in=(Task.Kind.BENCHMARK, Task.Kind.CHALLENGE))
+    return (
+        machine.gpus.filter(present=True)
+        .annotate(in_use=Exists(rented), idles=Exists(idle), is_measured=Exists(measured))
+        .order_by("index")
+    )
+
+
+def hardware_of(machine: Machine) -> str:
+    """Digest of what a measurement of the machine is about: its GPUs, driver, CPU and memory."""
+    gpus = machine.gpus.filter(present=True).order_by("uuid").values_list("uuid", "model", "vram_mb", "power_limit_w")
+    return hardware_digest(
+        list(gpus), machine.driver_version, machine.cuda_version, machine.cpu_name, machine.cpu_cores, machine.ram_mb
+    )
+
+
+def benchmarks_of(machine: Machine) -> QuerySet[Measurement]:
+    """The machine's benchmarks, the latest first: open ones, then those that ended, by their end."""
+    return machine.measurements.filter(kind=Measurement.Kind.BENCHMARK).order_by(
+        F("finished_at").desc(nulls_first=True), "-pk"
+    )
+
+
+def with_performance(machines: QuerySet[Machine]) -> QuerySet[Any]:
+    """The same machines with ``latest_is_drop``: whether their latest benchmark was slower than usual; None without."""
+    done = Measurement.objects.filter(machine=OuterRef("pk"), state=SUCCEEDED).order_by("-finished_at", "-pk")
+    return machines.annotate(latest_is_drop=Subquery(done.values("is_drop")[:1]))
+
+
+def specified_hardware(machine: Machine) -> Hardware:
+    """What the specifications of the machine's GPUs say, by the catalogue where it has them."""
+    gpu = machine.gpus.order_by("-present", "index")[0]
+    return hardware_known_as(
+        machine.gpu_name,
+        fp32_tflops=gpu.fp32_tflops,
+        memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
+        compute_capability=gpu.compute_capability,
+    )
+
+
+def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:
+    """DLPerf of one GPU of the machine: what was measured there, else what is known of the model."""
+    return kept_scores(machine.measured_scores) or gpu_scores(
+        machine.gpu_name,
+        fp32_tflops=gpu.fp32_tflops,
+        memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
+        compute_capability=gpu.compute_capability,
+    )

@@ -5,7 +5,9 @@ from django.utils import timezone
 
 from hosting.services.idle_jobs import idle_jobs_restart
 from hosting.services.listing import listings_expire
+from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.offline import machines_sweep_offline
+from hosting.services.reliability import reliability_sweep
 
 
 @shared_task
@@ -24,3 +26,15 @@ def expire_listings() -> int:
 def restart_idle_jobs() -> int:
     """Every 15 seconds: idle jobs that ended by themselves a while ago."""
     return idle_jobs_restart(now=timezone.now())
+
+
+@shared_task
+def sweep_measurements() -> int:
+    """Twice a minute: measurements that hang, that may begin, that are due."""
+    return measurements_sweep(now=timezone.now())
+
+
+@shared_task
+def compute_reliability() -> int:
+    """Every ten minutes: the reliability of all machines."""
+    return reliability_sweep(now=timezone.now())

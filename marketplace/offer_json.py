@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from marketplace.domain.auto_order import NOTHING_ASKED, Asked, score, size_fit, time_fit
 from marketplace.domain.offers import HOURS_PER_MONTH
 from marketplace.domain.query import Pricing
 from marketplace.models import Offer
@@ -77,6 +78,7 @@ COPIED: dict[str, str] = {
     "reliability": "reliability",
     "reliability2": "reliability",
     "reliability_mult": "reliability",
+    "reliability_lower": "reliability_lower",
     "expected_reliability": "reliability",
     "verification": "verification",
 }
@@ -116,11 +118,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Quote:
-    """What the price of an offer depends on besides its row: the instant, the disk wanted, the kind of rental."""
+    """What an offer's price and score depend on besides its row: the instant, the disk wanted, the kind of rental, and
+    what else was asked for."""
 
     now: datetime
     storage_gb: float
     pricing: Pricing = Pricing.ON_DEMAND
+    asked: Asked = NOTHING_ASKED
 
     @property
     def is_bid(self) -> bool:
@@ -168,14 +172,15 @@ def _times(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
 def _hourly_prices(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     """DLPerf, TFLOPS and dollars are those of the whole offer, so their ratios compare offers of any size.
 
-    ``score``, the default order, is value for money times how far the machine can be trusted with it: DLPerf
-    per dollar times reliability squared, because the work in flight is lost with the machine.
+    ``score``, the default order, and its part ``fit`` are those of ``marketplace.domain.auto_order``.
     """
     base = _dollars(row["min_bid_micros_per_hour" if quote.is_bid else "gpu_micros_per_hour"])
     storage = row["storage_micros_per_gb_month"] / MICROS * quote.storage_gb / float(HOURS_PER_MONTH)
     total = None if base is None else base + storage
     value = _ratio(row["dlperf"], total)
     parts = hourly_parts(base, storage, total)
+    duration = row["end_at"].timestamp() - quote.now.timestamp()
+    fit = size_fit(row["num_gpus"], quote.asked) * time_fit(duration, quote.asked)
     return {
         "is_bid": quote.is_bid,
         "dph_base": base,
@@ -187,7 +192,8 @@ def _hourly_prices(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
         "dlperf_per_dphtotal": value,
         "flops_per_dphtotal": _ratio(row["total_flops_tflops"], total),
         "vram_costperhour": _ratio(total, row["gpu_total_ram_mb"]),
-        "score": None if value is None else value * row["reliability"] * row["reliability"],
+        "fit": fit,
+        "score": score(value, row["reliability_lower"], fit),
         "search": parts,
         "instance": parts,
     }

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import BooleanField, Case, F, FloatField, Func, IntegerField, Q, TextField, Value, When
 from django.db.models.expressions import Combinable, ExpressionWrapper
-from django.db.models.functions import Cast, Collate, Extract, Lower, NullIf, Replace
+from django.db.models.functions import Cast, Collate, Extract, Greatest, Least, Lower, NullIf, Replace
 
 from marketplace.domain.offers import HOURS_PER_MONTH
 from marketplace.domain.query_fields import FIELDS, Kind
@@ -71,9 +71,10 @@ def _quoted(quote: Quote) -> dict[str, Column]:
     storage = _dollars("storage_micros_per_gb_month") * quote.storage_gb / float(HOURS_PER_MONTH)
     total = base + storage
     value = _ratio(F("dlperf"), total)
+    fit = _fit(quote)
     return {
         "rentable": _truth(Q(rentable=True, end_at__gt=quote.now)),
-        "duration": _COMPUTED["end_date"] - quote.now.timestamp(),
+        "duration": _duration(quote),
         "is_bid": Cast(Value(quote.is_bid), BooleanField()),
         "dph_base": base,
         "storage_total_cost": storage,
@@ -82,8 +83,22 @@ def _quoted(quote: Quote) -> dict[str, Column]:
         "dlperf_per_dphtotal": value,
         "flops_per_dphtotal": _ratio(F("total_flops_tflops"), total),
         "vram_costperhour": _ratio(total, _float("gpu_total_ram_mb")),
-        "score": value * F("reliability") * F("reliability"),
+        "fit": fit,
+        "score": value * F("reliability_lower") * F("reliability_lower") * fit,
     }
+
+
+def _duration(quote: Quote) -> Column:
+    return _COMPUTED["end_date"] - quote.now.timestamp()
+
+
+def _fit(quote: Quote) -> Column:
+    """``marketplace.domain.auto_order``: size_fit x time_fit."""
+    asked = quote.asked
+    lasts = Least(Greatest(_duration(quote) / asked.seconds, _float(Value(0.0))), _float(Value(1.0)))
+    if asked.gpus is None:
+        return ExpressionWrapper(lasts, FloatField())
+    return (1.0 + _float(Value(asked.gpus)) / _float("num_gpus")) / 2.0 * lasts
 
 
 _COMPUTED: dict[str, Column] = {

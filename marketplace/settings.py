@@ -316,6 +316,13 @@ DISPLACEMENT_GRACE_SECONDS = read(
 )
 """From the SIGTERM to the kill of a container that lost its GPUs."""
 
+DLPERF_IMAGE = read("DLPERF_IMAGE", env.str, "")
+"""Container image with the benchmark program (dlperf/workload), which machines run; empty measures none."""
+DLPERF_ENDPOINT = read(
+    "DLPERF_ENDPOINT", env.str, "", check=lambda v: not v or is_http_url(v), wants="an http:// or https:// URL"
+)
+"""Where benchmarks measure a machine's network to; empty leaves that part out and gives them no network."""
+
 WEBHOOK_ALLOW_PRIVATE = read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""
 WEBHOOK_ALLOW_HTTP = DEBUG or DEMO or TESTING

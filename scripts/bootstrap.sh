@@ -4,6 +4,7 @@
 #   scripts/bootstrap.sh                 .venv with everything in requirements-dev.txt
 #   scripts/bootstrap.sh --engine        also a Docker engine and what builds the demo image
 #   scripts/bootstrap.sh --tests         also what the tests drive: Chromium, sshd, the vastai client
+#   scripts/bootstrap.sh --torch         also torch, which the benchmark program's tests run on the CPU
 #   scripts/bootstrap.sh --lint          also shellcheck
 #   scripts/bootstrap.sh --pgbench       also pgbench
 #   scripts/bootstrap.sh --image-tools   only what builds the demo image, and an empty .venv: a first quick step, so
@@ -16,20 +17,23 @@ cd "$(dirname "$0")/.."
 
 UV_VERSION=0.13.9
 VASTAI_VERSION=1.9.1
+TORCH_VERSION=2.13.0
 LOG=var/log/bootstrap.log
 
 main() {
     packages="ca-certificates"
     tests=no
+    torch=no
     python_packages=yes
     for argument in "$@"; do
         case "$argument" in
             --engine) packages="$packages $(image_packages) $(engine_packages)" ;;
             --image-tools) packages=$(image_packages); python_packages=no ;;
             --tests) tests=yes; packages="$packages $(test_packages)" ;;
+            --torch) torch=yes ;;
             --pgbench) packages="$packages $(unless pgbench postgresql-contrib)" ;;
             --lint) packages="$packages $(unless shellcheck shellcheck)" ;;
-            *) fail "unknown argument $argument (known: --engine --tests --lint --pgbench --image-tools)" ;;
+            *) fail "unknown argument $argument (known: --engine --tests --torch --lint --pgbench --image-tools)" ;;
         esac
     done
     mkdir -p var/log
@@ -48,6 +52,7 @@ main() {
            install_python "$python" "$tests"
            wait "$system_job" ;;
     esac
+    [ "$torch" = no ] || install_torch
 }
 
 fail() {
@@ -146,6 +151,26 @@ install_vastai() {
     # The public client pins libraries that collide with ours, so it lives apart. uv is taken from .venv.
     [ -x var/venvs/vastai/bin/python ] || "$1" -m venv var/venvs/vastai
     install_once var/venvs/vastai "vastai==$VASTAI_VERSION" "vastai==$VASTAI_VERSION"
+}
+
+install_torch() {
+    # PyPI's wheel for Linux needs gigabytes of CUDA libraries. So the wheel comes from where pip's own settings have one
+    # for CPUs, or from PyTorch's index of those; what it needs comes from the usual index. Not compiled: half the time.
+    for there in .venv/lib/python3.*/site-packages/torch-"$TORCH_VERSION"*.dist-info; do
+        [ ! -d "$there" ] || return 0
+    done
+    echo "Installing torch into .venv"
+    pip_torch --no-deps --no-index || pip_torch --no-deps --index-url https://download.pytorch.org/whl/cpu || no_torch
+    pip_torch || no_torch
+}
+
+no_torch() {
+    tail -n 30 "$LOG.torch" >&2
+    fail "pip could not install torch for CPUs; see $LOG.torch"
+}
+
+pip_torch() {
+    .venv/bin/python -m pip install -q --no-compile "torch==$TORCH_VERSION" "$@" >>"$LOG.torch" 2>&1
 }
 
 # install_once VENV WHAT PIP-ARGUMENTS...: pip install unless this very WHAT was installed there before.

@@ -1,4 +1,5 @@
-// Bars of dollars per day. The data stand in the page as JSON; without this script the table beside them says the same.
+// Bars of dollars per day, and lines of scores per run. The data stand in the page as JSON; without this script the
+// table beside them says the same.
 (function () {
   "use strict";
 
@@ -57,6 +58,30 @@
     };
   }
 
+  function moment(seconds) {
+    return `${day(seconds)} ${new Date(seconds * 1000).toLocaleTimeString("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" })}`;
+  }
+
+  function scoreOptions(box, colours) {
+    const plain = options(box, colours);
+    const [xAxis, yAxis] = plain.axes;
+    return {
+      ...plain,
+      cursor: { y: false, drag: { x: false, y: false } },
+      axes: [xAxis, { ...yAxis, size: 48, values: (_, splits) => splits.map((value) => String(Number(value.toFixed(3)))) }],
+      series: [
+        { label: "Run", value: (_, seconds) => (seconds === null ? "" : moment(seconds)) },
+        {
+          label: box.dataset.label,
+          stroke: colours.bar,
+          width: 2,
+          points: { show: true, size: 7 },
+          value: (_, value) => (value === null || value === undefined ? "" : value.toFixed(value < 1 ? 3 : 1)),
+        },
+      ],
+    };
+  }
+
   function colours() {
     const style = getComputedStyle(document.documentElement);
     const probe = document.createElement("span");
@@ -68,12 +93,25 @@
     return { ...found, font: `12px ${getComputedStyle(document.body).fontFamily}` };
   }
 
-  function draw(box) {
-    const data = JSON.parse(document.getElementById(box.dataset.chart).textContent);
+  function read(id) {
+    return JSON.parse(document.getElementById(id).textContent);
+  }
+
+  function drawDollars(box) {
+    const data = read(box.dataset.chart);
+    draw(box, options, [data.days, data.micros.map((micros) => micros / MICROS)]);
+  }
+
+  function drawScores(box) {
+    const data = read(box.dataset.scores);
+    draw(box, scoreOptions, [data.instants, data.scores]);
+  }
+
+  function draw(box, optionsOf, data) {
     let plot = null;
     function redraw() {
       if (plot) plot.destroy();
-      plot = new uPlot(options(box, colours()), [data.days, data.micros.map((micros) => micros / MICROS)], box);
+      plot = new uPlot(optionsOf(box, colours()), data, box);
     }
     redraw();
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
@@ -81,6 +119,7 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    for (const box of document.querySelectorAll("[data-chart]")) draw(box);
+    for (const box of document.querySelectorAll("[data-chart]")) drawDollars(box);
+    for (const box of document.querySelectorAll("[data-scores]")) drawScores(box);
   });
 })();

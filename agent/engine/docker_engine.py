@@ -10,7 +10,7 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import disks, volumes
+from agent.engine import disks, output, volumes
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -170,6 +170,10 @@ class DockerEngine:
                 self._client.remove_container(container_id, force=True, v=not keep_volumes)
         except ContainerGoneError:
             return
+
+    def last_line(self, container_id: str, most_bytes: int) -> str:
+        with translated():
+            return output.last_line(self._client, container_id, most_bytes)
 
     def volumes(self, container_id: str) -> dict[str, str]:
         with translated():

@@ -195,6 +195,12 @@ class Engine(Protocol):
     def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
         """Kill and delete, with its anonymous volumes unless told; does nothing where it is gone."""
 
+    def last_line(self, container_id: str, most_bytes: int) -> str:
+        """The last line of a container's standard output that is not empty, without its end.
+
+        Empty where there is none, or where as a JSON string it is longer than this. Raises ``ContainerGoneError``.
+        """
+
     def volumes(self, container_id: str) -> dict[str, str]:
         """Names of the container's volumes by where they are mounted. Raises ``ContainerGoneError``."""
 

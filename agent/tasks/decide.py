@@ -39,6 +39,8 @@ class Observation:
     exit_code: int | None = None
     reason: FailureReason | None = None
     message: str = ""
+    result: str | None = None
+    """What a run that ended has to tell, where the server wants that; None as long as it has not been read."""
 
 
 class Step:

@@ -81,7 +81,7 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         shm_mb=spec.shm_mb,
         pids_limit=spec.pids_limit,
         disk_gb=spec.disk_gb,
-        network=NETWORK,
+        network="none" if spec.network == "none" else NETWORK,
     )
 
 

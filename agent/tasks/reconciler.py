@@ -183,10 +183,10 @@ class Reconciler:
                 self._only_observe(slot)
                 return
             step = decide(wanted(desired), slot.facts, slot.memory)
-            if isinstance(step, Rest):
-                self.announce(slot, step.observation)
-                return
             try:
+                if isinstance(step, Rest):
+                    self.announce(slot, self._steps.with_result(slot, desired, step.observation))
+                    return
                 self._steps.carry_out(slot, desired, step)
             except ContainerGoneError:
                 slot.looked = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from agent.engine.timestamps import instant
 from agent.engine.types import ContainerFacts
-from agent.protocol import DesiredTask, ObservedTask
+from agent.protocol import DesiredTask, FailureReason, ObservedTask
 from agent.tasks.decide import Observation
 from agent.tasks.memory import TaskMemory, Traffic, Verdict
 
@@ -57,6 +57,7 @@ class Slot:
             disk_used_mb=self.disk_used_mb,
             net_rx_bytes=self.traffic.rx_bytes if self.traffic else None,
             net_tx_bytes=self.traffic.tx_bytes if self.traffic else None,
+            result=seen.result,
         )
 
     def container(self) -> ContainerFacts:
@@ -81,7 +82,11 @@ class Slot:
             self.began = time.monotonic() - age_seconds(observation)
             self.progress = None
         self.observation = observation
-        return not same_phase or before is None or before.reason != observation.reason
+        return not same_phase or before is None or _told(before) != _told(observation)
+
+
+def _told(seen: Observation) -> tuple[FailureReason | None, str | None]:
+    return seen.reason, seen.result
 
 
 def age_seconds(observation: Observation) -> float:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.engine.timestamps import instant
 from agent.engine.types import (
@@ -18,7 +19,7 @@ from agent.engine.types import (
 )
 from agent.guest.files import carries_files, first_files, keys_digest, keys_file, notice_file
 from agent.logs import say
-from agent.protocol import DesiredTask, Phase
+from agent.protocol import MOST_RESULT_BYTES, DesiredTask, Phase
 from agent.tasks.decide import (
     Adopt,
     AwaitReady,
@@ -91,6 +92,19 @@ class Steps:
                 self._mover.take_down(slot, desired, step)
             case Start():
                 self._start(slot, desired, step)
+
+    def with_result(self, slot: Slot, desired: DesiredTask, seen: Observation) -> Observation:
+        """The same, with what the run that ended has to tell where the server wants that.
+
+        It is read from the engine's log, which is there as long as the container: a restart of the agent loses nothing.
+        """
+        most_bytes = min(desired.spec.result_bytes, MOST_RESULT_BYTES)
+        if most_bytes <= 0 or slot.facts is None or seen.phase != "exited":
+            return seen
+        known = slot.observation
+        if known is not None and known.result is not None and replace(known, result=None) == seen:
+            return known
+        return replace(seen, result=self._engine.last_line(slot.facts.container_id, most_bytes))
 
     def fail(self, slot: Slot, desired: DesiredTask, error: TaskError) -> None:
         """Remember that the run wanted can't be started."""

@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from agent.protocol import (
+    MOST_RESULT_BYTES,
     PROTOCOL_VERSION,
     ErrorReply,
     Message,
@@ -36,8 +37,8 @@ from hosting.services.reports import report_receive
 
 T = TypeVar("T")
 HANDLER_THREADS = 8
-MAX_BODY_BYTES = 256 * 1024
-"""A report on a thousand containers is smaller."""
+MAX_BODY_BYTES = 256 * 1024 + 2 * MOST_RESULT_BYTES
+"""A report on a thousand containers is smaller, with the results of two."""
 
 _handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
 

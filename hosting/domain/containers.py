@@ -1,6 +1,7 @@
 """How much of a machine a container of k GPUs gets."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.protocol import ContainerSpec, PortMapping
 
@@ -41,6 +42,8 @@ def container_spec(
     onstart: str,
     disk_gb: int,
     ports: list[tuple[int, int, str]],
+    network: Literal["guests", "none"] = "guests",
+    result_bytes: int = 0,
 ) -> ContainerSpec:
     """The agent's order for a container; ``ports`` are (container port, host port, protocol)."""
     return ContainerSpec(
@@ -60,4 +63,6 @@ def container_spec(
             PortMapping(container_port=inside, host_port=outside, protocol="udp" if protocol == "udp" else "tcp")
             for inside, outside, protocol in ports
         ],
+        network=network,
+        result_bytes=result_bytes,
     )

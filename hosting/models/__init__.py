@@ -3,6 +3,8 @@ from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
+from hosting.models.measurement import Measurement
+from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
 
 __all__ = [
@@ -14,7 +16,11 @@ __all__ = [
     "Listing",
     "Machine",
     "MachineEvent",
+    "Measurement",
     "PortLease",
+    "Pulse",
+    "QuietPeriod",
+    "ReliabilityStanding",
     "Task",
     "TaskEvent",
 ]

@@ -51,6 +51,7 @@ class GpuClaim(models.Model):
                 fields=["gpu"], condition=models.Q(released_at__isnull=True), name="one_live_claim_per_gpu"
             )
         ]
+        indexes = [models.Index(fields=["released_at"], name="claim_by_release")]
 
     def __str__(self) -> str:
         return f"task {self.task_id} on GPU {self.gpu_id}"

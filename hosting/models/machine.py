@@ -4,6 +4,9 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from hosting.domain.benchmarks import kept_scores
+from hosting.domain.reliability import NO_HISTORY
+
 
 class Machine(models.Model):
     """One physical computer of a host, running our agent. The hardware facts are what the agent last reported."""
@@ -59,7 +62,15 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
-    reliability = models.FloatField(default=0.9)
+    measured_scores = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of one GPU, from the latest benchmark that counts (hosting.domain.benchmarks.kept_scores).",
+    )
+    reliability = models.FloatField(default=NO_HISTORY.shown, help_text="0..1, as shown.")
+    reliability_lower = models.FloatField(
+        default=NO_HISTORY.lower, help_text="Its lower 10% quantile: what the search ranks by."
+    )
     verification = models.CharField(
         max_length=12,
         choices=[(v, v) for v in ("unverified", "verified", "deverified")],
@@ -82,6 +93,12 @@ class Machine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+    @property
+    def measured_dlperf(self) -> float | None:
+        """DLPerf of one GPU, from the latest benchmark; None without one that counts."""
+        scores = kept_scores(self.measured_scores)
+        return scores.balanced.value if scores else None
 
 
 class MachineEvent(models.Model):

@@ -51,6 +51,7 @@ class Task(models.Model):
     reason = models.CharField(max_length=40, blank=True)
     message = models.TextField(blank=True)
     progress = models.FloatField(null=True, blank=True)
+    result = models.TextField(null=True, blank=True, help_text="The last line of what ended, where one was wanted.")  # noqa: DJ001 - nothing read yet is not nothing there
     disk_used_mb = models.PositiveIntegerField(null=True, blank=True)
     net_rx_bytes = models.PositiveBigIntegerField(default=0)
     net_tx_bytes = models.PositiveBigIntegerField(default=0)

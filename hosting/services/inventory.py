@@ -104,6 +104,7 @@ def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: s
     if changed:
         machine.save(update_fields=list(changed))
     _reconsider_verification(machine, changed, now)
+    _reconsider_score(machine, changed)
     gpus_changed = gpus_apply(machine, inventory.gpus)
     if changed or gpus_changed:
         machine_event(machine, "inventory", now=now, message="hardware facts changed", columns=sorted(changed))
@@ -118,6 +119,13 @@ def _reconsider_verification(machine: Machine, changed: dict[str, object], now: 
     machine.verification = "unverified"
     machine.save(update_fields=["verification"])
     machine_event(machine, "unverified", now=now, message="The GPUs changed after the verification.", columns=swapped)
+
+
+def _reconsider_score(machine: Machine, changed: dict[str, object]) -> None:
+    """Nor does a score say anything about other GPUs than those it was measured on."""
+    if machine.measured_scores is not None and _VERIFIED & changed.keys():
+        machine.measured_scores = None
+        machine.save(update_fields=["measured_scores"])
 
 
 def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:

@@ -11,6 +11,7 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine
 from hosting.services.events import machine_event
+from hosting.services.quiet_periods import pulse_beat
 
 logger = structlog.get_logger(__name__)
 
@@ -23,8 +24,9 @@ def machines_sweep_offline(*, now: datetime) -> int:
     """Mark machines offline whose agents have been silent for MACHINE_OFFLINE_AFTER_SECONDS; returns how many.
 
     When this sweep itself did not run lately, the silence may be our own fault: everybody then counts as seen now and
-    nobody is marked before the limit has passed once more.
+    nobody is marked before the limit has passed once more. The time that it was away is nobody's down-time.
     """
+    pulse_beat(now=now)
     online = Machine.objects.filter(online=True, removed_at=None).values_list("pk", flat=True)
     if not presence.sweep_beat(now, SWEEP_MEMORY_SECONDS):
         for machine_id in online:
@@ -56,7 +58,8 @@ def machine_mark_offline(*, machine_id: int, last_seen_at: datetime, now: dateti
         return False  # a report was just written whose heartbeat is on its way
     machine.online = False
     machine.save(update_fields=["online"])
-    machine_event(machine, "offline", now=now, message=f"last heard at {last_seen_at:%Y-%m-%d %H:%M:%S} UTC")
+    message = f"last heard at {last_seen_at:%Y-%m-%d %H:%M:%S} UTC"
+    machine_event(machine, "offline", now=now, message=message, since=last_seen_at.isoformat())
     presence.forget(machine_id)
     hooks.market().machine_went_offline(machine, last_seen_at)
     hooks.market().machine_changed(machine, now)

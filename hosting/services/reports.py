@@ -9,7 +9,7 @@ import redis
 import structlog
 from django.db import transaction
 
-from agent.protocol import ObservedTask, SyncRequest
+from agent.protocol import MOST_RESULT_BYTES, ObservedTask, SyncRequest
 from hosting import hooks
 from hosting.domain.texts import clean
 from hosting.domain.traffic import most_bytes
@@ -20,6 +20,8 @@ from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
 from hosting.services.idle_jobs import idle_task_observed
 from hosting.services.inventory import inventory_receive
+from hosting.services.launches import launch_observe
+from hosting.services.measurement_reports import measurement_task_observed
 from hosting.services.tasks import claims_release_if_idle
 
 logger = structlog.get_logger(__name__)
@@ -99,7 +101,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
         request.engine_error,
         int(now.timestamp()) // COUNTERS_EVERY_SECONDS if counted else None,
         [
-            [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, _coarse(t.progress)]
+            [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, t.result, _coarse(t.progress)]
             for t in sorted(request.tasks, key=lambda t: t.task_id)
         ],
     ]
@@ -137,7 +139,8 @@ def report_apply(
     _store_contact(machine, request, now)
     if had_engine_error != machine.engine_error:
         changed = True
-        machine_event(machine, "engine", now=now, message=machine.engine_error or "the container engine works again")
+        message = machine.engine_error or "the container engine works again"
+        machine_event(machine, "engine", now=now, message=message, works=not machine.engine_error)
     tasks_changed, complete = _observe_all(machine, request.tasks, floor, now)
     changed |= tasks_changed
     if not was_online:
@@ -248,6 +251,7 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         "exit_code": _bounded(observed.exit_code),
         "reason": observed.reason or "",
         "message": clean(observed.message, MESSAGE_CHARS),
+        "result": task.result if observed.result is None else clean(observed.result, MOST_RESULT_BYTES),
     }
     if all(getattr(task, name) == value for name, value in facts.items()):
         task.save(update_fields=["disk_used_mb", *_TRAFFIC, "progress"])
@@ -260,8 +264,10 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         task.removed_at = now
         PortLease.objects.filter(task=task, released_at=None).update(released_at=now)
     task.save()
+    launch_observe(task=task, now=now)
     _task_event(task)
     idle_task_observed(task=task, now=now)
+    measurement_task_observed(task=task, now=now)
     claims_release_if_idle(task, now)
     hooks.market().task_observed(task, now)
     return True

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting.web import earnings, idle_jobs, views
+from hosting.web import benchmarks, earnings, idle_jobs, views
 
 urlpatterns = [
     path("host/machines/", views.machines, name="host_machines"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("host/machines/<int:machine_id>/prices/", views.prices, name="host_prices"),
     path("host/machines/<int:machine_id>/unlist/", views.unlist, name="host_unlist"),
     path("host/machines/<int:machine_id>/extend/", views.extend, name="host_extend"),
+    path("host/machines/<int:machine_id>/benchmark/", benchmarks.ask, name="host_benchmark"),
+    path("host/machines/<int:machine_id>/benchmarks/<int:run_id>/", benchmarks.run, name="host_benchmark_run"),
     path("host/jobs/", idle_jobs.jobs, name="host_jobs"),
     path("host/jobs/create/", idle_jobs.create, name="host_job_create"),
     path("host/jobs/<int:machine_id>/remove/", idle_jobs.remove, name="host_job_remove"),

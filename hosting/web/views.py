@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -18,10 +19,12 @@ from hosting import hooks, selectors
 from hosting.access import machine_for
 from hosting.domain.listing import LONGEST
 from hosting.errors import HostingError
-from hosting.models import Listing, Machine
+from hosting.models import Listing, Machine, MachineEvent
+from hosting.reliability_report import REPORTED, reliability_report
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.lifetimes import lifetimes_extend
 from hosting.services.listing import listing_end, listing_set
+from hosting.web.benchmarks import benchmark_context
 from hosting.web.forms import ExtendForm, InstallTokenForm, PricesForm
 
 EVENTS_SHOWN = 50
@@ -73,8 +76,9 @@ def _machines_context(request: AccountRequest) -> dict[str, Any]:
 @login_required
 @require_GET
 def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
-    """One machine: hardware, GPUs, terms, what happened to it."""
+    """One machine: hardware, GPUs, terms, benchmarks, what happened to it."""
     found = machine_for(request.user, machine_id)
+    now = timezone.now()
     return render(
         request,
         "hosting/machine.html",
@@ -82,10 +86,19 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             "machine": found,
             "gpus": selectors.gpus_with_use(found),
             "bid_floor_micros": selectors.bid_floor_micros(found),
-            "events": found.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
-            "now": timezone.now(),
+            **benchmark_context(found),
+            "events": _events_shown(found),
+            "report": reliability_report(found, now=now),
+            "reported_days": REPORTED.days,
+            "now": now,
         },
     )
+
+
+def _events_shown(found: Machine) -> QuerySet[MachineEvent]:
+    """The latest events; launches that went well would hide all others."""
+    events = found.events.exclude(kind="launched").select_related("actor")
+    return events.order_by("-at", "-pk")[:EVENTS_SHOWN]
 
 
 @login_required

@@ -51,6 +51,7 @@ def machine_json(machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[in
         "geolocation": machine.geolocation or None,
         "reliability": machine.reliability,
         "reliability2": machine.reliability,
+        "reliability_lower": machine.reliability_lower,
         "verification": machine.verification,
         "num_reports": 0,
         "idle_job": _idle_job(getattr(machine, "idle_job", None)),

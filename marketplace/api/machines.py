@@ -26,7 +26,7 @@ from marketplace.models import User
 def _rows(user: User, **only: int) -> list[dict[str, Any]]:
     machines = list(machines_of(user).filter(**only).prefetch_related("gpus"))
     claims = GpuClaim.objects.filter(gpu__machine__in=machines, released_at=None)
-    rented = claims.exclude(task__kind=Task.Kind.IDLE_JOB).values_list("gpu_id", "task__instance__rental_type")
+    rented = claims.filter(task__kind=Task.Kind.INSTANCE).values_list("gpu_id", "task__instance__rental_type")
     rental_types = dict(rented)
     return [machine_json(machine, machine.gpus.all(), rental_types) for machine in machines]
 

@@ -1,1 +1,1 @@
-"""The demo installation's accounts and its simulated market. Everything goes through the real services."""
+"""The demo installation's accounts and its simulated market. All but its machines' past goes through the services."""

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 from dlperf.catalogue import gpu_models, gpu_score
+from marketplace.demo.past import Past
 
 DEMO_MACHINE = "4x RTX 3090"
 FIRST_PORT = 30_000
@@ -36,7 +37,7 @@ class FleetMachine:
     gpu_micros_per_hour: int
     storage_micros_per_gb_month: int
     inet_micros_per_gb: int
-    reliability: float
+    past: Past
     verified: bool
 
 
@@ -59,7 +60,7 @@ def _machine(number: int, row: str) -> FleetMachine:
         gpu_micros_per_hour=_price_micros(model, dice.uniform(0.8, 1.3)),
         storage_micros_per_gb_month=dice.choice([80_000, 100_000, 150_000, 200_000]),
         inet_micros_per_gb=dice.choice([0, 2_000, 5_000, 10_000, 20_000]),
-        reliability=round(dice.triangular(0.86, 0.999, 0.99), 4),
+        past=Past(number=number, steadiness=dice.triangular(0.86, 0.999, 0.99)),
         verified=dice.random() < 0.8,
     )
 

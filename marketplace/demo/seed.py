@@ -8,16 +8,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from django.conf import settings
 from django.utils import timezone
 
 from hosting.domain.listing import ListingTerms
 from hosting.gateways import presence
 from hosting.models import InstallToken, Machine
+from hosting.selectors import benchmarks_of
 from hosting.services.install_tokens import install_token_create
 from hosting.services.listing import listing_set
+from hosting.services.measuring import benchmark_ask
+from hosting.services.reliability import reliability_refresh
 from hosting.services.verification import machine_set_verification
 from marketplace.demo import accounts, history
 from marketplace.demo.machines import FleetMachine, fleet
+from marketplace.demo.past import Past, past_record
 from marketplace.domain.rent import RentRequest
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer, User
@@ -26,6 +31,7 @@ from marketplace.services.rent import instance_rent
 LISTED_FOR = timedelta(days=180)
 DEMO_TOKEN_NAME = "demo machine"  # noqa: S105  # a name, not a token
 RENTALS = 9
+DEMO_PAST = Past(number=-1, steadiness=0.995)
 MIN_BID_SHARE_PERCENT = 40
 """What hosts of the demo take at least, as a part of their on-demand price."""
 POLL_SECONDS = 0.1
@@ -82,6 +88,7 @@ def finish(
     history.last_week(machine, timezone.now())
     for row in fleet():
         _list_fleet_machine(_when(functools.partial(_named, row.name), deadline, f"{row.name} to register"), row)
+    _compute_reliability(timezone.now())
     say("machines listed")
     _when(lambda: _rentable(machine), deadline, "the demo machine to come online")
     _rent_some(image, timezone.now())
@@ -91,6 +98,13 @@ def finish(
         "machine_id": machine.pk,
         "image": image,
     }
+
+
+def benchmark(now: datetime) -> None:
+    """Have the demo machine measured, once. Does nothing where this installation has no program for it."""
+    machine = _named(DEMO_TOKEN_NAME)
+    if machine is not None and settings.DLPERF_IMAGE and not benchmarks_of(machine).exists():
+        benchmark_ask(machine_id=machine.pk, host=machine.host, now=now)
 
 
 def _when(found: Callable[[], T | None], deadline: float, what: str) -> T:
@@ -118,6 +132,7 @@ def _rentable(machine: Machine) -> Offer | None:
 def _list_demo_machine(machine: Machine, now: datetime) -> None:
     if hasattr(machine, "listing"):
         return
+    past_record(machine, DEMO_PAST, now)
     terms = _terms(now, gpu=300_000, storage=100_000, inet=5_000)
     listing_set(machine_id=machine.pk, host=machine.host, terms=terms, now=now)
     machine_set_verification(machine_id=machine.pk, verification="verified", actor=None, reason="demo machine", now=now)
@@ -127,7 +142,7 @@ def _list_fleet_machine(machine: Machine, row: FleetMachine) -> None:
     if hasattr(machine, "listing"):
         return
     now = timezone.now()
-    Machine.objects.filter(pk=machine.pk).update(reliability=row.reliability)
+    past_record(machine, row.past, now)
     terms = _terms(
         now, gpu=row.gpu_micros_per_hour, storage=row.storage_micros_per_gb_month, inet=row.inet_micros_per_gb
     )
@@ -136,6 +151,12 @@ def _list_fleet_machine(machine: Machine, row: FleetMachine) -> None:
         machine_set_verification(
             machine_id=machine.pk, verification="verified", actor=None, reason="simulated", now=now
         )
+
+
+def _compute_reliability(now: datetime) -> None:
+    """The pasts of the machines have just been written: count them, as nothing would before the next sweep."""
+    machine_ids = list(Machine.objects.filter(removed_at=None).values_list("pk", flat=True))
+    reliability_refresh(machine_ids=machine_ids, now=now, from_scratch=True)
 
 
 def _terms(now: datetime, *, gpu: int, storage: int, inet: int) -> ListingTerms:

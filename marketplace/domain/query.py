@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from marketplace.domain.auto_order import NOTHING_ASKED, Asked, Bound, asked_by
 from marketplace.domain.query_fields import canonical_field, canonical_operator, invalid, shown, suggestion
 from marketplace.domain.query_values import Scalar, coerce, coerce_many, is_wildcard, number
 
@@ -76,6 +77,8 @@ class OfferQuery:
     limit: int = DEFAULT_LIMIT
     storage_gb: float = DEFAULT_STORAGE_GB
     pricing: Pricing = Pricing.ON_DEMAND
+    asked: Asked = NOTHING_ASKED
+    """What ``score`` and ``fit`` measure offers by."""
 
 
 def parse_query(body: object) -> OfferQuery:
@@ -92,6 +95,7 @@ def parse_query(body: object) -> OfferQuery:
         limit=_limit(body.get("limit")),
         storage_gb=_storage(body.get("allocated_storage")),
         pricing=_pricing(body.get("type")),
+        asked=asked_by(Bound(each.field, each.operator, each.value) for each in conditions),
     )
 
 

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 
+from hosting.domain.reliability import NO_HISTORY
 from hosting.models import Machine
 
 
@@ -10,9 +11,9 @@ class Offer(models.Model):
     """One slice (k GPUs and their share of the rest) at exact terms: an immutable quote.
 
     When terms or availability change the row is retired and a new one takes its place; an id never comes back.
-    Two facts follow the market in place, because they are no terms: the lowest bid that would win now, and the disk
-    that is left. ``rentable`` says whether the slice can be rented on demand now. Sizes in MB and GB, prices in
-    micro-dollars, bandwidths as named; names follow the public API.
+    Some facts follow in place, because they are no terms: the lowest bid that would win now, the disk that is left, and
+    how reliable the machine is. ``rentable`` says whether the slice can be rented on demand now. Sizes in MB and GB,
+    prices in micro-dollars, bandwidths as named; names follow the public API.
     """
 
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="offers")
@@ -66,6 +67,7 @@ class Offer(models.Model):
     dlperf = models.FloatField()
     dlperf_is_estimate = models.BooleanField()
     reliability = models.FloatField()
+    reliability_lower = models.FloatField(default=NO_HISTORY.lower)
     verification = models.CharField(max_length=12)
 
     gpu_micros_per_hour = models.BigIntegerField(help_text="On demand, for all GPUs of the offer.")

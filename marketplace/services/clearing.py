@@ -43,6 +43,7 @@ class Cleared:
         return bool(
             self.outcome.displaced
             or self.facts.has_idle_job
+            or self.facts.has_measurement
             or any(contract.waits and _is_news(contract, winners) for contract in self.facts.contracts)
         )
 

@@ -88,7 +88,8 @@ SELECT m.id, m.online AND m.engine_error = '' AND m.removed_at IS NULL,
         (SELECT j.price_micros_per_gpu_hour FROM hosting_idlejob j WHERE j.machine_id = m.id AND j.active),
         %s
     ),
-    EXISTS (SELECT 1 FROM hosting_idlejob j WHERE j.machine_id = m.id)
+    EXISTS (SELECT 1 FROM hosting_idlejob j WHERE j.machine_id = m.id),
+    EXISTS (SELECT 1 FROM hosting_measurement x WHERE x.machine_id = m.id AND x.state IN ('waiting', 'running'))
 FROM hosting_machine m WHERE m.id = ANY(%s)
 """
 
@@ -113,6 +114,9 @@ FROM marketplace_instance
 WHERE machine_id = ANY(%s) AND state IN ('scheduling', 'loading', 'running', 'outbid')
 ORDER BY machine_id, id
 """
+
+GIVES_WAY = ("idle_job", "benchmark", "challenge")
+"""Kinds of tasks that leave their GPUs at once to whoever is to have them."""
 
 _BEFORE = """
 SELECT t.id, ARRAY(
@@ -183,14 +187,15 @@ class Contract:
 class MarketFacts:
     """All that the auction of one machine depends on.
 
-    ``able``: the machine can be reached and works. ``ending``: GPUs held by containers told to leave; ``idle``: by the
-    idle job.
+    ``able``: the machine can be reached and works. ``has_measurement``: one runs or waits to. ``ending``: GPUs held by
+    containers told to leave; ``idle``: by the idle job or a measurement, which give way at once.
     """
 
     machine_id: int
     able: bool
     policy: Policy
     has_idle_job: bool
+    has_measurement: bool
     gpus: list[int] = field(default_factory=list)
     contracts: list[Contract] = field(default_factory=list)
     ending: set[int] = field(default_factory=set)
@@ -269,8 +274,8 @@ def market_facts(machine_ids: Collection[int]) -> list[MarketFacts]:
     ids = list(machine_ids)
     increment_bps = settings.BID_INCREMENT_BPS
     facts = {
-        machine_id: MarketFacts(machine_id, able, Policy(increment_bps=increment_bps, floor=floor), has_idle_job)
-        for machine_id, able, floor, has_idle_job in _rows(_MACHINES, [LEAST_FLOOR, ids])
+        machine_id: MarketFacts(machine_id, able, Policy(increment_bps=increment_bps, floor=floor), *has)
+        for machine_id, able, floor, *has in _rows(_MACHINES, [LEAST_FLOOR, ids])
     }
     for machine_id, gpu_id in _rows(_GPUS, [ids]):
         facts[machine_id].gpus.append(gpu_id)
@@ -285,7 +290,7 @@ def market_facts(machine_ids: Collection[int]) -> list[MarketFacts]:
         if contract.claim.holds:
             staying.add(contract.task_id)
     for machine_id, gpu_id, task_id, kind in holders:
-        if kind == "idle_job":
+        if kind in GIVES_WAY:
             facts[machine_id].idle.add(gpu_id)
         elif task_id not in staying:
             facts[machine_id].ending.add(gpu_id)

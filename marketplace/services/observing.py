@@ -1,5 +1,6 @@
 """Turns what agents observe into the states of instances. Registered with hosting as its MarketHooks."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -21,6 +22,7 @@ from marketplace.services.metering import (
     traffic_counts,
 )
 from marketplace.services.notices import notice_post
+from marketplace.services.offers import offers_follow_reliability
 from marketplace.services.transition import instance_transition
 
 LOADING_MESSAGES = {
@@ -71,6 +73,10 @@ class InstanceHooks:
         lock_runners([machine.pk])
         for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_starts(instance=instance, at=now)
+
+    def reliability_changed(self, machine_ids: Collection[int]) -> None:
+        """See MarketHooks."""
+        offers_follow_reliability(machine_ids=machine_ids)
 
     def contracts_extend(self, machine: Machine, end_at: datetime, host: AbstractBaseUser, now: datetime) -> int:
         """See MarketHooks."""

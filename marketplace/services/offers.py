@@ -2,21 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import OuterRef, Subquery, Sum
 
-from dlperf.catalogue import gpu_score
 from hosting.domain.hardware import capability
 from hosting.models import Gpu, Listing, Machine
-from hosting.selectors import usable_gpus
+from hosting.selectors import gpu_scores_of, usable_gpus
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
 
-LIVE = ("min_bid_micros_per_hour", "disk_space_gb")
-"""Columns of an offer that follow the market in place: whoever has its id may still rent it at its terms."""
+LIVE = ("min_bid_micros_per_hour", "disk_space_gb", "reliability", "reliability_lower")
+"""Columns of an offer that follow in place: whoever has its id may still rent it at its terms."""
 
 
 def offers_refresh(*, machine: Machine, quotes: Mapping[int, int | None], now: datetime) -> None:
@@ -50,6 +49,14 @@ def _follow(offer: Offer, wanted: dict[str, Any], outdated: list[int]) -> None:
     changed = {name: wanted[name] for name in LIVE if getattr(offer, name) != wanted[name]}
     if changed and offer.pk not in outdated:
         Offer.objects.filter(pk=offer.pk).update(**changed)
+
+
+def offers_follow_reliability(*, machine_ids: Collection[int]) -> int:
+    """Bring the live offers of these locked machines to their machines' reliability; returns how many there are."""
+    own = Machine.objects.filter(pk=OuterRef("machine_id"))
+    return Offer.objects.filter(machine_id__in=machine_ids, retired_at=None).update(
+        reliability=Subquery(own.values("reliability")), reliability_lower=Subquery(own.values("reliability_lower"))
+    )
 
 
 def offer_consume(*, offer: Offer, now: datetime) -> None:
@@ -130,6 +137,7 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
         "hosting_type": int(machine.is_datacenter),
         "simulated": machine.simulated,
         "reliability": machine.reliability,
+        "reliability_lower": machine.reliability_lower,
         "verification": machine.verification,
         "storage_micros_per_gb_month": listing.storage_micros_per_gb_month,
         "inet_up_micros_per_gb": listing.inet_up_micros_per_gb,
@@ -142,7 +150,7 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
 def _slice_facts(machine: Machine, listing: Listing, gpus: list[Gpu], size: int, disk_given_gb: int) -> dict[str, Any]:
     gpu = gpus[0]
     share = size / len(gpus)
-    score = gpu_score(machine.gpu_name, fp32_tflops=gpu.fp32_tflops, memory_bandwidth_gbps=gpu.memory_bandwidth_gbps)
+    score = gpu_scores_of(machine, gpu).balanced
     return {
         "num_gpus": size,
         "gpu_frac": share,

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from hosting.models import Gpu, GpuClaim, Machine
 from hosting.services.idle_jobs import idle_tasks_apply
+from hosting.services.measuring import measurement_apply
 from hosting.services.tasks import task_run, task_stop
 from marketplace.domain import instance_states as states
 from marketplace.domain import notices
@@ -83,8 +84,8 @@ def machine_place(*, machine: Machine, placement: Placement, now: datetime) -> d
             _wait(instances[contract.claim.claim_id], states.SCHEDULING, WAITS_FOR_HANDOVER, now)
     for contract in losing:
         _lose(instances[contract.claim.claim_id], contract.claim, placement, now)
-    if facts.has_idle_job:
-        _idle_on_the_rest(machine, placement, assigned, now)
+    if facts.has_idle_job or facts.has_measurement:
+        _use_the_rest(machine, placement, assigned, now)
     if outcome.displaced & outcome.winner_ids:
         _come_again(machine, now)  # they won other GPUs than those they had to leave
     elif (leaving or facts.idle) and len(ready) < len(starting):
@@ -177,15 +178,22 @@ def _wait(instance: Instance, state: str, message: str, now: datetime) -> None:
         Instance.objects.filter(pk=instance.pk).update(status_message=message)
 
 
-def _idle_on_the_rest(
+def _use_the_rest(
     machine: Machine, placement: Placement, assigned: Mapping[int, frozenset[int]], now: datetime
 ) -> None:
+    """What nobody has or is to have serves a measurement, for which it must be the whole machine, or the idle job."""
     facts = placement.facts
     taken = {gpu for gpus in assigned.values() for gpu in gpus}
     held = {gpu for contract in facts.contracts for gpu in contract.held} | facts.ending
     rest = [gpu for gpu in facts.gpus if gpu not in taken]
-    free = [gpu for gpu in rest if gpu not in held and gpu not in facts.idle]
-    idle_tasks_apply(machine=machine, gpu_ids=rest, free_gpu_ids=free, now=now)
+    unclaimed = [gpu for gpu in rest if gpu not in held]
+    free = [gpu for gpu in unclaimed if gpu not in facts.idle]
+    if facts.has_measurement and measurement_apply(
+        machine=machine, gpu_ids=facts.gpus, unclaimed_gpu_ids=unclaimed, free_gpu_ids=free, now=now
+    ):
+        rest = free = []
+    if facts.has_idle_job:
+        idle_tasks_apply(machine=machine, gpu_ids=rest, free_gpu_ids=free, now=now)
 
 
 def _record(placement: Placement, assigned: Mapping[int, frozenset[int]], now: datetime) -> None:

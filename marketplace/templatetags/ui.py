@@ -97,6 +97,19 @@ def percent(fraction: float) -> str:
 
 
 @register.filter
+def dlperf(score: float) -> str:
+    """A score with one decimal, or as many as tell a small one from nothing."""
+    return f"{score:.1f}" if score >= 1 else f"{score:.3g}"
+
+
+@register.filter
+def percent_change(fraction: float) -> str:
+    """A change as a signed percentage, "+3%" or "-12%"; no sign for none."""
+    whole = round(fraction * 100)
+    return f"{whole:+d}%" if whole else "0%"
+
+
+@register.filter
 def spell_seconds(seconds: float | None) -> str:
     """A length of time in its two largest units: "3 d 4 h", "12 min 5 s"."""
     if seconds is None:

@@ -7,7 +7,17 @@ from django.views.decorators.http import require_GET
 
 from billing.domain.money import MICROS_PER_DOLLAR
 from billing.selectors import least_spend_limit_micros
+from hosting.domain.beta import HALF_LIFE
+from hosting.domain.reliability import (
+    AVAILABILITY_PRIOR,
+    CHECKS_PRIOR,
+    LAUNCHES_PRIOR,
+    NO_HISTORY,
+    RENTED_LEAST,
+    RENTED_WEIGHT,
+)
 from marketplace.domain.auction import BPS, LEAST_FLOOR
+from marketplace.domain.auto_order import SECONDS_WANTED, Asked, size_fit
 from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.domain.offers import HOURS_PER_MONTH
 from marketplace.domain.retries import ATTEMPTS, FAILING_AT_LEAST, GIVEN_UP_IN_ROW, WAITS_SECONDS
@@ -24,6 +34,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
     context = {
         **_renting(),
         **_webhooks(),
+        **_reliability(),
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
@@ -42,6 +53,21 @@ def _renting() -> dict[str, object]:
         "least_floor_micros": LEAST_FLOOR,
         "grace_seconds": settings.DISPLACEMENT_GRACE_SECONDS,
         "disk_kept_hours": DISK_KEPT.total_seconds() / SECONDS_PER_HOUR,
+    }
+
+
+def _reliability() -> dict[str, object]:
+    example = Asked(gpus=2)
+    return {
+        "half_life_days": HALF_LIFE.days,
+        "rented_weight": RENTED_WEIGHT,
+        "rented_least_hours": RENTED_LEAST.total_seconds() / SECONDS_PER_HOUR,
+        "availability_prior": AVAILABILITY_PRIOR,
+        "launches_prior": LAUNCHES_PRIOR,
+        "checks_prior": CHECKS_PRIOR,
+        "fresh": NO_HISTORY,
+        "fit_example_percent": 100 * size_fit(8, example),
+        "hours_wanted": SECONDS_WANTED / SECONDS_PER_HOUR,
     }
 
 

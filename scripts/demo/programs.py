@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from scripts import dlperf_image
 from scripts.demo.layout import AGENT_PORTS, ROOT, SIMULATED, Layout
 
 _BIN = Path(sys.executable).parent
@@ -31,6 +32,7 @@ def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[st
         "PAYPAL_WEBHOOK_ID": "WH-SANDBOX",
         "PAYPAL_API_BASE": layout.provider_url,
         "PAYPAL_WEB_BASE": layout.provider_url,
+        "DLPERF_IMAGE": os.environ.get("DLPERF_IMAGE", dlperf_image.name()),
         "STATIC_ROOT": str(layout.data / "static"),
         "PYTHONUNBUFFERED": "1",
     }

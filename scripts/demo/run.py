@@ -58,6 +58,7 @@ class Demo:
             site = self._start_site()
             self._finish(image, site)
             self._announce()
+            self._job("benchmark", programs.python("scripts.demo.benchmark"))
             self._tend_until_stopped()
         finally:
             self._stop()
@@ -159,7 +160,8 @@ class Demo:
         for role, account in ready["accounts"].items():
             print(f"  {role:<8} {account['email']:<28} password {account['password']}")
         print(f"\n  For programs: {relative(self.layout.ready)}. Mail that the site sends: {self._log('web')}.")
-        print(f"  Logs: {relative(self.layout.logs)}/. GPUs here are simulated, containers are real.", flush=True)
+        print(f"  Logs: {relative(self.layout.logs)}/. GPUs here are simulated, containers are real.")
+        print("  In a few minutes the machine's page shows a benchmark, once the program's image is made.", flush=True)
         self.layout.announced.touch()
 
     def _tend_until_stopped(self) -> None:

@@ -121,6 +121,7 @@ class FakeEngine:
     save_error: Exception | None = None
     drop_error: Exception | None = None
     down: bool = False
+    output: str = ""
     interrupt: Callable[[str], None] = lambda _name: None
     _ticks: int = 0
 
@@ -199,6 +200,11 @@ class FakeEngine:
             if not keep_volumes and not named:
                 self.existing_volumes -= set(self.mounted[name].values())
         self.interrupt("after remove")
+
+    def last_line(self, container_id: str, most_bytes: int) -> str:
+        self._name(container_id)
+        self.interrupt("before last_line")
+        return self.output if len(self.output) + 2 <= most_bytes else ""
 
     def volumes(self, container_id: str) -> dict[str, str]:
         return self.mounted[self._name(container_id)]

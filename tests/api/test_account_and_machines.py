@@ -40,7 +40,8 @@ def test_machines(host_api: Api, stranger: Api, agent: TestAgent) -> None:
     assert row["gpu_occupancy"] == "D D x x"
     assert (row["listed_gpu_cost"], row["listed_inet_up_cost"], row["listed"]) == (0.5, 0.01, True)
     assert isinstance(row["hostname"], str)
-    assert (row["reliability2"], row["credit_discount_max"], row["num_reports"]) == (0.9, 0.0, 0)
+    assert (row["reliability2"], row["credit_discount_max"], row["num_reports"]) == (0.8855, 0.0, 0)
+    assert row["reliability_lower"] == 0.7963
 
 
 def test_other_peoples_machines_do_not_exist(stranger: Api, agent: TestAgent) -> None:

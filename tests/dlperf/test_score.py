@@ -1,11 +1,32 @@
-"""The DLPerf formula against its anchors."""
+"""The DLPerf formula against its anchors, the learned model against what it has to beat, the document against both."""
+
+import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlperf.catalogue import gpu_models, gpu_score
-from dlperf.domain.score import Score, estimated, measured
+from dlperf import evaluation, fit
+from dlperf.catalogue import MODEL_FILE, gpu_models, gpu_score, gpu_scores, hardware_known_as, learned_model
+from dlperf.document import document
+from dlperf.domain.fitting import RIDGE, baseline_features, held_out_errors, learned_features, ridge_regression
+from dlperf.domain.hardware import Hardware, hardware_of
+from dlperf.domain.mixes import BALANCED, IMAGES, PRECISIONS, Adaptation, Mix, image_family
+from dlperf.domain.result import decode_result
+from dlperf.domain.score import REFERENCE, Score, is_comparable, measured, scores, scores_of_result
+from dlperf.evaluation import Evaluation, evaluations
+from tests.dlperf.test_result import a_result, line
+from tests.dlperf.test_result import measured as measurement
+
+LOG_LINEAR_MEDIAN, LOG_LINEAR_LARGEST = 0.04, 0.29
+"""What a fit on single-precision TFLOPS and bandwidth reaches, at least."""
+
+
+@pytest.fixture(scope="module")
+def evaluated() -> tuple[Evaluation, Evaluation]:
+    return evaluations()
 
 
 def score(name: str) -> Score:
@@ -28,21 +49,41 @@ def test_measured_gpus_have_the_published_scores(gpu: str, value: float) -> None
     assert (score(gpu).value, score(gpu).is_estimate) == (value, False)
 
 
+def test_the_reference_is_ten_in_every_precision() -> None:
+    known = gpu_models()["GTX 1080 Ti"]
+    assert known.hardware == REFERENCE
+    found = known.scores()
+    assert [found.mixed(mix).value for mix in (BALANCED, *PRECISIONS.values())] == [10.0] * 5
+    assert [found.fp32.is_estimate, found.fp16.is_estimate, found.bf16.is_estimate] == [False] * 3
+    assert found.int8.is_estimate
+
+
 def test_gpus_without_measurements_are_estimated_and_say_so() -> None:
     assert score("RTX 4080").is_estimate
     assert score("RTX 4080").value == pytest.approx(23.7, rel=0.05)
-    assert gpu_score("Unheard Of", fp32_tflops=0, memory_bandwidth_gbps=0).value == 0
+    assert gpu_score("Unheard Of", fp32_tflops=0, memory_bandwidth_gbps=0) == Score(0.0, is_estimate=True)
 
 
-def test_the_estimate_is_close_to_every_measurement() -> None:
-    errors = []
-    for model in gpu_models().values():
-        # The B200's published runs were made with early software: far below what its specifications allow.
-        if not score(model.name).is_estimate and model.name != "B200":
-            guess = estimated(model.fp32_tflops, model.memory_bandwidth_gbps).value
-            errors.append(abs(guess / score(model.name).value - 1))
-    assert sorted(errors)[len(errors) // 2] < 0.05
-    assert max(errors) < 0.30
+def test_a_gpu_that_is_not_in_the_catalogue_is_predicted_from_what_the_agent_tells() -> None:
+    known = gpu_models()["RTX 4080"]
+    found = gpu_scores(
+        "RTX 4080 in disguise",
+        fp32_tflops=known.fp32_tflops,
+        memory_bandwidth_gbps=known.memory_bandwidth_gbps,
+        compute_capability="8.9",
+    )
+    assert found == known.scores()
+
+
+def test_the_catalogues_figures_count_before_those_that_a_host_tells() -> None:
+    boasting = hardware_known_as("RTX 4080", fp32_tflops=1e4, memory_bandwidth_gbps=1e4, compute_capability="9.0")
+    assert boasting == gpu_models()["RTX 4080"].hardware
+
+
+def test_old_gpus_do_bfloat16_work_in_single_precision() -> None:
+    volta, ampere = gpu_models()["Tesla V100 SXM2 32GB"].scores(), gpu_models()["RTX 3090"].scores()
+    assert volta.bf16 == volta.fp32
+    assert ampere.bf16.value == round(10 * 796.2 / 196.2, 1)
 
 
 @given(st.floats(0.1, 1e4), st.floats(0.1, 1e4))
@@ -51,6 +92,127 @@ def test_more_throughput_is_never_a_lower_score(fp32: float, mixed: float) -> No
     assert measured(fp32, mixed * 2).value >= measured(fp32, mixed).value
 
 
+@given(st.floats(1, 200), st.floats(100, 5000), st.sampled_from(["6.0", "6.1", "7.5", "8.0", "8.9", "9.0", "", "?"]))
+def test_a_faster_gpu_is_never_predicted_slower(tflops: float, bandwidth: float, capability: str) -> None:
+    slower = hardware_of(fp32_tflops=tflops, memory_bandwidth_gbps=bandwidth, compute_capability=capability)
+    for faster in (
+        hardware_of(fp32_tflops=tflops * 2, memory_bandwidth_gbps=bandwidth, compute_capability=capability),
+        replace(slower, memory_bandwidth_gbps=bandwidth * 2),
+        replace(slower, tensor_tflops=slower.tensor_tflops * 2),
+    ):
+        low, high = scores(slower, learned_model()), scores(faster, learned_model())
+        for mix in (BALANCED, *PRECISIONS.values()):
+            assert high.mixed(mix).value >= low.mixed(mix).value
+
+
 def test_nonsense_throughput_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         measured(0, 1)
+
+
+@given(st.sampled_from([BALANCED, *PRECISIONS.values(), *(image.mix for image in IMAGES.values())]))
+def test_a_mix_is_a_weighted_mean(mix: Mix) -> None:
+    assert math.isclose(sum(weight for _, weight in mix.weights()), 1)
+    found = gpu_models()["RTX 3090"].scores()
+    parts = [getattr(found, name) for name, _ in mix.weights()]
+    assert min(part.value for part in parts) - 0.1 <= found.mixed(mix).value <= max(part.value for part in parts) + 0.1
+    assert found.mixed(mix).is_estimate == any(part.is_estimate for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("image", "family"),
+    [
+        ("pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime", "pytorch"),
+        ("nvcr.io/nvidia/TensorFlow:24.01", "tensorflow"),
+        ("vllm/vllm-openai", "vllm"),
+        ("ollama/ollama", "llama.cpp"),
+        ("jax", "jax"),
+        ("nvidia/cuda:12.8", None),
+        ("", None),
+    ],
+)
+def test_the_family_of_an_image_is_in_its_name(image: str, family: str | None) -> None:
+    assert image_family(image) == family
+
+
+def test_a_precision_counts_before_the_image() -> None:
+    assert Adaptation("int8", "pytorch").mix == PRECISIONS["int8"]
+    assert Adaptation(family="pytorch").mix == IMAGES["pytorch"].mix
+    assert (Adaptation().mix, Adaptation().name, Adaptation().is_any) == (BALANCED, "balanced", False)
+
+
+def result_with(metrics: dict[str, float], **changes: Any) -> Any:
+    found = a_result(**changes)
+    for device in found["devices"]:
+        device["metrics"] = {name: measurement(value) for name, value in metrics.items()}
+    return decode_result(line(found))
+
+
+def test_a_measured_machine_is_scored_by_the_same_formula() -> None:
+    throughputs = {"resnet50_train_fp32_images_per_s": 196.2, "resnet50_train_mixed_images_per_s": 484.0}
+    found = scores_of_result(result_with(throughputs), gpu_models()["RTX 3090"].hardware, learned_model())
+    assert (found.fp32, found.fp16) == (Score(10.0, is_estimate=False), Score(20.0, is_estimate=False))
+    assert found.balanced == Score(11.0, is_estimate=False)
+
+
+def test_what_a_run_did_not_get_to_is_predicted_from_what_it_measured() -> None:
+    hardware = gpu_models()["RTX 3090"].hardware
+    model = learned_model()
+    usual = scores_of_result(
+        result_with({"memory_bandwidth_gbps": 0.9 * 936.2, "gemm_fp32_tflops": 0.85 * 35.58}), hardware, model
+    )
+    assert usual.balanced == scores(hardware, model).balanced
+    assert usual.balanced.is_estimate
+    slow_int8 = scores_of_result(result_with({"gemm_int8_tops": 10.0}), hardware, model)
+    assert slow_int8.int8.value < usual.int8.value
+    throttled = scores_of_result(result_with({"memory_bandwidth_gbps": 300.0}), hardware, model)
+    assert throttled.balanced.value < 0.7 * usual.balanced.value
+
+
+def test_only_full_runs_on_gpus_are_comparable() -> None:
+    assert is_comparable(decode_result(line(a_result())))
+    assert not is_comparable(decode_result(line(a_result(mode="small"))))
+    one = a_result()["devices"][:1]
+    assert not is_comparable(decode_result(line(a_result(device="cpu", devices=one, scaling=None))))
+
+
+def test_ridge_regression_finds_a_line_and_shrinks_its_slope() -> None:
+    rows = [(1.0, x) for x in (-1.0, 0.0, 1.0)]
+    assert ridge_regression(rows, [1.0, 3.0, 5.0], 0.0) == pytest.approx([3.0, 2.0])
+    assert ridge_regression(rows, [1.0, 3.0, 5.0], 2.0) == pytest.approx([3.0, 1.0])
+
+
+def test_predictions_of_unseen_gpus_beat_the_log_linear_fit(evaluated: tuple[Evaluation, Evaluation]) -> None:
+    learned, baseline = evaluated
+    for mine, theirs in ((learned.alone, baseline.alone), (learned.chip, baseline.chip)):
+        assert mine[0] < theirs[0]
+        assert mine[1] < theirs[1]
+    assert learned.alone[0] < LOG_LINEAR_MEDIAN
+    assert learned.alone[1] < LOG_LINEAR_LARGEST / 3
+    assert (learned_model().median_error, learned_model().largest_error) == pytest.approx(learned.alone, abs=1e-4)
+
+
+def test_the_evaluation_never_sees_the_gpu_that_it_predicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU whose published throughput were ten times as high would be predicted as before."""
+    known = evaluation.examples()
+    liar = next(example for example in known if example.name == "RTX 3090")
+    lying = replace(liar, images_per_s={name: 10 * value for name, value in liar.images_per_s.items()})
+    honest = held_out_errors(known, learned_features)["RTX 3090"]
+    monkeypatch.setattr(evaluation, "examples", lambda: [lying if each is liar else each for each in known])
+    found = evaluation.evaluate("", learned_features, RIDGE).errors["RTX 3090"]
+    assert (1 + found) * 10 == pytest.approx(1 + honest)
+
+
+def test_features_of_the_baseline_are_those_that_it_is_said_to_have() -> None:
+    hardware = Hardware(math.e, math.e**2, (8, 0), 1.0)
+    assert baseline_features(hardware, "fp32") == pytest.approx((1.0, 1.0, 2.0))
+
+
+def test_weights_and_document_are_what_the_command_writes(evaluated: tuple[Evaluation, Evaluation]) -> None:
+    assert MODEL_FILE.read_text() == fit.model_text(evaluated[0]), "run python -m dlperf.fit"
+    assert fit.DOCUMENT.read_text() == document(*evaluated), "run python -m dlperf.fit"
+
+
+def test_the_document_has_every_gpu(evaluated: tuple[Evaluation, Evaluation]) -> None:
+    text = document(*evaluated)
+    assert all(f"| {name} |" in text for name in gpu_models())

@@ -99,6 +99,7 @@ def make_offer(machine: Machine, **facts: Any) -> Offer:
         "dlperf": 33.4,
         "dlperf_is_estimate": False,
         "reliability": 0.97,
+        "reliability_lower": 0.94,
         "verification": "verified",
         "gpu_micros_per_hour": 300_000,
         "min_bid_micros_per_hour": 100_000,

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketplace.domain.auto_order import NOTHING_ASKED
 from marketplace.domain.query import MAX_LIMIT, Condition, OfferQuery, parse_query
 from marketplace.domain.query_fields import FIELDS, OPERATORS_OF, Kind
 from marketplace.domain.query_values import fold
@@ -89,6 +91,7 @@ def market() -> list[Offer]:
             mobo_name="" if n % 3 else "H_11",
             verification=["verified", "unverified", "deverified"][n % 3],
             reliability=[0.9, 0.95, 0.99, 0.5][n % 4],
+            reliability_lower=[0.83, 0.9411, 0.98, 0.3][n % 4],
             dlperf=[10.0, 33.4, 90.1][n % 3],
             gpu_micros_per_hour=[300_000, 333_333, 1_999_999, 1][n % 4],
             min_bid_micros_per_hour=[0, 100_000][n % 2],
@@ -132,7 +135,10 @@ def test_every_field_and_operator_agrees_with_python() -> None:
     tried = 0
     for case in search_cases(rows):
         query = parse_query(EVERYTHING | case)
-        expected = {row["id"] for row in rows if all(meets(row, c) for c in query.conditions)}
+        scored = rows
+        if query.asked != NOTHING_ASKED:
+            scored = search_offers(replace(parse_query(EVERYTHING), asked=query.asked), now=NOW)
+        expected = {row["id"] for row in scored if all(meets(row, c) for c in query.conditions)}
         assert set(ids(query)) == expected, case
         tried += 1
     assert tried > 1000
@@ -155,6 +161,7 @@ def test_random_conjunctions_orders_and_limits_agree_with_python(data: st.DataOb
         query = parse_query(body)
     except MarketError:
         return
+    rows = search_offers(replace(parse_query(EVERYTHING), asked=query.asked), now=NOW)
     found = [row for row in rows if all(meets(row, c) for c in query.conditions)]
     assert ids(query) == [row["id"] for row in in_order(found, field, direction)][: query.limit]
 
@@ -221,7 +228,7 @@ def test_prices_follow_the_published_arithmetic() -> None:
     assert row["dlperf_per_dphtotal"] == row["dlperf"] / row["dph_total"]
     assert row["flops_per_dphtotal"] == row["total_flops"] / row["dph_total"]
     assert row["vram_costperhour"] == row["dph_total"] / 49152
-    assert row["score"] == pytest.approx(row["dlperf_per_dphtotal"] * 0.97**2, rel=1e-12)
+    assert row["score"] == pytest.approx(row["dlperf_per_dphtotal"] * 0.94**2, rel=1e-12)
     assert row["search"]["totalHour"] == row["dph_total"]
     assert row["internet_up_cost_per_tb"] == 10.24
     assert row["duration"] == 30 * 86400
@@ -254,3 +261,32 @@ def test_find_knows_live_offers_only() -> None:
 def test_gpu_names_are_those_on_the_market(market: list[Offer]) -> None:
     assert gpu_names() == sorted(set(NAMES))
     assert market
+
+
+def test_the_score_is_value_times_proven_reliability_squared_times_fit(market: list[Offer]) -> None:
+    query = parse_query(EVERYTHING | {"num_gpus": {"gte": 2}, "order": [["auto", "desc"]]})
+    rows = search_offers(query, now=NOW)
+    assert len(rows) == 9
+    for row in rows:
+        lasts = min(row["duration"] / 86_400, 1)
+        assert row["fit"] == (1 + 2 / row["num_gpus"]) / 2 * lasts
+        reliability = row["reliability_lower"]
+        assert row["score"] == row["dlperf_per_dphtotal"] * reliability * reliability * row["fit"]
+    assert rows == sorted(rows, key=lambda row: -row["score"])
+    assert market
+
+
+def test_an_offer_of_the_size_asked_for_comes_before_a_greater_one_of_the_same_value() -> None:
+    machine = make_machine(make_user("host@example.com"))
+    small = make_offer(machine, num_gpus=2, dlperf=66.8, gpu_micros_per_hour=600_000, storage_micros_per_gb_month=0)
+    large = make_offer(machine, num_gpus=4, dlperf=133.6, gpu_micros_per_hour=1_200_000, storage_micros_per_gb_month=0)
+    short = make_offer(
+        make_machine(make_user("host2@example.com")),
+        num_gpus=2,
+        dlperf=66.8,
+        gpu_micros_per_hour=600_000,
+        storage_micros_per_gb_month=0,
+        end_at=NOW + timedelta(hours=6),
+    )
+    assert ids({"num_gpus": {"gte": 2}}) == [small.pk, large.pk, short.pk]
+    assert ids({"num_gpus": {"gte": 2}, "duration": {"gte": 3600}}) == [small.pk, short.pk, large.pk]

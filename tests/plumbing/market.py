@@ -63,12 +63,12 @@ def gpu(index: int = 0, **facts: object) -> GpuFacts:
     return GpuFacts(**values)  # type: ignore[arg-type]  # the dict mixes types by design
 
 
-def inventory(gpus: int = 4, **facts: object) -> Inventory:
+def inventory(number: int = 4, **facts: object) -> Inventory:
     """A machine with RTX 3090s."""
     values = {
         "hostname": "rig-1",
         "simulated": True,
-        "gpus": [gpu(i) for i in range(gpus)],
+        "gpus": [gpu(i) for i in range(number)],
         "driver_version": "550.54.15",
         "cuda_version": "12.4",
         "cpu_name": "AMD EPYC 7302",

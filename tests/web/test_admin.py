@@ -1,19 +1,23 @@
 """Every list and page of the admin opens for staff who came in by the site's own door, and for nobody else."""
 
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
+import time_machine
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from hosting.models import QuietPeriod
 from hosting.services.idle_jobs import idle_job_set
+from hosting.services.measuring import benchmark_order
 from marketplace.models import User
 from marketplace.services.rent import instance_rent
-from tests.plumbing import market
+from tests.plumbing import benchmarks, market
 from tests.plumbing.market import T0
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +53,8 @@ def busy_market() -> None:
         price_micros_per_gpu_hour=1,
         now=T0,
     )
+    with override_settings(DLPERF_IMAGE=benchmarks.IMAGE):
+        benchmark_order(machine_id=agent.machine.pk, reason="staff", now=T0)
 
 
 @pytest.mark.usefixtures("busy_market")
@@ -97,3 +103,44 @@ def test_staff_with_a_second_factor_are_asked_for_it(client: Client, staff_passw
     answer = client.post("/accounts/login/", login)
     assert answer.headers["Location"].startswith("/accounts/2fa/authenticate/")
     assert client.get("/admin/").status_code == 302
+
+
+def period(machine: object, begins: str, ends: str) -> dict[str, object]:
+    return {
+        "machine_number": machine,
+        "begins_0": "2026-03-02",
+        "begins_1": begins,
+        "ends_0": "2026-03-02",
+        "ends_1": ends,
+        "why": "New power supply",
+    }
+
+
+def test_staff_announce_maintenance_end_it_and_record_outages_of_ours(staff: Client) -> None:
+    agent = market.listed_machine()
+    add = reverse("admin:hosting_quietperiod_add")
+    with time_machine.travel(T0, tick=False):
+        assert staff.post(add, period(agent.machine.pk, "14:00", "18:00")).status_code == 302
+        assert staff.post(add, period("", "09:00", "10:00")).status_code == 302
+    announced, outage = QuietPeriod.objects.order_by("pk")
+    assert (announced.kind, announced.machine_id, announced.note) == (
+        "maintenance",
+        agent.machine.pk,
+        "New power supply",
+    )
+    assert (outage.kind, outage.machine_id, outage.ends_at) == ("own_outage", None, T0 - timedelta(hours=2))
+    listed = reverse("admin:hosting_quietperiod_changelist")
+    with time_machine.travel(T0 + timedelta(hours=3), tick=False):
+        staff.post(listed, {"action": "end_now", "_selected_action": [announced.pk, outage.pk]})
+    announced.refresh_from_db()
+    assert announced.ends_at == T0 + timedelta(hours=3)
+
+
+@pytest.mark.parametrize(("begins", "ends"), [("11:00", "14:00"), ("15:00", "14:00")])
+def test_maintenance_is_not_announced_afterwards_nor_backwards(staff: Client, begins: str, ends: str) -> None:
+    agent = market.listed_machine()
+    with time_machine.travel(T0, tick=False):
+        address = reverse("admin:hosting_quietperiod_add")
+        refused = staff.post(address, period(agent.machine.pk, begins, ends), follow=True)
+    assert "Maintenance is announced before it begins" in refused.content.decode()
+    assert not QuietPeriod.objects.exists()

@@ -114,3 +114,19 @@ def test_the_check_of_signatures_works(client: Client) -> None:
     assert not names["is_genuine"](headers, body.encode(), new_secret())
     stale = signed_headers(Parcel("https://example.com/", "ntc_1", body, (new,), T0 - timedelta(minutes=6)))
     assert not names["is_genuine"](stale, body.encode(), new)
+
+
+def test_reliability_and_the_order_of_offers_are_told_with_the_figures_in_force(client: Client) -> None:
+    shown = text(client.get("/help/"))
+    for claim in (
+        "what is 30 days old counts half",
+        "Down-time that hits rentals weighs 5 times, and each such outage counts 1 hour at least",
+        "We begin with 23 hours up and 1 down",
+        "reliability = a \N{MULTIPLICATION SIGN} √l \N{MULTIPLICATION SIGN} 4 √q",
+        "A machine without any history shows 88.5%",
+        "Without any history it is 79.6%",
+        "score = value \N{MULTIPLICATION SIGN} proven reliability² \N{MULTIPLICATION SIGN} fit",
+        "where you want 2, an offer of 8 has 62.5%",
+        "ends sooner than in 24 hours",
+    ):
+        assert claim in shown, claim

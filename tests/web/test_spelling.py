@@ -43,6 +43,18 @@ def test_a_gpus_part_of_a_price_is_never_spelled_lower_than_it_is() -> None:
     assert [ui.per_gpu(300_000, 2), ui.per_gpu(378_001, 4), ui.per_gpu(500_000, 1)] == [150_000, 94_501, 500_000]
 
 
+@pytest.mark.parametrize(("score", "spelled"), [(24.93, "24.9"), (10.0, "10.0"), (0.1273, "0.127"), (0.0, "0")])
+def test_a_small_score_is_not_spelled_as_nothing(score: float, spelled: str) -> None:
+    assert ui.dlperf(score) == spelled
+
+
+@pytest.mark.parametrize(
+    ("fraction", "spelled"), [(0.034, "+3%"), (-0.121, "-12%"), (0.0, "0%"), (-0.004, "0%"), (1.5, "+150%")]
+)
+def test_a_change_has_a_sign(fraction: float, spelled: str) -> None:
+    assert ui.percent_change(fraction) == spelled
+
+
 @pytest.mark.parametrize(
     ("seconds", "spelled"), [(7_770_900, "89 d 22:35:00"), (86_399.9, "23:59:59"), (59, "00:00:59"), (-5, "00:00:00")]
 )

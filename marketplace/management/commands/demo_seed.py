@@ -1,4 +1,4 @@
-"""``manage.py demo_seed prepare|finish``: fills the demo installation. Not for production."""
+"""``manage.py demo_seed prepare|finish|benchmark``: fills the demo installation. Not for production."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,18 @@ from marketplace.demo import seed
 
 
 class Command(BaseCommand):
-    help = "Makes the demo's accounts and tokens (prepare), then lists and rents its machines (finish)."
+    help = (
+        "Makes the demo's accounts and tokens (prepare), then lists and rents its machines (finish); has one measured."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("step", choices=["prepare", "finish"])
-        parser.add_argument("--dir", type=Path, required=True, help="where accounts.json, agent-token, fleet.json lie")
+        parser.add_argument("step", choices=["prepare", "finish", "benchmark"])
+        parser.add_argument(
+            "--dir",
+            type=Path,
+            default=settings.BASE_DIR / "var" / "demo",
+            help="where accounts.json, agent-token, fleet.json lie",
+        )
         parser.add_argument("--out", type=Path, default=settings.BASE_DIR / "var" / "demo.json")
         parser.add_argument("--image", default="spotyard/demo:1")
         parser.add_argument("--wait-seconds", type=float, default=120)
@@ -26,6 +33,9 @@ class Command(BaseCommand):
             raise CommandError("demo_seed is for the demo installation: set DEMO=1")
         if options["step"] == "prepare":
             seed.prepare(options["dir"], timezone.now())
+            return
+        if options["step"] == "benchmark":
+            seed.benchmark(timezone.now())
             return
         try:
             facts = seed.finish(

@@ -1,0 +1,132 @@
+"""What agents report of measurements: that they run, how they end, and what they found."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from dlperf.catalogue import learned_model
+from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
+from dlperf.domain.result import BenchmarkResult
+from dlperf.domain.score import FORMULA_VERSION, Scores
+from hosting.domain import measuring as rules
+from hosting.domain.benchmarks import Order, Rating, rate, read_result, scores_to_keep
+from hosting.models import Machine, Measurement, Task
+from hosting.selectors import specified_hardware
+from hosting.services.events import machine_event
+from hosting.services.measuring import measurement_fail, measurement_transition, measurement_try_again, task_end
+
+PROBLEM_BAD_RESULT = "bad_result"
+
+
+def measurement_task_observed(*, task: Task, now: datetime) -> None:
+    """Bring a measurement to what its task is observed to be. The machine's row is locked.
+
+    Whatever is told of a task that is not its measurement's present one comes too late and changes nothing.
+    """
+    if task.kind not in JUDGES or task.observed_run_generation != task.run_generation:
+        return
+    measurement = Measurement.objects.filter(task=task, state=rules.RUNNING).first()
+    if measurement is None:
+        return
+    measurement.task, measurement.machine = task, task.machine
+    if task.observed_phase in ("running", "exited") and measurement.running_since is None:
+        measurement.running_since = task.observed_since
+        measurement.save(update_fields=["running_since"])
+    if task.observed_phase == "failed" or task.reason == "engine_down":
+        measurement_try_again(
+            measurement=measurement, problem=task.reason, message=task.message or "It could not be started.", now=now
+        )
+    elif task.observed_phase == "exited":
+        _ended(measurement, task, now)
+
+
+def _ended(measurement: Measurement, task: Task, now: datetime) -> None:
+    """The agent reads the result after it has noticed the end, so it may come with a later report than that."""
+    if task.exit_code != 0:
+        message = f"{task.message} The program found nothing to measure, or broke off."
+        measurement_fail(measurement=measurement, problem=task.reason or "exited", message=message, now=now)
+    elif task.result is not None:
+        JUDGES[measurement.kind](measurement, task.result, now)
+
+
+def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None:
+    try:
+        result = read_result(text, Order(**measurement.parameters))
+    except ValueError as error:
+        measurement_fail(measurement=measurement, problem=PROBLEM_BAD_RESULT, message=str(error), now=now)
+        return
+    rating = rate(result, specified_hardware(measurement.machine), learned_model())
+    _succeed(measurement, result, rating, now)
+
+
+JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {Measurement.Kind.BENCHMARK: _judge_benchmark}
+"""By kind: brings the measurement to its end by the text that its container printed. Nothing in it can be trusted."""
+
+
+def _succeed(measurement: Measurement, result: BenchmarkResult, rating: Rating, now: datetime) -> None:
+    comparison = None
+    if rating.is_measured and rating.value is not None:
+        comparison = compare(rating.value, earlier_scores(measurement))
+    task_end(measurement, now)
+    measurement_transition(
+        measurement=measurement,
+        to=rules.SUCCEEDED,
+        now=now,
+        message=_summary(measurement, rating),
+        result=msgspec.to_builtins(result),
+        score=rating.value,
+        formula_version=FORMULA_VERSION,
+        is_cpu=result.device == "cpu",
+        **_compared(comparison),
+    )
+    if comparison is not None and comparison.is_drop:
+        _tell_drop(measurement, comparison, now)
+    if rating.scores is not None and not measurement.simulated:
+        _take_scores(measurement.machine, rating.scores)
+
+
+def _summary(measurement: Measurement, rating: Rating) -> str:
+    score = "No DLPerf" if rating.value is None else f"DLPerf {rating.value:g} per GPU"
+    return f"{score}{_remark(measurement)}."
+
+
+def _remark(measurement: Measurement) -> str:
+    return ", of a short run on the CPU: the GPUs are simulated" if measurement.simulated else ""
+
+
+def earlier_scores(measurement: Measurement) -> list[float]:
+    """Scores of the latest runs of the same kind on the same GPUs of the machine by the same formula, oldest first."""
+    alike = Measurement.objects.filter(
+        machine=measurement.machine,
+        kind=measurement.kind,
+        state=rules.SUCCEEDED,
+        gpu_name=measurement.gpu_name,
+        gpu_count=measurement.gpu_count,
+        simulated=measurement.simulated,
+        formula_version=FORMULA_VERSION,
+        score__isnull=False,
+    ).exclude(pk=measurement.pk)
+    latest = alike.order_by("-finished_at", "-pk").values_list("score", flat=True)[:RUNS_COMPARED]
+    return [score for score in reversed(latest) if score is not None]
+
+
+def _compared(comparison: Comparison | None) -> dict[str, Any]:
+    if comparison is None:
+        return {}
+    return {"usual_score": comparison.usual, "score_change": comparison.change, "is_drop": comparison.is_drop}
+
+
+def _tell_drop(measurement: Measurement, comparison: Comparison, now: datetime) -> None:
+    message = (
+        f"DLPerf {measurement.score:.1f} per GPU is {-comparison.change:.0%} less than this machine's usual "
+        f"{comparison.usual:.1f}."
+    )
+    machine_event(measurement.machine, "benchmark_drop", now=now, message=message, measurement=measurement.pk)
+
+
+def _take_scores(machine: Machine, scores: Scores) -> None:
+    """From now on the machine's offers carry what was measured on it; whoever handles the report refreshes them."""
+    machine.measured_scores = scores_to_keep(scores)
+    machine.save(update_fields=["measured_scores"])
