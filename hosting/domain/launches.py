@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import get_args
 
 from agent.protocol import FailureReason, Phase
 
@@ -72,7 +71,7 @@ def launch_outcome(phase: str, reason: str, *, is_known: bool) -> Launch | None:
     ``is_known`` says whether an earlier phase of the same run has told how it began. A container that is lost counts
     as failed even then: nothing else would tell of it.
     """
-    known_reason = next((known for known in get_args(FailureReason) if known == reason), None)
+    known_reason = next((known for known in FAULTS if known == reason), None)
     if known_reason == "container_lost":
         return Launch("container_lost")
     if is_known or phase not in OUTCOMES:

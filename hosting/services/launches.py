@@ -12,8 +12,8 @@ def launch_observe(*, task: Task, now: datetime) -> None:
 
     Called before the phase is written to the task's history. Hosts' own jobs and our tests are no launches.
     """
-    if task.kind != Task.Kind.INSTANCE:
-        return
+    if task.kind != Task.Kind.INSTANCE or (task.observed_phase not in OUTCOMES and task.reason != "container_lost"):
+        return  # most news is of phases on the way; it costs no query
     told = task.events.filter(run_generation=task.observed_run_generation, phase__in=OUTCOMES)
     outcome = launch_outcome(task.observed_phase, task.reason, is_known=told.exists())
     if outcome is None or (outcome.reason == "container_lost" and told.filter(reason="container_lost").exists()):

@@ -59,7 +59,7 @@ def _moment(dice: random.Random, began: datetime) -> datetime:
 
 def _outages(dice: random.Random, failing: float, began: datetime) -> Told:
     """One after the other, each in its own part of the time."""
-    count = int(failing * 60)
+    count = int(failing * 150)
     told: Told = []
     for number in range(count):
         share = (BEGAN - ENDED) / count

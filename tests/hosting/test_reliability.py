@@ -1,5 +1,6 @@
 """Machines' reliability, from what agents, hosts and clients do to the figures on offers."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from io import StringIO
 
@@ -7,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from agent.protocol import FailureReason, ObservedTask, Phase
+from hosting import hooks
 from hosting.errors import HostingError
 from hosting.models import Machine, MachineEvent, QuietPeriod, ReliabilityStanding
 from hosting.services.listing import listing_end, min_bid_set
@@ -249,3 +251,28 @@ def test_a_sweep_asks_no_more_for_many_machines_than_for_one(django_assert_max_n
         assert reliability_sweep(now=T0 + DAY + timedelta(seconds=1)) == 0
     assert len({figures(agent) for agent in agents}) == 1
     assert Offer.objects.filter(retired_at=None, reliability=figures(agents[0])[0]).count() == 12
+
+
+def test_a_machine_at_which_it_fails_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile, other = market.listed_machine(), market.listed_machine()
+    changed = hooks.market().reliability_changed
+
+    def fails_for_one(machine_ids: Collection[int]) -> None:
+        if hostile.machine.pk in machine_ids:
+            raise ValueError("broken")
+        changed(machine_ids)
+
+    monkeypatch.setattr(hooks.market(), "reliability_changed", fails_for_one)
+    assert reliability_sweep(now=T0 + DAY) == 1
+    assert figures(hostile) == (0.8855, 0.7963)
+    assert not ReliabilityStanding.objects.filter(pk=hostile.machine.pk).exists()
+    assert figures(other) > (0.8855, 0.7963)
+
+
+def test_a_sweep_that_was_overtaken_by_a_later_one_changes_nothing() -> None:
+    agent = market.listed_machine()
+    reliability_sweep(now=T0 + 3 * DAY)
+    newer = figures(agent)
+    reliability_refresh(machine_ids=[agent.machine.pk], now=T0 + DAY, from_scratch=True)
+    assert figures(agent) == newer
+    assert reliability_differences() == (1, [])

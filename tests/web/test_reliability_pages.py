@@ -86,4 +86,4 @@ def test_each_offer_shows_the_parts_of_its_score(client: Client, agent: TestAgen
     assert offer["score"] == offer["dlperf_per_dphtotal"] * machine.reliability_lower * machine.reliability_lower
     shown = text(answer)
     assert f"Score {offer['score']:.1f} {offer['dlperf_per_dphtotal']:.1f} DLPerf per dollar" in shown
-    assert f"{machine.reliability_lower:.1%} proven reliability, twice \N{MULTIPLICATION SIGN} 100.0% fit" in shown
+    assert f"({machine.reliability_lower:.1%} proven reliability)² \N{MULTIPLICATION SIGN} 100.0% fit" in shown
