@@ -100,7 +100,7 @@ def test_offers_say_what_their_score_stands_for_and_how_sure_it_is(offers: list[
 
 @pytest.mark.parametrize(("asked", "estimates"), [({}, [1]), ({"dlperf_precision": "int8"}, [1, 2, 3])])
 def test_estimates_can_be_left_out(offers: list[Offer], asked: dict[str, str], estimates: list[int]) -> None:
-    rows = found(asked | {"dlperf_is_estimate": {"eq": True}})  # type: ignore[dict-item]
+    rows = found(asked | {"dlperf_is_estimate": {"eq": True}})
     assert {row["id"] for row in rows} == {offers[number].pk for number in estimates}
 
 
