@@ -7,6 +7,8 @@ from django.views.decorators.http import require_GET
 
 from billing.domain.money import MICROS_PER_DOLLAR
 from billing.selectors import least_spend_limit_micros
+from dlperf.catalogue import learned_model
+from dlperf.domain.mixes import BALANCED, IMAGES, Mix
 from marketplace.domain.auction import BPS, LEAST_FLOOR
 from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.domain.offers import HOURS_PER_MONTH
@@ -16,6 +18,7 @@ from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
 from marketplace.services.webhooks import OLD_SECRET_SIGNS_FOR
 
 SECONDS_PER_HOUR = 3_600
+_SPELLED = {"fp32": "single precision", "fp16": "mixed precision"}
 
 
 @require_GET
@@ -24,6 +27,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
     context = {
         **_renting(),
         **_webhooks(),
+        **_dlperf(),
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
@@ -43,6 +47,24 @@ def _renting() -> dict[str, object]:
         "grace_seconds": settings.DISPLACEMENT_GRACE_SECONDS,
         "disk_kept_hours": DISK_KEPT.total_seconds() / SECONDS_PER_HOUR,
     }
+
+
+def _dlperf() -> dict[str, object]:
+    error = learned_model().errors["balanced"]
+    return {
+        "dlperf_balanced": [(_share(weight), _SPELLED[name]) for name, weight in BALANCED.weights()],
+        "dlperf_images": [(image.title, _spelled(image.mix)) for image in IMAGES.values()],
+        "dlperf_error": error.median,
+        "dlperf_error_largest": error.largest,
+    }
+
+
+def _spelled(mix: Mix) -> str:
+    return ", ".join(f"{_share(weight)} {name.upper()}" for name, weight in mix.weights())
+
+
+def _share(weight: float) -> str:
+    return f"{weight:.0%}"
 
 
 def _webhooks() -> dict[str, object]:
