@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlperf.domain import score
 from dlperf.domain.hardware import Hardware, hardware_of
-from dlperf.domain.learned import LearnedModel
+from dlperf.domain.learned import ErrorRange, LearnedModel
 
 CATALOGUE_FILE = Path(__file__).with_name("gpu_catalogue.csv")
 MODEL_FILE = Path(__file__).with_name("learned_model.json")
@@ -84,7 +84,7 @@ def _model(row: dict[str, str]) -> GpuModel:
 def learned_model() -> LearnedModel:
     """The model whose weights ``python -m dlperf.fit`` wrote."""
     found = json.loads(MODEL_FILE.read_text())
-    return LearnedModel(found["weights"], found["median_error"], found["largest_error"])
+    return LearnedModel(found["weights"], {name: ErrorRange(**error) for name, error in found["errors"].items()})
 
 
 def hardware_known_as(

@@ -50,10 +50,11 @@ the rate of dense products in the precision (TF32 where the GPU has it). Weights
 `dlperf/learned_model.json`). On a machine that ran the benchmark, measured products and copies take the place of the
 specifications.
 
-How far off the balanced score is when the GPU was left out of the fit, and when every GPU of its chip was:
+How far off predictions are of a GPU that was left out of the fit, and when every GPU of its chip was; "balanced" is
+DLPerf:
 
-| model | median | largest | chip left out: median | largest |
-|---|---|---|---|---|
+| model | of | median | largest | chip left out: median | largest |
+|---|---|---|---|---|---|
 """
 
 _HONEST = """
@@ -72,11 +73,11 @@ def document(learned: Evaluation, baseline: Evaluation) -> str:
             _TABLE,
             _lines(_row(model) for model in gpu_models().values()),
             _LEARNED,
-            _lines(_evaluation_row(found) for found in (learned, baseline)),
+            _lines(row for found in (learned, baseline) for row in _evaluation_rows(found)),
             _HONEST,
             left_out,
-            "\n| GPU left out | prediction off by |\n|---|---|\n",
-            _lines(f"| {name} | {error:+.1%} |" for name, error in learned.errors.items()),
+            "\n| GPU left out | DLPerf off by | fp32 | mixed |\n|---|---|---|---|\n",
+            _lines(_error_row(name, learned) for name in learned.by_gpu["balanced"]),
         ]
     )
 
@@ -84,11 +85,12 @@ def document(learned: Evaluation, baseline: Evaluation) -> str:
 def evaluation_lines(*evaluations: Evaluation) -> Iterator[str]:
     """The evaluation as the command prints it."""
     for found in evaluations:
-        (median, largest), (chip_median, chip_largest) = found.alone, found.chip
-        yield (
-            f"{found.title}: left out alone, median error {median:.1%}, largest {largest:.1%}; "
-            f"with its chip, {chip_median:.1%} and {chip_largest:.1%}"
-        )
+        for measure, (median, largest) in found.alone.items():
+            chip_median, chip_largest = found.chip[measure]
+            yield (
+                f"{found.title}, {measure}: left out alone, median error {median:.1%}, largest {largest:.1%}; "
+                f"with its chip, {chip_median:.1%} and {chip_largest:.1%}"
+            )
 
 
 def _lines(lines: Iterable[str]) -> str:
@@ -108,5 +110,11 @@ def _row(model: GpuModel) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _evaluation_row(found: Evaluation) -> str:
-    return f"| {found.title} | {' | '.join(f'{part:.1%}' for part in (*found.alone, *found.chip))} |"
+def _evaluation_rows(found: Evaluation) -> Iterator[str]:
+    for measure, alone in found.alone.items():
+        parts = " | ".join(f"{part:.1%}" for part in (*alone, *found.chip[measure]))
+        yield f"| {found.title} | {measure} | {parts} |"
+
+
+def _error_row(name: str, found: Evaluation) -> str:
+    return f"| {name} | {' | '.join(f'{errors[name]:+.1%}' for errors in found.by_gpu.values())} |"

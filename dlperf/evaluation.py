@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from dlperf.catalogue import GpuModel, gpu_models
 from dlperf.domain.fitting import (
+    MEASURES,
     RIDGE,
     Example,
     FeaturesOf,
     baseline_features,
-    held_out_errors,
+    errors,
+    held_out_predictions,
     learned_features,
     median_and_largest,
 )
@@ -17,17 +19,20 @@ LEFT_OUT = {"B200": "its published specifications count one of its two dies"}
 """Measured GPUs that the model is not fit on, and why."""
 
 
+MedianAndLargest = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """How far off predictions of GPUs are that were not in the fit: median and largest part of the score."""
+    """How far off predictions of GPUs are that were not in the fit, by measure: median and largest error."""
 
     title: str
-    alone: tuple[float, float]
+    alone: dict[str, MedianAndLargest]
     """Without the GPU itself."""
-    chip: tuple[float, float]
+    chip: dict[str, MedianAndLargest]
     """Without any GPU of its chip."""
-    errors: dict[str, float]
-    """By GPU, without itself; positive where the prediction is too high."""
+    by_gpu: dict[str, dict[str, float]]
+    """By measure and GPU, without itself; positive where the prediction is too high."""
 
 
 def examples() -> list[Example]:
@@ -43,11 +48,17 @@ def _example(model: GpuModel) -> Example | None:
 
 
 def evaluate(title: str, features_of: FeaturesOf, ridge: float) -> Evaluation:
-    """Fit as often as there are GPUs, each time without one."""
+    """Fit as often as there are GPUs, each time without one, and again without its chip."""
     known = examples()
-    errors = held_out_errors(known, features_of, ridge=ridge)
-    by_chip = held_out_errors(known, features_of, ridge=ridge, group=lambda example: example.chip)
-    return Evaluation(title, median_and_largest(errors), median_and_largest(by_chip), errors)
+    alone = held_out_predictions(known, features_of, ridge=ridge)
+    chip = held_out_predictions(known, features_of, ridge=ridge, group=lambda example: example.chip)
+    by_gpu = {name: errors(known, alone, measure) for name, measure in MEASURES.items()}
+    return Evaluation(
+        title,
+        {name: median_and_largest(found) for name, found in by_gpu.items()},
+        {name: median_and_largest(errors(known, chip, measure)) for name, measure in MEASURES.items()},
+        by_gpu,
+    )
 
 
 def evaluations() -> tuple[Evaluation, Evaluation]:

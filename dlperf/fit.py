@@ -22,8 +22,11 @@ def model_text(learned: Evaluation) -> str:
         workload: [float(f"{value:.{DIGITS}g}") for value in values]
         for workload, values in fit(examples(), learned_features).items()
     }
-    median, largest = learned.alone
-    found = {"weights": weights, "median_error": round(median, 4), "largest_error": round(largest, 4)}
+    errors = {
+        measure: {"median": round(median, 4), "largest": round(largest, 4)}
+        for measure, (median, largest) in learned.alone.items()
+    }
+    found = {"weights": weights, "errors": errors}
     return json.dumps(found, indent=2) + "\n"
 
 

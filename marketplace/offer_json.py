@@ -6,8 +6,12 @@ equal to the last bit.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import add
 from typing import Any
 
+from dlperf.catalogue import learned_model
+from dlperf.domain.mixes import BALANCED_ADAPTATION, Adaptation
 from marketplace.domain.auto_order import NOTHING_ASKED, Asked, score, size_fit, time_fit
 from marketplace.domain.offers import HOURS_PER_MONTH
 from marketplace.domain.query import Pricing
@@ -75,6 +79,10 @@ COPIED: dict[str, str] = {
     "simulated": "simulated",
     "dlperf": "dlperf",
     "dlperf_is_estimate": "dlperf_is_estimate",
+    "dlperf_fp32": "dlperf_fp32",
+    "dlperf_fp16": "dlperf_fp16",
+    "dlperf_bf16": "dlperf_bf16",
+    "dlperf_int8": "dlperf_int8",
     "reliability": "reliability",
     "reliability2": "reliability",
     "reliability_mult": "reliability",
@@ -109,6 +117,7 @@ COLUMNS = (
     *dict.fromkeys(COPIED.values()),
     *TEXTS,
     *PRICES.values(),
+    "dlperf_int8_is_estimate",
     "gpu_micros_per_hour",
     "start_at",
     "end_at",
@@ -118,13 +127,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Quote:
-    """What an offer's price and score depend on besides its row: the instant, the disk wanted, the kind of rental, and
-    what else was asked for."""
+    """What the figures of an offer depend on besides its row: the instant, the disk wanted, the kind of rental, what
+    else was asked for, and what DLPerf is to stand for."""
 
     now: datetime
     storage_gb: float
     pricing: Pricing = Pricing.ON_DEMAND
     asked: Asked = NOTHING_ASKED
+    adaptation: Adaptation = BALANCED_ADAPTATION
 
     @property
     def is_bid(self) -> bool:
@@ -152,7 +162,30 @@ def offer_json(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     verified = row["verification"] == "verified"
     offer |= {"verified": verified, "vericode": int(verified), "datacenter": row["hosting_type"] == 1}
     offer |= {"bundled_results": 1, "logo": None, "webpage": None}
-    return offer | _times(row, quote) | _hourly_prices(row, quote)
+    offer |= _performance(row, quote)
+    return offer | _times(row, quote) | _hourly_prices(row, quote, offer["dlperf"])
+
+
+def _performance(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
+    """DLPerf as the search asks for it, what it stands for, and how far off estimates like it were found to be.
+
+    ``dlperf_error`` is the median and ``dlperf_error_largest`` the largest error, as parts of the score; null for what
+    was measured, and for estimates that nothing could be compared with.
+    """
+    adaptation = quote.adaptation
+    dlperf, is_estimate = row["dlperf"], row["dlperf_is_estimate"]
+    if adaptation.is_any:
+        mix = adaptation.mix
+        dlperf = reduce(add, (row[f"dlperf_{name}"] * weight for name, weight in mix.weights()))
+        is_estimate = is_estimate or bool(mix.int8 and row["dlperf_int8_is_estimate"])
+    error = learned_model().error_of(adaptation.mix) if is_estimate else None
+    return {
+        "dlperf": dlperf,
+        "dlperf_is_estimate": is_estimate,
+        "dlperf_adapted_to": adaptation.name if adaptation.is_any else None,
+        "dlperf_error": error and error.median,
+        "dlperf_error_largest": error and error.largest,
+    }
 
 
 def _times(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
@@ -169,7 +202,7 @@ def _times(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     }
 
 
-def _hourly_prices(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
+def _hourly_prices(row: dict[str, Any], quote: Quote, dlperf: float) -> dict[str, Any]:
     """DLPerf, TFLOPS and dollars are those of the whole offer, so their ratios compare offers of any size.
 
     ``score``, the default order, and its part ``fit`` are those of ``marketplace.domain.auto_order``.
@@ -177,7 +210,7 @@ def _hourly_prices(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     base = _dollars(row["min_bid_micros_per_hour" if quote.is_bid else "gpu_micros_per_hour"])
     storage = row["storage_micros_per_gb_month"] / MICROS * quote.storage_gb / float(HOURS_PER_MONTH)
     total = None if base is None else base + storage
-    value = _ratio(row["dlperf"], total)
+    value = _ratio(dlperf, total)
     parts = hourly_parts(base, storage, total)
     duration = row["end_at"].timestamp() - quote.now.timestamp()
     fit = size_fit(row["num_gpus"], quote.asked) * time_fit(duration, quote.asked)

@@ -36,7 +36,7 @@ _COMPARISONS: dict[str, Callable[[Column, Any], Any]] = {
 
 def search_offers(query: OfferQuery, *, now: datetime) -> list[dict[str, Any]]:
     """The offers that meet every condition, in the order asked for, at most ``query.limit`` of them."""
-    quote = Quote(now, query.storage_gb, query.pricing, query.asked)
+    quote = Quote(now, query.storage_gb, query.pricing, query.asked, query.adaptation)
     where = Q(*(_compiled(condition, quote) for condition in query.conditions))
     order = [_ordering(order, quote) for order in query.order]
     return _rows(where, quote, limit=query.limit, order=order)

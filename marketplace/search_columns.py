@@ -1,5 +1,7 @@
 """What the fields of an offer are in SQL, as conditions and sorting see them: the mirror of offer_json."""
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -31,6 +33,8 @@ def compared(field: str, quote: Quote) -> Column:
 def _value(field: str, quote: Quote) -> Column:
     if field in FIXED:
         return _constant(field)
+    if quote.adaptation.is_any and field in ("dlperf", "dlperf_is_estimate"):
+        return _adapted(quote)[field]
     if field in COPIED:
         return F(COPIED[field])
     if field in PRICES:
@@ -70,7 +74,7 @@ def _quoted(quote: Quote) -> dict[str, Column]:
     base = _dollars("min_bid_micros_per_hour" if quote.is_bid else "gpu_micros_per_hour")
     storage = _dollars("storage_micros_per_gb_month") * quote.storage_gb / float(HOURS_PER_MONTH)
     total = base + storage
-    value = _ratio(F("dlperf"), total)
+    value = _ratio(_value("dlperf", quote), total)
     fit = _fit(quote)
     return {
         "rentable": _truth(Q(rentable=True, end_at__gt=quote.now)),
@@ -99,6 +103,14 @@ def _fit(quote: Quote) -> Column:
     if asked.gpus is None:
         return ExpressionWrapper(lasts, FloatField())
     return (1.0 + _float(Value(asked.gpus)) / _float("num_gpus")) / 2.0 * lasts
+
+
+def _adapted(quote: Quote) -> dict[str, Column]:
+    """DLPerf as the search adapts it: the weighted columns of the precisions, in the order in which JSON adds them."""
+    mix = quote.adaptation.mix
+    parts = [F(f"dlperf_{name}") * _float(Value(weight)) for name, weight in mix.weights()]
+    estimated = Q(dlperf_is_estimate=True) | (Q(dlperf_int8_is_estimate=True) if mix.int8 else Q())
+    return {"dlperf": reduce(add, parts), "dlperf_is_estimate": _truth(estimated)}
 
 
 _COMPUTED: dict[str, Column] = {

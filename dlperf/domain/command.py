@@ -4,7 +4,8 @@
 that ``dlperf.domain.result`` reads. Exit status 0 means that there is a result, 2 that there is none; the last line
 on stderr then says why in a sentence. Only torch, ``dlperf/__init__.py`` and ``dlperf/workload/`` have to be there.
 
-An endpoint for the network's speed answers ``GET URL?bytes=N`` with N bytes and takes ``POST URL`` with any body.
+An endpoint for the network's speed answers ``GET URL?bytes=N`` with N bytes and takes ``POST URL`` with any body; N and
+the length of a body are at most 32 million. Four requests come at a time, 16 of each kind in all.
 """
 
 from typing import Literal

@@ -13,7 +13,17 @@ RIDGE = 0.1
 """Penalty on the square of the weights (not the constant's): 26 GPUs can't tell their rates fully apart."""
 
 Row = Sequence[float]
+Throughputs = Mapping[Workload, float]
+Measure = Callable[[Throughputs], float]
 FeaturesOf = Callable[[Hardware, Workload], Row]
+
+
+MEASURES: dict[str, Measure] = {
+    "balanced": lambda images_per_s: balanced_value(images_per_s["fp32"], images_per_s["mixed"]),
+    "fp32": lambda images_per_s: images_per_s["fp32"],
+    "mixed": lambda images_per_s: images_per_s["mixed"],
+}
+"""What a prediction can be judged by: DLPerf, or one of the throughputs."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +34,7 @@ class Example:
     chip: str
     """GPUs of one chip are much alike: leaving out one of them alone is an easy test."""
     hardware: Hardware
-    images_per_s: Mapping[Workload, float]
-
-    def score(self) -> float:
-        """DLPerf by the formula, without rounding."""
-        return balanced_value(self.images_per_s["fp32"], self.images_per_s["mixed"])
+    images_per_s: Throughputs
 
 
 def learned_features(hardware: Hardware, workload: Workload) -> Row:
@@ -60,26 +66,35 @@ def ridge_regression(rows: Sequence[Row], targets: Row, ridge: float) -> list[fl
     return _solve(matrix, [sum(row[i] * target for row, target in zip(rows, targets, strict=True)) for i in width])
 
 
-def held_out_errors(
+def held_out_predictions(
     examples: Sequence[Example],
     features_of: FeaturesOf,
     *,
     ridge: float = RIDGE,
     group: Callable[[Example], str] = lambda example: example.name,
-) -> dict[str, float]:
-    """By GPU, the part by which its score is off when neither it nor any of its group was in the fit."""
-    found = {}
+) -> dict[str, Throughputs]:
+    """By GPU, what is predicted when neither it nor any of its group was in the fit, in images per second."""
+    found: dict[str, Throughputs] = {}
     for example in examples:
         others = [other for other in examples if group(other) != group(example)]
         weights = fit(others, features_of, ridge)
-        guesses = [math.exp(dot(weights[workload], features_of(example.hardware, workload))) for workload in WORKLOADS]
-        found[example.name] = balanced_value(*guesses) / example.score() - 1
+        found[example.name] = {
+            workload: math.exp(dot(weights[workload], features_of(example.hardware, workload)))
+            for workload in WORKLOADS
+        }
     return found
 
 
-def median_and_largest(errors: Mapping[str, float]) -> tuple[float, float]:
+def errors(examples: Sequence[Example], predictions: Mapping[str, Throughputs], measure: Measure) -> dict[str, float]:
+    """By GPU, the part by which the prediction's measure is off; positive where it is too high."""
+    return {
+        example.name: measure(predictions[example.name]) / measure(example.images_per_s) - 1 for example in examples
+    }
+
+
+def median_and_largest(found: Mapping[str, float]) -> tuple[float, float]:
     """Of the sizes of the errors."""
-    sizes = [abs(error) for error in errors.values()]
+    sizes = [abs(error) for error in found.values()]
     return statistics.median(sizes), max(sizes)
 
 

@@ -16,7 +16,11 @@ def main(arguments: list[str]) -> int:
     result_descriptor = _keep_stdout()
     try:
         line = _result(wanted)
-    except (ValueError, RuntimeError, OSError, ImportError) as error:
+    except (ValueError, ImportError) as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    except Exception as error:  # whatever a host's torch and driver come up with
+        logging.getLogger("dlperf").exception("The benchmark failed.")
         sys.stderr.write(f"{str(error).strip() or type(error).__name__}\n")
         return EXIT_FAILED
     with os.fdopen(result_descriptor, "w") as out:

@@ -68,7 +68,7 @@ FULL_GPU = Sizes(
     copy_mb=1024,
     pcie_mb=256,
     disk_mb=1024,
-    network_bytes=8_000_000,
+    network_bytes=250_000,
     sample_seconds=0.5,
 )
 FULL_CPU = Sizes(
@@ -82,7 +82,7 @@ FULL_CPU = Sizes(
     copy_mb=256,
     pcie_mb=64,
     disk_mb=512,
-    network_bytes=8_000_000,
+    network_bytes=250_000,
     sample_seconds=0.5,
 )
 

@@ -16,6 +16,9 @@ from dlperf.workload.training import Job
 MEGA = 10**6
 BLOCK_BYTES = 4 * MEGABYTE
 DISK_REPEATS = 3
+MOST_WRITING_SECONDS = 5.0
+SYNC_BLOCKS = 16
+"""So often the disk has to have what was written: else a slow one would be found out only at the end."""
 CPU_MATRIX = 2048
 RAM_BUFFER_MB = 256
 FREE_PART = 4
@@ -57,9 +60,13 @@ def _nothing() -> None:
 def _write_and_read(file: Path, blocks: int, clock: Callable[[], float]) -> tuple[float, float]:
     block = os.urandom(BLOCK_BYTES)  # zeros would be compressed by some file systems
     begun = clock()
+    done = 0
     with file.open("wb", buffering=0) as out:
-        for _ in range(blocks):
+        while done < blocks and (done == 0 or clock() - begun < MOST_WRITING_SECONDS):
             out.write(block)
+            done += 1
+            if done % SYNC_BLOCKS == 0:
+                os.fsync(out.fileno())
         os.fsync(out.fileno())
         written = clock() - begun
         _forget_pages(out.fileno())
@@ -69,7 +76,7 @@ def _write_and_read(file: Path, blocks: int, clock: Callable[[], float]) -> tupl
             pass
     read = clock() - begun
     file.unlink()
-    size = blocks * BLOCK_BYTES
+    size = done * BLOCK_BYTES
     return size / max(written, PICO), size / max(read, PICO)
 
 

@@ -11,6 +11,9 @@ from dlperf.workload.timing import LEAST_SAMPLES, PICO, Measured
 
 STREAMS = 4
 """Connections at once: one alone is held back by distance."""
+ROUND_SECONDS = 2.0
+MOST_BYTES = 32_000_000
+"""A connection's part of one round, at most."""
 TIMEOUT_SECONDS = 20
 CHUNK_BYTES = 65_536
 BITS = 8
@@ -47,11 +50,17 @@ class Endpoint:
 
 
 def line_rate(transfer: Callable[[int], None], size: int, clock: Callable[[], float] = time.perf_counter) -> Measured:
-    """Bits a second over ``STREAMS`` connections of ``size`` bytes each; the first round warms up. Raises OSError."""
+    """Bits a second over ``STREAMS`` connections. Raises OSError.
+
+    A first round of ``size`` bytes each warms up and tells how many bytes a round takes that lasts a while.
+    """
     with ThreadPoolExecutor(STREAMS) as pool:
-        rates = []
-        for _ in range(1 + LEAST_SAMPLES):
+
+        def bytes_per_s(each: int) -> float:
             begun = clock()
-            list(pool.map(transfer, [size] * STREAMS))
-            rates.append(STREAMS * size * BITS / max(clock() - begun, PICO))
-    return Measured(tuple(rates[1:]))
+            list(pool.map(transfer, [each] * STREAMS))
+            return STREAMS * each / max(clock() - begun, PICO)
+
+        lasting = round(bytes_per_s(size) * ROUND_SECONDS / STREAMS)
+        each = min(max(lasting, size), MOST_BYTES)
+        return Measured(tuple(BITS * bytes_per_s(each) for _ in range(LEAST_SAMPLES)))

@@ -81,7 +81,7 @@ def run_suite(device: Device, sizes: Sizes, suite: tuple[Benchmark, ...], budget
             rate = measure(device, sizes, test, part.share(test.weight, weights_after))
         except (UnsupportedError, TimeUpError) as reason:
             found.skipped[test.metric] = str(reason)
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             found.skipped[test.metric] = MEMORY_SHORT
         except RuntimeError as error:
             found.skipped[test.metric] = first_line(error)

@@ -35,7 +35,7 @@ def resnet_training(device: Device, sizes: Sizes, precision: str) -> Job:
             job = _resnet_training(device, sizes, precision, batch)
             if device.kind == "cuda":
                 job.step()
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             device.release()
             if batch <= LEAST_IMAGES:
                 raise

@@ -2,6 +2,9 @@
 
 ``{"num_gpus": {"gte": "2"}, "gpu_name": {"in": ["RTX 4090"]}, "order": [["dph_total", "asc"]], "limit": 20}``
 
+``dlperf_precision`` and ``dlperf_image`` are no conditions: they say what DLPerf, and all that is reckoned from it, is
+to stand for.
+
 Each key names a field and holds one or more ``operator: value`` pairs that must all be true; a bare value
 means ``eq`` and a bare list ``in``. What is not known about an offer satisfies no comparison, only
 ``{"eq": null}`` finds it. The value "any" with ``eq`` stands for every offer. Unless the query speaks of
@@ -12,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dlperf.domain.mixes import BALANCED_ADAPTATION, Adaptation
 from marketplace.domain.auto_order import NOTHING_ASKED, Asked, Bound, asked_by
+from marketplace.domain.query_adaptation import adaptation
 from marketplace.domain.query_fields import canonical_field, canonical_operator, invalid, shown, suggestion
 from marketplace.domain.query_values import Scalar, coerce, coerce_many, is_wildcard, number
 
@@ -42,7 +47,16 @@ _PRICINGS = {
     "interruptible": Pricing.BID,
     "reserved": Pricing.RESERVED,
 }
-_CONTROLS = ("order", "type", "limit", "allocated_storage", "target_reliability", "disable_bundling")
+_CONTROLS = (
+    "order",
+    "type",
+    "limit",
+    "allocated_storage",
+    "target_reliability",
+    "disable_bundling",
+    "dlperf_precision",
+    "dlperf_image",
+)
 _IGNORED = frozenset({"client_id", "api_key", "disable_bundling"})
 """Sent by some clients and without meaning here: who asks is in the header, and offers are never bundled."""
 
@@ -70,7 +84,7 @@ RENTABLE = Condition("rentable", "eq", True)
 
 @dataclass(frozen=True)
 class OfferQuery:
-    """A search ready to run. ``storage_gb`` is the disk that prices include."""
+    """A search ready to run. ``storage_gb`` is the disk that prices include, ``adaptation`` what DLPerf stands for."""
 
     conditions: tuple[Condition, ...] = (RENTABLE,)
     order: tuple[Order, ...] = BEST_FIRST
@@ -79,6 +93,7 @@ class OfferQuery:
     pricing: Pricing = Pricing.ON_DEMAND
     asked: Asked = NOTHING_ASKED
     """What ``score`` and ``fit`` measure offers by."""
+    adaptation: Adaptation = BALANCED_ADAPTATION
 
 
 def parse_query(body: object) -> OfferQuery:
@@ -96,6 +111,7 @@ def parse_query(body: object) -> OfferQuery:
         storage_gb=_storage(body.get("allocated_storage")),
         pricing=_pricing(body.get("type")),
         asked=asked_by(Bound(each.field, each.operator, each.value) for each in conditions),
+        adaptation=adaptation(body.get("dlperf_precision"), body.get("dlperf_image")),
     )
 
 

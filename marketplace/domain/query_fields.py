@@ -28,6 +28,7 @@ _NUMBERS = """
     cpu_cores_effective cpu_ram disk_space disk_bw inet_up inet_down inet_up_cost inet_down_cost
     internet_up_cost_per_tb internet_down_cost_per_tb direct_port_count storage_cost storage_total_cost
     dph_base dph_total discounted_dph_total discount_rate credit_discount_max min_bid dlperf
+    dlperf_fp32 dlperf_fp16 dlperf_bf16 dlperf_int8
     dlperf_per_dphtotal flops_per_dphtotal vram_costperhour score fit reliability reliability_lower duration
     start_date end_date hosting_type vericode geolocode cluster_id avail_vol_ask_id avail_vol_dph avail_vol_size
     nw_disk_min_bw nw_disk_avg_bw nw_disk_max_bw

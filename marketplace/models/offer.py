@@ -66,6 +66,11 @@ class Offer(models.Model):
 
     dlperf = models.FloatField()
     dlperf_is_estimate = models.BooleanField()
+    dlperf_fp32 = models.FloatField(help_text="DLPerf by single precision alone; as the others, of all GPUs.")
+    dlperf_fp16 = models.FloatField()
+    dlperf_bf16 = models.FloatField()
+    dlperf_int8 = models.FloatField()
+    dlperf_int8_is_estimate = models.BooleanField()
     reliability = models.FloatField()
     reliability_lower = models.FloatField(default=NO_HISTORY.lower)
     verification = models.CharField(max_length=12)

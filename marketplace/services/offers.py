@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Subquery, Sum
 
+from dlperf.domain.mixes import PRECISIONS
 from hosting.domain.hardware import capability
 from hosting.models import Gpu, Listing, Machine
 from hosting.selectors import gpu_scores_of, usable_gpus
@@ -150,7 +151,6 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
 def _slice_facts(machine: Machine, listing: Listing, gpus: list[Gpu], size: int, disk_given_gb: int) -> dict[str, Any]:
     gpu = gpus[0]
     share = size / len(gpus)
-    score = gpu_scores_of(machine, gpu).balanced
     return {
         "num_gpus": size,
         "gpu_frac": share,
@@ -158,7 +158,17 @@ def _slice_facts(machine: Machine, listing: Listing, gpus: list[Gpu], size: int,
         "total_flops_tflops": round(gpu.fp32_tflops * size, 2),
         "cpu_cores_effective": machine.cpu_cores * share,
         "disk_space_gb": shape.disk_share_gb(machine.disk_total_gb, disk_given_gb, size, len(gpus)),
-        "dlperf": round(score.value * size, 1),
-        "dlperf_is_estimate": score.is_estimate,
         "gpu_micros_per_hour": listing.gpu_micros_per_hour * size,
+        **_scores(machine, gpu, size),
+    }
+
+
+def _scores(machine: Machine, gpu: Gpu, size: int) -> dict[str, Any]:
+    """DLPerf of the slice, and what searches adapt it from."""
+    scores = gpu_scores_of(machine, gpu)
+    return {
+        "dlperf": round(scores.balanced.value * size, 1),
+        "dlperf_is_estimate": scores.balanced.is_estimate,
+        **{f"dlperf_{name}": round(getattr(scores, name).value * size, 1) for name in PRECISIONS},
+        "dlperf_int8_is_estimate": scores.int8.is_estimate,
     }

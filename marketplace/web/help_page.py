@@ -7,6 +7,8 @@ from django.views.decorators.http import require_GET
 
 from billing.domain.money import MICROS_PER_DOLLAR
 from billing.selectors import least_spend_limit_micros
+from dlperf.catalogue import learned_model
+from dlperf.domain.mixes import BALANCED, IMAGES, Mix
 from hosting.domain.beta import HALF_LIFE
 from hosting.domain.reliability import (
     AVAILABILITY_PRIOR,
@@ -26,6 +28,7 @@ from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
 from marketplace.services.webhooks import OLD_SECRET_SIGNS_FOR
 
 SECONDS_PER_HOUR = 3_600
+_SPELLED = {"fp32": "single precision", "fp16": "mixed precision"}
 
 
 @require_GET
@@ -35,6 +38,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
         **_renting(),
         **_webhooks(),
         **_reliability(),
+        **_dlperf(),
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
@@ -69,6 +73,24 @@ def _reliability() -> dict[str, object]:
         "fit_example_percent": 100 * size_fit(8, example),
         "hours_wanted": SECONDS_WANTED / SECONDS_PER_HOUR,
     }
+
+
+def _dlperf() -> dict[str, object]:
+    error = learned_model().errors["balanced"]
+    return {
+        "dlperf_balanced": [(_share(weight), _SPELLED[name]) for name, weight in BALANCED.weights()],
+        "dlperf_images": [(image.title, _spelled(image.mix)) for image in IMAGES.values()],
+        "dlperf_error": error.median,
+        "dlperf_error_largest": error.largest,
+    }
+
+
+def _spelled(mix: Mix) -> str:
+    return ", ".join(f"{_share(weight)} {name.upper()}" for name, weight in mix.weights())
+
+
+def _share(weight: float) -> str:
+    return f"{weight:.0%}"
 
 
 def _webhooks() -> dict[str, object]:

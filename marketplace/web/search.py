@@ -12,7 +12,14 @@ from marketplace import selectors
 from marketplace.domain.query import parse_query
 from marketplace.errors import MarketError
 from marketplace.search import search_offers
-from marketplace.web.search_form import DEFAULT_DISK_GB, INTERRUPTIBLE, MOST_SHOWN, PAGE_SIZE, SearchForm
+from marketplace.web.search_form import (
+    DEFAULT_DISK_GB,
+    INTERRUPTIBLE,
+    MOST_SHOWN,
+    PAGE_SIZE,
+    SearchForm,
+    adaptation_words,
+)
 
 
 @require_GET
@@ -34,12 +41,15 @@ def search(request: HttpRequest) -> HttpResponse:
 def _results(form: SearchForm) -> dict[str, Any]:
     """The offers, or none when a filter makes no sense; the form then says which."""
     disk_gb = DEFAULT_DISK_GB
+    adapted_to = ""
     offers: list[dict[str, Any]] = []
     shown = PAGE_SIZE
     if form.is_valid():
         disk_gb, shown = form.disk_gb(), form.limit_shown()
         try:
-            offers = search_offers(parse_query(form.query()), now=timezone.now())
+            query = parse_query(form.query())
+            adapted_to = adaptation_words(query.adaptation)
+            offers = search_offers(query, now=timezone.now())
         except MarketError as refusal:
             form.add_error(None, refusal.message)
     return {
@@ -48,6 +58,7 @@ def _results(form: SearchForm) -> dict[str, Any]:
         "has_more": len(offers) > shown and shown < MOST_SHOWN,
         "next_limit": min(shown + PAGE_SIZE, MOST_SHOWN),
         "disk_gb": disk_gb,
+        "adapted_to": adapted_to,
         "clear_url": resolve_url("search") + (f"?type={INTERRUPTIBLE}" if form.is_interruptible() else ""),
         "rent_query": _rent_query(form, disk_gb),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from dlperf.domain.mixes import IMAGES, Adaptation
 from hosting.web.fields import DollarsField
 from marketplace.models import Instance
 
@@ -21,6 +22,15 @@ SORTS: dict[str, tuple[str, tuple[str, str]]] = {
     "vram": ("GPU memory", ("gpu_total_ram", "desc")),
     "reliability": ("Reliability", ("reliability", "desc")),
 }
+DEFAULT_IMAGE = "pytorch"
+_PRECISIONS = [
+    ("", "Balanced"),
+    ("fp32", "FP32, TF32"),
+    ("fp16", "FP16, mixed precision"),
+    ("bf16", "BF16, mixed precision"),
+    ("int8", "INT8"),
+]
+_IMAGES = [("" if key == DEFAULT_IMAGE else key, image.title) for key, image in IMAGES.items()]
 _RELIABILITIES = [("", "Any"), ("0.9", "90% or better"), ("0.95", "95% or better"), ("0.99", "99% or better")]
 _GPU_COUNTS = [("", "Any"), *((str(n), f"{n}\N{MULTIPLICATION SIGN}") for n in (1, 2, 4, 8)), ("9+", "9+")]
 
@@ -40,6 +50,9 @@ class SearchForm(forms.Form):
     disk = forms.IntegerField(label="Disk", required=False, min_value=1, max_value=1_000_000)
     vram_min = _number("GPU memory at least")
     dlperf_min = _number("DLPerf at least")
+    precision = forms.ChoiceField(label="DLPerf for", required=False, choices=_PRECISIONS)
+    adapt = forms.BooleanField(label="Adapt DLPerf to my image", required=False)
+    image = forms.ChoiceField(label="Image", required=False, choices=_IMAGES)
     reliability_min = forms.ChoiceField(label="Reliability", required=False, choices=_RELIABILITIES)
     country = forms.ChoiceField(label="Country", required=False)
     verified = forms.BooleanField(label="Verified machines only", required=False)
@@ -84,7 +97,7 @@ class SearchForm(forms.Form):
             "limit": self.limit_shown() + 1,
             "allocated_storage": self.disk_gb(),
         }
-        query |= _choices_query(data) | _bounds_query(data)
+        query |= _choices_query(data) | _bounds_query(data) | _adaptation_query(data)
         if data["type"]:
             query["type"] = "bid"
         if data["unavailable"]:
@@ -105,6 +118,16 @@ def _choices_query(data: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _adaptation_query(data: dict[str, Any]) -> dict[str, Any]:
+    """What DLPerf is to stand for: the image counts once its box is ticked, and a precision before it."""
+    found: dict[str, Any] = {}
+    if data["precision"]:
+        found["dlperf_precision"] = data["precision"]
+    if data["adapt"]:
+        found["dlperf_image"] = data["image"] or DEFAULT_IMAGE
+    return found
+
+
 def _bounds_query(data: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if data["price_max"] is not None:
@@ -116,3 +139,10 @@ def _bounds_query(data: dict[str, Any]) -> dict[str, Any]:
     if data["reliability_min"]:
         found["reliability"] = {"gte": data["reliability_min"]}
     return found
+
+
+def adaptation_words(adaptation: Adaptation) -> str:
+    """What DLPerf was adapted to, as the page says it; empty where it was not."""
+    if adaptation.precision:
+        return dict(_PRECISIONS)[adaptation.precision]
+    return IMAGES[adaptation.family].title if adaptation.family else ""

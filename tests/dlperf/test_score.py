@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlperf import evaluation, fit
+from dlperf import fit
 from dlperf.catalogue import MODEL_FILE, gpu_models, gpu_score, gpu_scores, hardware_known_as, learned_model
 from dlperf.document import document
-from dlperf.domain.fitting import RIDGE, baseline_features, held_out_errors, learned_features, ridge_regression
+from dlperf.domain.fitting import MEASURES, baseline_features, held_out_predictions, learned_features, ridge_regression
 from dlperf.domain.hardware import Hardware, hardware_of
 from dlperf.domain.mixes import BALANCED, IMAGES, PRECISIONS, Adaptation, Mix, image_family
 from dlperf.domain.result import decode_result
 from dlperf.domain.score import REFERENCE, Score, is_comparable, measured, scores, scores_of_result
-from dlperf.evaluation import Evaluation, evaluations
+from dlperf.evaluation import Evaluation, evaluations, examples
 from tests.dlperf.test_result import a_result, line
 from tests.dlperf.test_result import measured as measurement
 
@@ -184,23 +184,36 @@ def test_ridge_regression_finds_a_line_and_shrinks_its_slope() -> None:
 
 def test_predictions_of_unseen_gpus_beat_the_log_linear_fit(evaluated: tuple[Evaluation, Evaluation]) -> None:
     learned, baseline = evaluated
-    for mine, theirs in ((learned.alone, baseline.alone), (learned.chip, baseline.chip)):
-        assert mine[0] < theirs[0]
-        assert mine[1] < theirs[1]
-    assert learned.alone[0] < LOG_LINEAR_MEDIAN
-    assert learned.alone[1] < LOG_LINEAR_LARGEST / 3
-    assert (learned_model().median_error, learned_model().largest_error) == pytest.approx(learned.alone, abs=1e-4)
+    for measure in MEASURES:
+        for mine, theirs in ((learned.alone, baseline.alone), (learned.chip, baseline.chip)):
+            assert mine[measure][0] < theirs[measure][0]
+            assert mine[measure][1] < theirs[measure][1]
+    median, largest = learned.alone["balanced"]
+    assert median < LOG_LINEAR_MEDIAN
+    assert largest < LOG_LINEAR_LARGEST / 3
 
 
-def test_the_evaluation_never_sees_the_gpu_that_it_predicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU whose published throughput were ten times as high would be predicted as before."""
-    known = evaluation.examples()
+def test_the_error_that_is_stated_is_the_one_that_was_found(evaluated: tuple[Evaluation, Evaluation]) -> None:
+    model, found = learned_model(), evaluated[0].alone
+    stated = {name: (error.median, error.largest) for name, error in model.errors.items()}
+    assert stated == {name: pytest.approx(error, abs=1e-4) for name, error in found.items()}
+    assert model.error_of(BALANCED) == model.errors["balanced"]
+    assert model.error_of(PRECISIONS["bf16"]) == model.errors["mixed"]
+    assert model.error_of(IMAGES["pytorch"].mix) == model.errors["mixed"]
+    assert model.error_of(PRECISIONS["int8"]) is None
+
+
+def test_the_evaluation_never_sees_the_gpu_that_it_predicts() -> None:
+    """A GPU whose published throughput were ten times as high would be predicted as before, and others would not."""
+    known = examples()
     liar = next(example for example in known if example.name == "RTX 3090")
     lying = replace(liar, images_per_s={name: 10 * value for name, value in liar.images_per_s.items()})
-    honest = held_out_errors(known, learned_features)["RTX 3090"]
-    monkeypatch.setattr(evaluation, "examples", lambda: [lying if each is liar else each for each in known])
-    found = evaluation.evaluate("", learned_features, RIDGE).errors["RTX 3090"]
-    assert (1 + found) * 10 == pytest.approx(1 + honest)
+    honest = held_out_predictions(known, learned_features)
+    found = held_out_predictions([lying if each is liar else each for each in known], learned_features)
+    assert found["RTX 3090"] == honest["RTX 3090"]
+    assert found["RTX A6000"] != honest["RTX A6000"]
+    without_chip = held_out_predictions(known, learned_features, group=lambda example: example.chip)
+    assert without_chip["RTX 3090"] != honest["RTX 3090"]
 
 
 def test_features_of_the_baseline_are_those_that_it_is_said_to_have() -> None:

@@ -1,9 +1,10 @@
 """Parts of the benchmark program that need torch: networks, sizes, what fails, several devices, the line."""
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,7 +82,7 @@ def test_a_batch_that_does_not_fit_after_all_is_halved(monkeypatch: pytest.Monke
         assert isinstance(batch, int)
         tried.append(batch)
         if batch > 16:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return training.Job(lambda: None, batch)
 
     monkeypatch.setattr(training, "_resnet_training", attempt)
@@ -95,7 +96,7 @@ def test_what_fails_is_skipped_with_its_reason_and_the_rest_goes_on() -> None:
         raise RuntimeError("no kernel image is available\nmany more lines")
 
     def too_large(*_: object) -> training.Job:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     wanted = (
         suite.Benchmark("broken", 1, fails),
@@ -185,18 +186,57 @@ def test_only_addresses_on_the_web_are_endpoints(url: str) -> None:
         network.Endpoint(url)
 
 
-def test_the_line_is_measured_over_all_streams() -> None:
-    instants = iter(range(100))
-    sent: list[int] = []
-    rate = network.line_rate(sent.append, 500, clock=lambda: float(next(instants)))
-    assert rate.rates == (network.STREAMS * 500 * 8.0,) * timing.LEAST_SAMPLES
-    assert sent == [500] * network.STREAMS * (1 + timing.LEAST_SAMPLES)
+@dataclass
+class Line:
+    """A line of so many bytes a second, shared by its streams, and the clock beside it."""
+
+    bytes_per_s: float
+    sent: list[int] = field(default_factory=list)
+
+    def transfer(self, size: int) -> None:
+        self.sent.append(size)
+
+    def clock(self) -> float:
+        return sum(self.sent) / self.bytes_per_s
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "size"),
+    [(1e4, 65_536), (4e6, 2_000_000), (1e12, network.MOST_BYTES)],
+    ids=["slow", "usual", "fast"],
+)
+def test_the_line_is_measured_with_as_much_as_it_carries_in_a_while(bytes_per_s: float, size: int) -> None:
+    line = Line(bytes_per_s)
+    rate = network.line_rate(line.transfer, 65_536, clock=line.clock)
+    assert rate.rates == pytest.approx((8 * bytes_per_s,) * timing.LEAST_SAMPLES)
+    rounds = [line.sent[first : first + network.STREAMS] for first in range(0, len(line.sent), network.STREAMS)]
+    assert rounds == [[65_536] * network.STREAMS] + [[size] * network.STREAMS] * timing.LEAST_SAMPLES
+
+
+@pytest.mark.parametrize("step_seconds", [0.001, 1.0])
+def test_a_disk_is_measured_within_its_time_and_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_seconds: float
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    instants = (number * step_seconds for number in itertools.count())
+    used: list[float] = []
+
+    def clock() -> float:
+        used.append(next(instants))
+        return used[-1]
+
+    written, read = host.disk_rates(devices.SMALL, clock=clock)
+    assert len(written.rates) == len(read.rates) == host.DISK_REPEATS
+    assert min(written.rates + read.rates) > 0
+    assert used[-1] < 3 * host.DISK_REPEATS * (host.MOST_WRITING_SECONDS + 3 * step_seconds)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_without_room_still_gets_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    instants = iter(range(100))
-    written, read = host.disk_rates(devices.SMALL, clock=lambda: float(next(instants)))
-    assert written.rates == read.rates == (float(host.BLOCK_BYTES),) * host.DISK_REPEATS
-    assert list(tmp_path.iterdir()) == []
+    ticks = itertools.count()
+    written, read = host.disk_rates(devices.SMALL, clock=lambda: float(next(ticks)))
+    # One block: the clock is looked at before it and once the disk has it, then before and after reading.
+    assert written.rates == (float(host.BLOCK_BYTES),) * host.DISK_REPEATS
+    assert read.rates == (float(host.BLOCK_BYTES),) * host.DISK_REPEATS

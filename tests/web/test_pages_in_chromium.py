@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from hosting.models import Measurement
+from hosting.services.measuring import benchmark_ask
 from marketplace.models import Instance, User
 from marketplace.services.rent import instance_rent
-from tests.plumbing import market
+from tests.plumbing import benchmarks, market
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -37,6 +39,7 @@ PRIVATE = [
     "/help/",
     "/host/machines/",
     "/host/machines/{machine}/",
+    "/host/machines/{machine}/benchmarks/{run}/",
     "/host/machines/{machine}/prices/",
     "/host/machines/{machine}/extend/",
     "/host/jobs/create/?machine={machine}",
@@ -65,6 +68,14 @@ class Market:
         self.instance = self.rent(1)
         self.bid = self.rent(1, bid_micros_per_hour=200_000)
         self.agent.obey(timezone.now())
+        self.runs = [self.measure(score) for score in (20.0, 12.5)]
+
+    def measure(self, score: float) -> Measurement:
+        """A benchmark of the own machine, whose GPUs are simulated."""
+        now = timezone.now()
+        with override_settings(DLPERF_IMAGE=benchmarks.IMAGE):
+            benchmark_ask(machine_id=self.own.machine.pk, host=self.user, now=now)
+        return benchmarks.run_to_the_end(self.own, now, benchmarks.line(score, cpu=True))
 
     def rent(self, gpus: int, **values: object) -> Instance:
         offer, wish = market.offer(self.agent, gpus), market.wish(label="sweep", **values)
@@ -75,6 +86,7 @@ class Market:
             instance=self.instance.pk,
             bid=self.bid.pk,
             machine=self.own.machine.pk,
+            run=self.runs[0].pk,
             offer=market.offer(self.agent, 2).pk,
             month=f"{timezone.now():%Y-%m}",
         )
@@ -158,6 +170,12 @@ def test_private_pages_are_clean(open_page: Open, scene: Market, width: int) -> 
         page = open_page(scene.path(path), scene.user, width=width)
         expect(page.locator("h1").first).to_be_attached()
         assert overflow_px(page) <= 0, path
+
+
+def test_a_machines_scores_are_drawn(open_page: Open, scene: Market) -> None:
+    page = open_page(scene.path("/host/machines/{machine}/"), scene.user)
+    expect(page.locator("#benchmarks .chart canvas")).to_be_visible()
+    expect(page.locator("#benchmarks .u-legend")).to_contain_text("12.5")
 
 
 @pytest.mark.usefixtures("scene")
