@@ -6,7 +6,7 @@ equal to the last bit.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any
 
@@ -126,6 +126,28 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What DLPerf stands for in a search: the columns that it is reckoned from, with their weights, and its error."""
+
+    adapted_to: str | None
+    columns: tuple[tuple[str, float], ...]
+    has_int8: bool
+    median_error: float | None
+    largest_error: float | None
+
+
+def _basis(adaptation: Adaptation) -> Basis:
+    error = learned_model().error_of(adaptation.mix)
+    return Basis(
+        adapted_to=adaptation.name if adaptation.is_any else None,
+        columns=tuple((f"dlperf_{name}", weight) for name, weight in adaptation.mix.weights()),
+        has_int8=adaptation.mix.int8 > 0,
+        median_error=None if error is None else error.median,
+        largest_error=None if error is None else error.largest,
+    )
+
+
+@dataclass(frozen=True)
 class Quote:
     """What the figures of an offer depend on besides its row: the instant, the disk wanted, the kind of rental, what
     else was asked for, and what DLPerf is to stand for."""
@@ -140,6 +162,11 @@ class Quote:
     def is_bid(self) -> bool:
         """Whether prices start from the lowest bid that would run now."""
         return self.pricing is Pricing.BID
+
+    @cached_property
+    def basis(self) -> Basis:
+        """What ``adaptation`` comes to, worked out once for all offers of a search."""
+        return _basis(self.adaptation)
 
 
 def row_of(offer: Offer) -> dict[str, Any]:
@@ -172,19 +199,17 @@ def _performance(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     ``dlperf_error`` is the median and ``dlperf_error_largest`` the largest error, as parts of the score; null for what
     was measured, and for estimates that nothing could be compared with.
     """
-    adaptation = quote.adaptation
+    basis = quote.basis
     dlperf, is_estimate = row["dlperf"], row["dlperf_is_estimate"]
-    if adaptation.is_any:
-        mix = adaptation.mix
-        dlperf = reduce(add, (row[f"dlperf_{name}"] * weight for name, weight in mix.weights()))
-        is_estimate = is_estimate or bool(mix.int8 and row["dlperf_int8_is_estimate"])
-    error = learned_model().error_of(adaptation.mix) if is_estimate else None
+    if basis.adapted_to is not None:
+        dlperf = reduce(add, [row[column] * weight for column, weight in basis.columns])
+        is_estimate = is_estimate or (basis.has_int8 and row["dlperf_int8_is_estimate"])
     return {
         "dlperf": dlperf,
         "dlperf_is_estimate": is_estimate,
-        "dlperf_adapted_to": adaptation.name if adaptation.is_any else None,
-        "dlperf_error": error and error.median,
-        "dlperf_error_largest": error and error.largest,
+        "dlperf_adapted_to": basis.adapted_to,
+        "dlperf_error": basis.median_error if is_estimate else None,
+        "dlperf_error_largest": basis.largest_error if is_estimate else None,
     }
 
 

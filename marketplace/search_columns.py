@@ -33,7 +33,7 @@ def compared(field: str, quote: Quote) -> Column:
 def _value(field: str, quote: Quote) -> Column:
     if field in FIXED:
         return _constant(field)
-    if quote.adaptation.is_any and field in ("dlperf", "dlperf_is_estimate"):
+    if quote.basis.adapted_to is not None and field in ("dlperf", "dlperf_is_estimate"):
         return _adapted(quote)[field]
     if field in COPIED:
         return F(COPIED[field])
@@ -107,9 +107,8 @@ def _fit(quote: Quote) -> Column:
 
 def _adapted(quote: Quote) -> dict[str, Column]:
     """DLPerf as the search adapts it: the weighted columns of the precisions, in the order in which JSON adds them."""
-    mix = quote.adaptation.mix
-    parts = [F(f"dlperf_{name}") * _float(Value(weight)) for name, weight in mix.weights()]
-    estimated = Q(dlperf_is_estimate=True) | (Q(dlperf_int8_is_estimate=True) if mix.int8 else Q())
+    parts = [F(column) * _float(Value(weight)) for column, weight in quote.basis.columns]
+    estimated = Q(dlperf_is_estimate=True) | (Q(dlperf_int8_is_estimate=True) if quote.basis.has_int8 else Q())
     return {"dlperf": reduce(add, parts), "dlperf_is_estimate": _truth(estimated)}
 
 

@@ -22,7 +22,11 @@ from marketplace.services.rent import instance_rent
 
 
 class Bundles(PublicView):
-    """Search. The body is the query object itself."""
+    """Search. The body is the query object itself.
+
+    ``dlperf_precision`` (fp32, fp16, bf16, int8) or ``dlperf_image`` (an image's name) in it say what DLPerf, and all
+    that is reckoned from it, is to stand for.
+    """
 
     @extend_schema(request=ANY_OBJECT, responses=OFFERS, summary="Search offers")
     def post(self, request: Request) -> HttpResponse:

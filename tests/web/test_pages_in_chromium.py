@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PUBLIC = ["/", "/help/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 PRIVATE = [
     "/",
-    "/?unavailable=on&sort=price",
+    "/?unavailable=on&sort=price&precision=int8",
     "/?type=interruptible&unavailable=on",
     "/instances/",
     "/instances/{instance}/",
@@ -193,6 +193,19 @@ def test_filters_change_the_offers_and_the_address(open_page: Open, complaints: 
     expect(page.locator("article.offer")).to_have_count(2)
     expect(page.locator("#id_price_max")).to_have_value("2")
     only_refusals(complaints)
+
+
+def test_dlperf_follows_the_precision_and_the_ticked_box(open_page: Open, scene: Market) -> None:
+    page = open_page("/", scene.user)
+    card = page.locator("article.offer").first
+    expect(card).not_to_contain_text("for INT8")
+    page.select_option("#id_precision", "int8")
+    expect(card).to_contain_text("for INT8")
+    page.select_option("#id_precision", "")
+    page.get_by_text("Adapt DLPerf to my image").click()
+    expect(card).to_contain_text("for PyTorch")
+    assert "adapt=on" in page.url
+    assert "precision" not in page.url
 
 
 def test_rent_from_the_search_page(open_page: Open, scene: Market) -> None:
