@@ -23,7 +23,7 @@ def field(name, **default):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("marketplace", "0006_bids_as_marks")]
+    dependencies = [("marketplace", "0007_offer_reliability_lower")]
 
     operations = [
         *(migrations.AddField("offer", name, field(name, default=0.0), preserve_default=False) for name in PRECISIONS),
