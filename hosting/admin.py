@@ -7,8 +7,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from unfold.admin import ModelAdmin, TabularInline
 
+from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from hosting.admin_forms import QuietPeriodForm
 from hosting.errors import HostingError
 from hosting.models import (
@@ -31,28 +31,6 @@ from hosting.services.listing import listing_end
 from hosting.services.measuring import benchmark_order
 from hosting.services.quiet_periods import maintenance_announce, maintenance_end, own_outage_record
 from hosting.services.verification import machine_set_verification
-
-
-class ReadOnly:
-    """Looks, never touches."""
-
-    def has_add_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
-        return False
-
-
-class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    show_full_result_count = False
-
-
-class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
-    extra = 0
-    show_change_link = True
 
 
 class GpuInline(ReadOnlyInline):

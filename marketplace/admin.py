@@ -11,7 +11,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from hosting.admin import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from marketplace.models import (
     ApiKey,
     AuctionRound,
