@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core import signing
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.urls import reverse
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
 from hosting.domain.benchmarks import kept_scores
-from hosting.domain.measuring import SUCCEEDED, hardware_digest
+from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
 from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
 
@@ -29,9 +31,27 @@ if TYPE_CHECKING:
     MachineInUse = WithAnnotations[Machine, InUse]
 
 
+_SPEED_SALT = "hosting.speed"
+
+
 def sync_url() -> str:
     """Where agents post their syncs."""
     return f"{settings.AGENT_URL}{SYNC_PATH}"
+
+
+def speed_url(machine_id: int) -> str:
+    """Where a benchmark of this machine that begins now measures its line to."""
+    ticket = signing.dumps(machine_id, salt=_SPEED_SALT)
+    return settings.DLPERF_ENDPOINT or f"{settings.AGENT_URL}{reverse('agent_speed', args=[ticket])}"
+
+
+def speed_ticket_holds(ticket: str) -> bool:
+    """Whether we gave this ticket to a benchmark that may still run."""
+    try:
+        signing.loads(ticket, salt=_SPEED_SALT, max_age=START_LIMIT + RUN_LIMIT)
+    except signing.BadSignature:
+        return False
+    return True
 
 
 def machine_by_credential(credential: str) -> Machine | None:

@@ -321,7 +321,8 @@ DLPERF_IMAGE = read("DLPERF_IMAGE", env.str, "")
 DLPERF_ENDPOINT = read(
     "DLPERF_ENDPOINT", env.str, "", check=lambda v: not v or is_http_url(v), wants="an http:// or https:// URL"
 )
-"""Where benchmarks measure a machine's network to; empty leaves that part out and gives them no network."""
+"""Where benchmarks measure a machine's network to; empty means the process that agents talk to. Simulated machines are
+measured only to what is named here: the demo's containers can't reach the computer that they run on."""
 
 WEBHOOK_ALLOW_PRIVATE = read("WEBHOOK_ALLOW_PRIVATE", env.bool, DEMO)
 """Whether webhooks may go to this machine and to private networks. Never where strangers have accounts."""

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from hosting.api import agent
+from hosting.api import agent, speed
 
 urlpatterns = [
     path("register", agent.register, name="agent_register"),
     path("sync", agent.sync, name="agent_sync"),
+    path("speed/<str:ticket>", speed.speed, name="agent_speed"),
 ]

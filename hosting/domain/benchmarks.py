@@ -15,6 +15,8 @@ from dlperf.domain.score import FORMULA_VERSION, Scores, is_comparable, measured
 from hosting.domain.containers import Slice, container_spec
 
 DISK_GB = 20
+MOST_SPEED_BYTES = 32_000_000
+"""What the program asks for, or sends, at the most in one request of those that measure a machine's line."""
 
 
 @dataclass(frozen=True, kw_only=True)

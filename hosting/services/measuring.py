@@ -20,7 +20,7 @@ from hosting.domain.benchmarks import benchmark_spec, order_for
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import Gpu, Machine, Measurement, Task
-from hosting.selectors import hardware_of, usable_gpus
+from hosting.selectors import hardware_of, speed_url, usable_gpus
 from hosting.services.events import machine_event
 from hosting.services.tasks import task_create, task_remove, task_run, task_set_spec
 
@@ -137,7 +137,8 @@ def measurement_apply(
 
 
 def _benchmark(machine: Machine, gpus: int, label: str) -> tuple[dict[str, Any], ContainerSpec]:
-    order = order_for(simulated=machine.simulated, gpus=gpus, endpoint=settings.DLPERF_ENDPOINT)
+    endpoint = settings.DLPERF_ENDPOINT if machine.simulated else speed_url(machine.pk)
+    order = order_for(simulated=machine.simulated, gpus=gpus, endpoint=endpoint)
     spec = benchmark_spec(
         order, image=settings.DLPERF_IMAGE, label=label, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb
     )
