@@ -18,7 +18,12 @@ from billing.services.meters import (
     traffic_meter_open,
 )
 from billing.services.payment_sync import payment_sync
-from billing.services.payout_holds import payouts_hold, payouts_release
+from billing.services.payout_holds import (
+    payouts_hold,
+    payouts_hold_by_rule,
+    payouts_release,
+    payouts_release_by_rule,
+)
 from billing.services.payout_methods import (
     method_choose,
     method_link,
@@ -86,8 +91,10 @@ __all__ = [
     "payout_send",
     "payouts_create",
     "payouts_hold",
+    "payouts_hold_by_rule",
     "payouts_look",
     "payouts_release",
+    "payouts_release_by_rule",
     "payouts_send",
     "paypal_identity",
     "paypal_sign_in_url",
