@@ -64,5 +64,8 @@ def latest_medians(machine: Machine) -> tuple[dict[str, float | None], list[str]
     result = msgspec.convert(run.result, BenchmarkResult)
     if not is_comparable(result):
         return {}, []
-    names = ("memory_bandwidth_gbps", "gemm_fp32_tflops")
-    return {name: result.value(name) for name in names}, [device.uuid for device in result.devices]
+    medians = {
+        "memory_bandwidth_gbps": result.value("memory_bandwidth_gbps"),
+        "gemm_fp32_tflops": result.value("gemm_fp32_tflops"),
+    }
+    return medians, [device.uuid for device in result.devices]

@@ -113,7 +113,7 @@ def _counts(findings: list[Finding]) -> bool:
 def _vote(machine: Machine, question: ChallengeQuestion, answer: tuple[str, ...]) -> Finding | None:
     given = ChallengeRun.objects.filter(question=question, answer__isnull=False, machine__simulated=machine.simulated)
     others = [
-        Answer(run.machine.host_id, tuple(run.answer))
+        Answer(run.machine.host_id, tuple(run.answer or ()))
         for run in given.exclude(machine=machine).select_related("machine")
     ]
     return rules.vote_finding(Answer(machine.host_id, answer), others, question.known_answer)
@@ -178,7 +178,7 @@ def _follow(machine: Machine, run: ChallengeRun, passed: bool, now: datetime) ->
             reason = "It passed a challenge."
             machine_set_verification(machine_id=machine.pk, verification="verified", actor=None, reason=reason, now=now)
         return
-    history = list(judged_runs(machine).values_list("passed", flat=True))
+    history = [bool(passed) for passed in judged_runs(machine).values_list("passed", flat=True)]
     undecided = VerificationCase.objects.filter(machine=machine, state__in=rules.CASES_UNDECIDED)
     if rules.has_failed(history) and machine.verification != "deverified" and not undecided.exists():
         case_open(machine=machine, evidence=_evidence(machine), now=now)
@@ -195,7 +195,7 @@ def _reconsider(question: ChallengeQuestion, but_machine_id: int, now: datetime)
     """A new voice may outvote machines that were believed before."""
     passed = ChallengeRun.objects.filter(question=question, passed=True, answer__isnull=False)
     for run in passed.exclude(machine_id=but_machine_id).select_related("machine"):
-        finding = _vote(run.machine, question, tuple(run.answer))
+        finding = _vote(run.machine, question, tuple(run.answer or ()))
         if finding is None or finding.code in settings.VERIFICATION_SHADOW:
             continue
         with transaction.atomic():

@@ -78,6 +78,10 @@ def challenge_of(agent: TestAgent) -> Measurement:
     return Measurement.objects.filter(machine=agent.machine, kind="challenge").latest("pk")
 
 
+def task_of(agent: TestAgent) -> Task:
+    return Task.objects.get(measurement=challenge_of(agent))
+
+
 def nonce_of(agent: TestAgent) -> bytes:
     question = ChallengeQuestion.objects.get(pk=challenge_of(agent).parameters["question"])
     return bytes.fromhex(question.nonce)
@@ -85,7 +89,7 @@ def nonce_of(agent: TestAgent) -> bytes:
 
 def answer(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
     """The machine's challenge ends with this line, by default the right one, and is judged."""
-    task = Task.objects.get(pk=challenge_of(agent).task_id)
+    task = task_of(agent)
     line = reference(nonce_of(agent), 2, error=error) if text is None else text
     agent.report(now, seen(task, "running"))
     agent.report(now, seen(task, "exited", exit_code=0, reason="exited", result=line))
@@ -123,7 +127,7 @@ def test_a_machine_is_challenged_at_listing_and_verified_when_it_passes(agent: T
     assert challenges_ask_due(now=after(10)) == 1
     asked = challenge_of(agent)
     assert (asked.state, asked.reason) == ("running", "listing")
-    spec = Task.objects.get(pk=asked.task_id).spec
+    spec = task_of(agent).spec
     assert (spec["network"], spec["entrypoint"], spec["args"][:2]) == ("none", "python3", ["-m", "dlperf.challenge"])
     assert challenges_ask_due(now=after(20)) == 0
     run = answer(agent, after(40))
@@ -247,7 +251,7 @@ def test_another_case_of_the_host_keeps_its_payouts_held(staff: User) -> None:
 
 def test_a_replayed_answer_fails(agent: TestAgent) -> None:
     challenged(agent, after(10))
-    old = Task.objects.get(pk=challenge_of(agent).task_id).result
+    old = task_of(agent).result
     agent.report(after(40 * 3600))
     run = challenged(agent, after(40 * 3600), old)
     finding = VerificationFinding.objects.get(run=run)
@@ -264,7 +268,7 @@ def test_one_gpu_that_answers_for_two_fails(agent: TestAgent) -> None:
 
 def test_a_program_that_does_not_find_the_gpus_or_their_memory_fails(agent: TestAgent) -> None:
     assert challenges_ask_due(now=after(10)) == 1
-    task = Task.objects.get(pk=challenge_of(agent).task_id)
+    task = task_of(agent)
     agent.report(after(20), seen(task, "exited", exit_code=2, reason="exited", message="Code 2.", result=""))
     agent.obey(after(20))
     assert challenges_settle(now=after(20)) == 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlperf.catalogue import GpuModel, gpu_models
+from dlperf.challenge.plan import Plan
 from hosting.domain import contradictions as facts
 from hosting.domain import verification as rules
 from hosting.domain.contradictions import GpuSaid, MachineSaid
@@ -19,7 +20,7 @@ MODELS = sorted(gpu_models().values(), key=lambda model: model.name)
 models = st.sampled_from(MODELS)
 
 
-def plan_of(model: GpuModel) -> rules.Plan:
+def plan_of(model: GpuModel) -> Plan:
     return rules.plan_for(model.hardware, int(model.vram_gb * 1024), simulated=False)
 
 
