@@ -4,11 +4,12 @@ PYTHON := .venv/bin/python
 PORT ?= 8000
 DETACH ?=
 ARGS ?=
+GPU_PYTHON ?= python3
 SEEDS ?= 1..200
 STEPS ?= 500
 
 .PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent \
-	bench-auction bench-billing screenshot
+	bench-auction bench-billing bench-dlperf gpu-check screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
@@ -21,6 +22,8 @@ help:
 	@echo 'make bench-rent    from the click to the running container, against a bare docker run (ARGS="--pairs 20")'
 	@echo 'make bench-auction the auction against sorting, one batch and one row update (ARGS="--sizes 1000 10000")'
 	@echo 'make bench-billing the ledger against pgbench, plain reads and one at a time (ARGS="--only settling")'
+	@echo 'make bench-dlperf  what checking an answer to a challenge costs, against computing it'
+	@echo 'make gpu-check     benchmark program and challenge on a CUDA device, compared with the CPU bit for bit'
 	@echo 'make screenshot    docs/search.png, from the running demo'
 	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
 
@@ -68,6 +71,13 @@ bench-auction:
 bench-billing:
 	@scripts/bootstrap.sh --pgbench
 	@exec $(PYTHON) -m tests.benchmarks.billing $(ARGS)
+
+bench-dlperf:
+	@scripts/bootstrap.sh --torch
+	@exec $(PYTHON) -m tests.benchmarks.dlperf $(ARGS)
+
+gpu-check:
+	@exec $(GPU_PYTHON) -m scripts.gpu_check
 
 screenshot:
 	@scripts/bootstrap.sh --tests

@@ -12,6 +12,7 @@ from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from hosting.admin_forms import QuietPeriodForm
 from hosting.errors import HostingError
 from hosting.models import (
+    ChallengeRun,
     Gpu,
     GpuClaim,
     IdleJob,
@@ -25,12 +26,15 @@ from hosting.models import (
     ReliabilityStanding,
     Task,
     TaskEvent,
+    VerificationCase,
+    VerificationFinding,
 )
 from hosting.selectors import with_performance
 from hosting.services.listing import listing_end
 from hosting.services.measuring import benchmark_order
 from hosting.services.quiet_periods import maintenance_announce, maintenance_end, own_outage_record
 from hosting.services.verification import machine_set_verification
+from hosting.services.verification_cases import case_decide
 
 
 class GpuInline(ReadOnlyInline):
@@ -149,6 +153,7 @@ class MeasurementAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "machine",
+        "kind",
         "asked_at",
         "reason",
         "state",
@@ -158,9 +163,75 @@ class MeasurementAdmin(ReadOnlyAdmin):
         "is_cpu",
         "problem",
     )
-    list_filter = ("state", "is_drop", "reason", "simulated")
+    list_filter = ("kind", "state", "is_drop", "reason", "simulated")
     search_fields = ("=machine__id", "machine__hostname", "gpu_name")
     date_hierarchy = "asked_at"
+
+
+class VerificationFindingInline(ReadOnlyInline):
+    model = VerificationFinding
+    fk_name = "run"
+    fields = ("at", "code", "shadow", "evidence")
+
+
+@admin.register(ChallengeRun)
+class ChallengeRunAdmin(ReadOnlyAdmin):
+    list_display = ("measurement", "machine", "judged_at", "passed", "seconds", "question")
+    list_filter = ("passed",)
+    search_fields = ("=machine__id",)
+    list_select_related = ("machine", "measurement", "question")
+    ordering = ("-judged_at",)
+    inlines = (VerificationFindingInline,)
+
+
+@admin.register(VerificationFinding)
+class VerificationFindingAdmin(ReadOnlyAdmin):
+    list_display = ("at", "machine", "code", "shadow", "evidence")
+    list_filter = ("code", "shadow")
+    search_fields = ("=machine__id",)
+    list_select_related = ("machine",)
+    ordering = ("-at",)
+
+
+@admin.register(VerificationCase)
+class VerificationCaseAdmin(ReadOnlyAdmin):
+    """The queue of what staff have to decide: filter by state."""
+
+    list_display = (
+        "id",
+        "machine",
+        "state",
+        "opened_at",
+        "earned_micros",
+        "holds_payouts",
+        "appealed_at",
+        "decided_by",
+    )
+    list_filter = ("state",)
+    search_fields = ("=machine__id", "machine__host__email")
+    list_select_related = ("machine", "decided_by")
+    ordering = ("decided_at", "opened_at")
+    actions = ("uphold", "overturn")
+
+    @admin.action(description="Uphold: the machine stays deverified, payouts held")
+    def uphold(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
+        self._decide(request, queryset, uphold=True)
+
+    @admin.action(description="Overturn: the machine is unverified, payouts go on")
+    def overturn(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
+        self._decide(request, queryset, uphold=False)
+
+    def _decide(self, request: HttpRequest, queryset: QuerySet[VerificationCase], *, uphold: bool) -> None:
+        staff = _actor(request)
+        if staff is None:
+            return
+        for case in queryset.order_by("pk"):
+            try:
+                case_decide(case_id=case.pk, staff=staff, uphold=uphold, now=timezone.now())
+            except HostingError as refusal:
+                messages.error(request, refusal.message)
+            else:
+                messages.success(request, f"Case {case.pk}: {'upheld' if uphold else 'overturned'}.")
 
 
 class TaskEventInline(ReadOnlyInline):

@@ -16,7 +16,8 @@ from dlperf.domain.score import Scores
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
-from hosting.models import Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
+from hosting.domain.verification import CASE_OVERTURNED
+from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -163,8 +164,9 @@ def benchmarks_of(machine: Machine) -> QuerySet[Measurement]:
 
 def with_performance(machines: QuerySet[Machine]) -> QuerySet[Any]:
     """The same machines with ``latest_is_drop``: whether their latest benchmark was slower than usual; None without."""
-    done = Measurement.objects.filter(machine=OuterRef("pk"), state=SUCCEEDED).order_by("-finished_at", "-pk")
-    return machines.annotate(latest_is_drop=Subquery(done.values("is_drop")[:1]))
+    done = Measurement.objects.filter(machine=OuterRef("pk"), kind=Measurement.Kind.BENCHMARK, state=SUCCEEDED)
+    latest = done.order_by("-finished_at", "-pk")
+    return machines.annotate(latest_is_drop=Subquery(latest.values("is_drop")[:1]))
 
 
 def specified_hardware(machine: Machine) -> Hardware:
@@ -186,3 +188,12 @@ def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:
         memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
         compute_capability=gpu.compute_capability,
     )
+
+
+def judged_runs(machine: Machine) -> QuerySet[ChallengeRun]:
+    """The machine's challenges that were passed or failed, oldest first, since the last case that was overturned."""
+    overturned = machine.verification_cases.filter(state=CASE_OVERTURNED).order_by("-decided_at").first()
+    runs = machine.challenge_runs.filter(passed__isnull=False)
+    if overturned is not None:
+        runs = runs.filter(judged_at__gt=overturned.decided_at)
+    return runs.order_by("judged_at", "pk")

@@ -3,6 +3,8 @@
 from celery import shared_task
 from django.utils import timezone
 
+from hosting.services.challenge_settling import challenges_settle
+from hosting.services.challenge_sweeps import challenges_ask_due
 from hosting.services.idle_jobs import idle_jobs_restart
 from hosting.services.listing import listings_expire
 from hosting.services.measurement_sweeps import measurements_sweep
@@ -38,3 +40,10 @@ def sweep_measurements() -> int:
 def compute_reliability() -> int:
     """Every ten minutes: the reliability of all machines."""
     return reliability_sweep(now=timezone.now())
+
+
+@shared_task
+def verify_machines() -> int:
+    """Every half minute: answers to challenges are judged, and machines that are due are challenged."""
+    now = timezone.now()
+    return challenges_settle(now=now) + challenges_ask_due(now=now)

@@ -318,6 +318,11 @@ DISPLACEMENT_GRACE_SECONDS = read(
 
 DLPERF_IMAGE = read("DLPERF_IMAGE", env.str, "")
 """Container image with the benchmark program (dlperf/workload), which machines run; empty measures none."""
+VERIFICATION_SHADOW = read(
+    "VERIFICATION_SHADOW", env.list, ["slower_than_before", "measured_otherwise", "same_hardware"]
+)
+"""Findings of verification that are recorded but have no consequences, by their codes (hosting/domain/verification.py,
+hosting/domain/contradictions.py): checks that are being tried out."""
 DLPERF_ENDPOINT = read(
     "DLPERF_ENDPOINT", env.str, "", check=lambda v: not v or is_http_url(v), wants="an http:// or https:// URL"
 )

@@ -19,7 +19,12 @@ from billing.services.meters import (
 )
 from billing.services.payment_sync import payment_sync
 from billing.services.payout_decisions import payout_declare_lost, payout_declare_sent
-from billing.services.payout_holds import payouts_hold, payouts_release
+from billing.services.payout_holds import (
+    payouts_hold,
+    payouts_hold_by_rule,
+    payouts_release,
+    payouts_release_by_rule,
+)
 from billing.services.payout_methods import (
     method_choose,
     method_link,
@@ -89,8 +94,10 @@ __all__ = [
     "payout_send",
     "payouts_create",
     "payouts_hold",
+    "payouts_hold_by_rule",
     "payouts_look",
     "payouts_release",
+    "payouts_release_by_rule",
     "payouts_send",
     "paypal_identity",
     "paypal_sign_in_url",

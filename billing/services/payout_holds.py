@@ -28,3 +28,21 @@ def _set(host_id: int, actor: AbstractBaseUser, reason: str) -> None:
     if not getattr(actor, "is_staff", False):
         raise NotStaffError("Only staff may hold payouts.")
     AccountTerms.objects.update_or_create(owner_id=host_id, defaults={"payouts_held_reason": reason[:300]})
+
+
+@transaction.atomic
+def payouts_hold_by_rule(*, host_id: int, reason: str) -> bool:
+    """The same by a rule of the marketplace, until staff release it or the rule does, by the same reason.
+
+    Returns whether this holds them: what is held already stays held for the reason that it is.
+    """
+    terms, _ = AccountTerms.objects.get_or_create(owner_id=host_id)
+    known = AccountTerms.objects.filter(pk=terms.pk, payouts_held_reason="")
+    return bool(known.update(payouts_held_reason=reason[:300]))
+
+
+@transaction.atomic
+def payouts_release_by_rule(*, host_id: int, reason: str) -> bool:
+    """End what was held by a rule for exactly this reason; returns whether that is so. Staff's own holds stay."""
+    held = AccountTerms.objects.filter(owner_id=host_id, payouts_held_reason=reason[:300])
+    return bool(reason) and bool(held.update(payouts_held_reason=""))

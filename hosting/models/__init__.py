@@ -6,8 +6,11 @@ from hosting.models.machine import Machine, MachineEvent
 from hosting.models.measurement import Measurement
 from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
+from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
 
 __all__ = [
+    "ChallengeQuestion",
+    "ChallengeRun",
     "Gpu",
     "GpuClaim",
     "IdleJob",
@@ -23,4 +26,6 @@ __all__ = [
     "ReliabilityStanding",
     "Task",
     "TaskEvent",
+    "VerificationCase",
+    "VerificationFinding",
 ]

@@ -16,6 +16,7 @@ class Measurement(models.Model):
 
     class Kind(models.TextChoices):
         BENCHMARK = "benchmark"
+        CHALLENGE = "challenge"
 
     class Reason(models.TextChoices):
         HOST = "host", "asked for by the host"
@@ -24,6 +25,9 @@ class Measurement(models.Model):
         HARDWARE = "hardware", "hardware or driver changed"
         LISTING = "listing", "put on the market"
         WEEKLY = "weekly", "weekly"
+        RETEST = "retest", "the last challenge was failed"
+        RESTART = "restart", "the machine restarted"
+        DAILY = "daily", "at random, about daily"
 
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="measurements")
     kind = models.CharField(max_length=12, choices=Kind.choices)
@@ -65,9 +69,14 @@ class Measurement(models.Model):
         indexes = [models.Index(fields=["machine", "-asked_at"])]
         constraints = [
             models.UniqueConstraint(
-                fields=["machine"],
+                fields=["machine", "kind"],
                 condition=models.Q(state__in=rules.OPEN),
-                name="one_open_measurement_per_machine",
+                name="one_open_measurement_per_kind",
+            ),
+            models.UniqueConstraint(
+                fields=["machine"],
+                condition=models.Q(state=rules.RUNNING),
+                name="one_running_measurement_per_machine",
             ),
             models.CheckConstraint(condition=models.Q(state__in=rules.STATES), name="measurement_state_known"),
             models.CheckConstraint(

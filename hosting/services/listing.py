@@ -11,9 +11,10 @@ from billing.domain.money import exact_dollars
 from hosting import hooks
 from hosting.access import lock_own_machine
 from hosting.domain.listing import ListingTerms, min_bid_problem, problems
+from hosting.domain.verification import CASES_UNDECIDED
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
-from hosting.models import IdleJob, Listing, Machine
+from hosting.models import IdleJob, Listing, Machine, VerificationCase
 from hosting.services.events import machine_event
 
 logger = structlog.get_logger(__name__)
@@ -23,9 +24,11 @@ logger = structlog.get_logger(__name__)
 def listing_set(*, machine_id: int, host: AbstractBaseUser, terms: ListingTerms, now: datetime) -> Listing:
     """List the machine at these terms, or change the terms of new rentals; running contracts keep theirs.
 
-    Raises HostingError: no_such_machine (404), invalid_terms with the field at fault.
+    Raises HostingError: no_such_machine (404), verification_failed (409) while a case about it is not decided,
+    invalid_terms with the field at fault.
     """
     machine = lock_own_machine(machine_id, host)
+    _refuse_undecided(machine)
     found = problems(terms, gpu_count=machine.gpu_count, now=now) | _idle_job_problem(machine, terms)
     if found:
         field, message = next(iter(found.items()))
@@ -40,6 +43,12 @@ def listing_set(*, machine_id: int, host: AbstractBaseUser, terms: ListingTerms,
     machine_event(machine, "listed", now=now, actor=host, **details)
     hooks.market().machine_changed(machine, now)
     return listing
+
+
+def _refuse_undecided(machine: Machine) -> None:
+    if VerificationCase.objects.filter(machine=machine, state__in=CASES_UNDECIDED).exists():
+        message = "The machine failed its verification. It can be listed again when that is decided."
+        raise HostingError("verification_failed", message, status=409)
 
 
 def _idle_job_problem(machine: Machine, terms: ListingTerms) -> dict[str, str]:

@@ -61,7 +61,16 @@ def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None
     _succeed(measurement, result, rating, now)
 
 
-JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {Measurement.Kind.BENCHMARK: _judge_benchmark}
+def _take_answer(measurement: Measurement, _text: str, now: datetime) -> None:
+    """An answer to a challenge is judged later: that takes a while, and here an agent waits and a lock is held."""
+    task_end(measurement, now)
+    measurement_transition(measurement=measurement, to=rules.SUCCEEDED, now=now, message="It answered.")
+
+
+JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {
+    Measurement.Kind.BENCHMARK: _judge_benchmark,
+    Measurement.Kind.CHALLENGE: _take_answer,
+}
 """By kind: brings the measurement to its end by the text that its container printed. Nothing in it can be trusted."""
 
 

@@ -21,10 +21,11 @@ from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import Gpu, Machine, Measurement, Task
 from hosting.selectors import hardware_of, speed_url, usable_gpus
+from hosting.services.challenge_questions import question_ask
 from hosting.services.events import machine_event
 from hosting.services.tasks import task_create, task_remove, task_run, task_set_spec
 
-_Reason = Measurement.Reason
+_Kind, _Reason = Measurement.Kind, Measurement.Reason
 
 
 @transaction.atomic
@@ -33,7 +34,7 @@ def benchmark_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> 
 
     Raises HostingError: no_such_machine (404), no_benchmark (409) where this marketplace has no program for it.
     """
-    return _ask(lock_own_machine(machine_id, host), _Reason.HOST, now, actor=host)
+    return _ask(lock_own_machine(machine_id, host), _Kind.BENCHMARK, _Reason.HOST, now, actor=host)
 
 
 @transaction.atomic
@@ -41,25 +42,43 @@ def benchmark_order(
     *, machine_id: int, reason: str, now: datetime, staff: AbstractBaseUser | None = None
 ) -> Measurement:
     """The same for staff, or by the rule that says when one is due. Raises HostingError(no_benchmark, 409)."""
-    return _ask(lock_machine(machine_id), reason, now, actor=staff)
+    return _ask(lock_machine(machine_id), _Kind.BENCHMARK, reason, now, actor=staff)
 
 
-def _ask(machine: Machine, reason: str, now: datetime, *, actor: AbstractBaseUser | None) -> Measurement:
+@transaction.atomic
+def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> Measurement:
+    """Challenge the host's machine as soon as nobody uses it, with all that follows from the answer.
+
+    Raises HostingError: no_such_machine (404), no_benchmark (409) where this marketplace has no program for it.
+    """
+    return _ask(lock_own_machine(machine_id, host), _Kind.CHALLENGE, _Reason.HOST, now, actor=host)
+
+
+@transaction.atomic
+def challenge_order(
+    *, machine_id: int, reason: str, now: datetime, staff: AbstractBaseUser | None = None
+) -> Measurement:
+    """The same for staff, or by the rule that says when one is due. Raises HostingError(no_benchmark, 409)."""
+    return _ask(lock_machine(machine_id), _Kind.CHALLENGE, reason, now, actor=staff)
+
+
+def _ask(machine: Machine, kind: str, reason: str, now: datetime, *, actor: AbstractBaseUser | None) -> Measurement:
     if not settings.DLPERF_IMAGE:
         message = "This marketplace has no benchmark program: its operator has set no DLPERF_IMAGE."
         raise HostingError("no_benchmark", message, status=409)
-    measurement = Measurement.objects.filter(machine=machine, state__in=rules.OPEN).select_related("task").first()
+    opened = Measurement.objects.filter(machine=machine, kind=kind, state__in=rules.OPEN)
+    measurement = opened.select_related("task").first()
     if measurement is None:
         measurement = Measurement.objects.create(
             machine=machine,
-            kind=Measurement.Kind.BENCHMARK,
+            kind=kind,
             reason=reason,
             asked_by_id=actor.pk if actor else None,
             asked_at=now,
             not_before=now,
             **_subject(machine),
         )
-        machine_event(machine, "benchmark_asked", now=now, actor=actor, message=measurement.get_reason_display())
+        machine_event(machine, f"{kind}_asked", now=now, actor=actor, message=measurement.get_reason_display())
     elif actor is not None:
         _end_pause(measurement, now)
     hooks.market().machine_changed(machine, now)
@@ -111,14 +130,15 @@ def measurement_apply(
     free_gpu_ids: Collection[int],
     now: datetime,
 ) -> bool:
-    """Begin the machine's open measurement, or end it for a guest, as ``hosting.domain.measuring.plan`` says.
+    """Begin the next of the machine's open measurements, or end the one that runs for a guest.
 
-    For the arguments see there. Returns whether idle jobs must keep off the machine. It compares and acts, so calling
-    it again changes nothing. A machine that can't be reached is left as it is.
+    ``hosting.domain.measuring.plan`` says which; for the arguments see there. Returns whether idle jobs must keep off
+    the machine. It compares and acts, so calling it again changes nothing. A machine that can't be reached is left as
+    it is.
     """
     if not machine.online or machine.engine_error or machine.removed_at is not None:
         return False
-    measurement = Measurement.objects.filter(machine=machine, state__in=rules.OPEN).select_related("task").first()
+    measurement = _next(machine)
     if measurement is None:
         return False
     measurement.machine = machine
@@ -136,7 +156,14 @@ def measurement_apply(
     return plan.keeps_idle_jobs_off
 
 
-def _benchmark(machine: Machine, gpus: int, label: str) -> tuple[dict[str, Any], ContainerSpec]:
+def _next(machine: Machine) -> Measurement | None:
+    """The one that runs, else the one that may begin first."""
+    opened = Measurement.objects.filter(machine=machine, state__in=rules.OPEN).select_related("task")
+    running = opened.filter(state=rules.RUNNING).first()
+    return running or opened.order_by("not_before", "pk").first()
+
+
+def _benchmark(machine: Machine, gpus: int, label: str, _now: datetime) -> tuple[dict[str, Any], ContainerSpec]:
     endpoint = settings.DLPERF_ENDPOINT if machine.simulated else speed_url(machine.pk)
     order = order_for(simulated=machine.simulated, gpus=gpus, endpoint=endpoint)
     spec = benchmark_spec(
@@ -145,8 +172,9 @@ def _benchmark(machine: Machine, gpus: int, label: str) -> tuple[dict[str, Any],
     return asdict(order), spec
 
 
-ORDERS: dict[str, Callable[[Machine, int, str], tuple[dict[str, Any], ContainerSpec]]] = {
-    Measurement.Kind.BENCHMARK: _benchmark
+ORDERS: dict[str, Callable[[Machine, int, str, datetime], tuple[dict[str, Any], ContainerSpec]]] = {
+    Measurement.Kind.BENCHMARK: _benchmark,
+    Measurement.Kind.CHALLENGE: question_ask,
 }
 """By kind: what a machine's GPUs, so many, are given to do under this label. The parameters are kept for the judge."""
 
@@ -154,7 +182,7 @@ ORDERS: dict[str, Callable[[Machine, int, str], tuple[dict[str, Any], ContainerS
 def _start(measurement: Measurement, gpus: list[Gpu], now: datetime) -> None:
     machine = measurement.machine
     label = f"B.{measurement.pk}"
-    parameters, spec = ORDERS[measurement.kind](machine, len(gpus), label)
+    parameters, spec = ORDERS[measurement.kind](machine, len(gpus), label, now)
     task = task_create(machine=machine, kind=Task.Kind(measurement.kind), label=label, authorized_keys=[], now=now)
     task_set_spec(task=task, spec=spec)
     task_run(task=task, gpus=gpus, now=now)

@@ -1,9 +1,26 @@
 """Small challenges, honest answers to them, and provers that cheat."""
 
+import base64
+import hashlib
 import json
+import struct
+import zlib
+from operator import mul
 from typing import Any
 
-from dlperf.challenge.plan import Plan
+from dlperf.challenge.plan import (
+    BLOCK,
+    Plan,
+    audited,
+    block_digest,
+    buffer_key,
+    draw,
+    entries,
+    first_state,
+    next_state,
+    pass_hash,
+    root,
+)
 from dlperf.challenge.transcript import Transcript, decode_transcript
 from tests.dlperf.workload import require_torch
 
@@ -62,3 +79,42 @@ def forgetful() -> type[Any]:
                 self.buffer[part * quarter : (part + 1) * quarter] = self.buffer[:quarter]
 
     return Forgetful
+
+
+TINY = Plan(width=256, depth=8, steps=1, passes=1, buffer_rows=512)
+
+
+def reference(nonce: bytes, gpus: int, *, error: int = 0) -> str:
+    """The answer to the tiny plan without torch, number by number; with an ``error`` in every entry if asked."""
+    firsts = [first_state(nonce, gpu) for gpu in range(gpus)]
+    products = [_product(nonce, gpu, error) for gpu in range(gpus)]
+    salts = [draw(TINY, first, 0).salt for first in firsts]
+    digests = [block_digest(product, salt=salt, row=0, column=0) for product, salt in zip(products, salts, strict=True)]
+    hashes = [pass_hash([digest]) for digest in digests]
+    states = [next_state(first, [found]) for first, found in zip(firsts, hashes, strict=True)]
+    roots = [root([state]) for state in states]
+    gpu = audited(TINY, roots).gpu
+    answer = {
+        "version": 1,
+        "nonce": hashlib.sha256(nonce).hexdigest(),
+        "device": "cpu",
+        "gpus": [{"root": r.hex(), "last": s.hex()} for r, s in zip(roots, states, strict=True)],
+        "states": _packed(states[gpu]),
+        "pass_hashes": [hashes[gpu].hex()],
+        "digests": _packed(struct.pack("<Q", digests[gpu])),
+        "block": _packed(struct.pack(f"<{BLOCK * BLOCK}i", *products[gpu])),
+    }
+    return json.dumps(answer)
+
+
+def _product(nonce: bytes, gpu: int, error: int) -> list[int]:
+    drawn = draw(TINY, first_state(nonce, gpu), 0)
+    left = entries(drawn.kind, buffer_key(nonce, gpu), first_row=drawn.first_row, rows=BLOCK, depth=8)
+    right = entries(drawn.kind, drawn.key, first_row=0, rows=BLOCK, depth=8)
+    columns = [right[8 * c : 8 * c + 8] for c in range(BLOCK)]
+    rows = [left[8 * r : 8 * r + 8] for r in range(BLOCK)]
+    return [sum(map(mul, row, column)) + error for row in rows for column in columns]
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode()

@@ -28,7 +28,7 @@ from dlperf.challenge.plan import (
 )
 from dlperf.challenge.transcript import MAX_TRANSCRIPT_BYTES, answer_of, decode_transcript
 from dlperf.challenge.verify import PRIME, is_product, problem
-from tests.dlperf.challenges import NONCE, PLAN, cheater, decoded, forgetful, provers, told
+from tests.dlperf.challenges import NONCE, PLAN, TINY, cheater, decoded, forgetful, provers, reference, told
 from tests.dlperf.workload import require_torch, run_program, ship
 
 SEED = b"secret"
@@ -54,6 +54,10 @@ def test_the_program_alone_with_torch_gives_the_same_answer(honest: dict[str, An
     require_torch()
     ran = run_program(ship(tmp_path), challenge_command(PLAN, NONCE, gpus=2, device="cpu", python=sys.executable))
     assert (ran.returncode, json.loads(ran.stdout)) == (0, honest), ran.stderr
+
+
+def test_an_answer_made_without_torch_is_the_same() -> None:
+    assert told(provers(plan=TINY), plan=TINY) == json.loads(reference(NONCE, 2))
 
 
 def test_without_the_gpus_that_were_claimed_there_is_no_answer() -> None:

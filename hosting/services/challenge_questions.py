@@ -1,0 +1,86 @@
+"""Which question a machine is asked: one whose answer is known, one that others were asked, or a new one."""
+
+import secrets
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from agent.protocol import ContainerSpec
+from dlperf.challenge.plan import Plan
+from hosting.domain.verification import challenge_spec, plan_for
+from hosting.models import ChallengeQuestion, Machine, Measurement
+from hosting.selectors import specified_hardware, usable_gpus
+
+QUORUM = 3
+"""Hosts whose machines get the same question."""
+ASKED_WITHIN = timedelta(days=7)
+NONCE_BYTES = 16
+
+
+def machine_plan(machine: Machine) -> Plan:
+    """The challenge for this machine, by what is said of its GPUs: all of them must bear the least of them."""
+    least_mb = min(usable_gpus(machine).values_list("vram_mb", flat=True), default=0)
+    return plan_for(specified_hardware(machine), least_mb, simulated=machine.simulated)
+
+
+def question_ask(machine: Machine, gpus: int, label: str, now: datetime) -> tuple[dict[str, Any], ContainerSpec]:
+    """Choose a question for the locked machine; the challenge's parameters and its container."""
+    plan = machine_plan(machine)
+    question = _known(plan, gpus) or _shared(machine, plan, gpus, now) or _new(plan, gpus)
+    if question.asked_at is None:
+        question.asked_at = now
+        question.save(update_fields=["asked_at"])
+    spec = challenge_spec(
+        plan,
+        bytes.fromhex(question.nonce),
+        image=settings.DLPERF_IMAGE,
+        label=label,
+        gpus=gpus,
+        simulated=machine.simulated,
+        cpu_cores=machine.cpu_cores,
+        ram_mb=machine.ram_mb,
+    )
+    return {"question": question.pk, "gpus": gpus}, spec
+
+
+def _alike(plan: Plan, gpus: int) -> QuerySet[ChallengeQuestion]:
+    return ChallengeQuestion.objects.filter(plan=asdict(plan), gpus=gpus)
+
+
+def _known(plan: Plan, gpus: int) -> ChallengeQuestion | None:
+    """One in store. It is asked once: an answer that was given before can be repeated."""
+    store = _alike(plan, gpus).filter(asked_at=None, known_answer__isnull=False)
+    return store.select_for_update(skip_locked=True).order_by("pk").first()
+
+
+def _shared(machine: Machine, plan: Plan, gpus: int, now: datetime) -> ChallengeQuestion | None:
+    """One that machines of other hosts were asked lately, but neither this host's nor as many as it takes."""
+    lately = (
+        _alike(plan, gpus)
+        .filter(asked_at__gt=now - ASKED_WITHIN, known_answer__isnull=True)
+        .order_by("-asked_at", "-pk")
+    )
+    for question in lately[:QUORUM]:
+        asked = Measurement.objects.filter(kind=Measurement.Kind.CHALLENGE, parameters__question=question.pk)
+        hosts = set(asked.values_list("machine__host_id", flat=True))
+        if machine.host_id not in hosts and len(hosts) < QUORUM:
+            return question
+    return None
+
+
+def _new(plan: Plan, gpus: int) -> ChallengeQuestion:
+    return ChallengeQuestion.objects.create(nonce=secrets.token_hex(NONCE_BYTES), plan=asdict(plan), gpus=gpus)
+
+
+def question_store(*, nonce: str, plan: Plan, answer: list[str]) -> ChallengeQuestion:
+    """Keep a question whose answer, a text for each GPU, was computed on a machine that the operator trusts.
+
+    Raises ValueError where the nonce is not made of hexadecimal digits or is known already.
+    """
+    bytes.fromhex(nonce)
+    if ChallengeQuestion.objects.filter(nonce=nonce).exists():
+        raise ValueError(f"The nonce {nonce} is known already.")
+    return ChallengeQuestion.objects.create(nonce=nonce, plan=asdict(plan), gpus=len(answer), known_answer=answer)

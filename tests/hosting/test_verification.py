@@ -1,0 +1,362 @@
+"""Challenges on machines: asked when due, judged outside of locks, and what follows for machine, host and staff."""
+
+import json
+from datetime import datetime, timedelta
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from billing.models import AccountTerms
+from dlperf.challenge.plan import Plan
+from dlperf.challenge.transcript import answer_of, decode_transcript
+from hosting.domain.contradictions import SAME_HARDWARE
+from hosting.errors import HostingError
+from hosting.models import (
+    ChallengeQuestion,
+    ChallengeRun,
+    Listing,
+    Machine,
+    MachineEvent,
+    Measurement,
+    Task,
+    VerificationCase,
+    VerificationFinding,
+)
+from hosting.services import challenge_questions
+from hosting.services.challenge_questions import question_store
+from hosting.services.challenge_settling import challenge_settle, challenges_settle
+from hosting.services.challenge_sweeps import challenges_ask_due
+from hosting.services.listing import listing_set
+from hosting.services.measuring import benchmark_ask, challenge_ask
+from hosting.services.verification_cases import case_appeal, case_decide
+from marketplace.models import User
+from marketplace.services.rent import instance_rent
+from tests.dlperf.challenges import TINY, reference
+from tests.plumbing import benchmarks, market
+from tests.plumbing.benchmarks import seen
+from tests.plumbing.market import T0, TestAgent
+
+pytestmark = pytest.mark.django_db
+
+
+def after(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real GPUs would be asked for more than this computer can do in a test."""
+    settings.DLPERF_IMAGE = benchmarks.IMAGE
+
+    def tiny(*_facts: object, **_more: object) -> Plan:
+        return TINY
+
+    monkeypatch.setattr(challenge_questions, "plan_for", tiny)
+
+
+def machine_of(host: User | None = None, **facts: object) -> TestAgent:
+    owner = host or market.user()
+    values: dict[str, object] = {"hostname": f"rig-{owner.pk}", "simulated": False} | facts
+    agent = TestAgent(market.register(owner, market.inventory(2, **values)))
+    agent.report(T0)
+    listing_set(machine_id=agent.machine.pk, host=owner, terms=market.terms(), now=T0)
+    return agent
+
+
+@pytest.fixture
+def agent() -> TestAgent:
+    """A listed machine of two GPUs that are not simulated."""
+    return machine_of()
+
+
+@pytest.fixture
+def staff() -> User:
+    return User.objects.create_superuser("staff@example.com", "pass")
+
+
+def challenge_of(agent: TestAgent) -> Measurement:
+    return Measurement.objects.filter(machine=agent.machine, kind="challenge").latest("pk")
+
+
+def task_of(agent: TestAgent) -> Task:
+    return Task.objects.get(measurement=challenge_of(agent))
+
+
+def nonce_of(agent: TestAgent) -> bytes:
+    question = ChallengeQuestion.objects.get(pk=challenge_of(agent).parameters["question"])
+    return bytes.fromhex(question.nonce)
+
+
+def answer(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
+    """The machine's challenge ends with this line, by default the right one, and is judged."""
+    task = task_of(agent)
+    line = reference(nonce_of(agent), 2, error=error) if text is None else text
+    agent.report(now, seen(task, "running"))
+    agent.report(now, seen(task, "exited", exit_code=0, reason="exited", result=line))
+    agent.obey(now)
+    assert challenges_settle(now=now) == 1
+    return ChallengeRun.objects.get(pk=challenge_of(agent).pk)
+
+
+def challenged(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
+    """A challenge asked for by the rule, from beginning to end."""
+    assert challenges_ask_due(now=now) == 1
+    return answer(agent, now + timedelta(seconds=30), text, error=error)
+
+
+def machine(agent: TestAgent) -> Machine:
+    return Machine.objects.get(pk=agent.machine.pk)
+
+
+def codes(agent: TestAgent) -> list[str]:
+    return list(VerificationFinding.objects.filter(machine=agent.machine).order_by("pk").values_list("code", flat=True))
+
+
+def held(agent: TestAgent) -> str:
+    terms = AccountTerms.objects.filter(owner=agent.machine.host).first()
+    return terms.payouts_held_reason if terms else ""
+
+
+def failed_twice(agent: TestAgent) -> VerificationCase:
+    challenged(agent, after(60), error=1)
+    challenged(agent, after(120), error=1)
+    return VerificationCase.objects.get(machine=agent.machine)
+
+
+def test_a_machine_is_challenged_at_listing_and_verified_when_it_passes(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    asked = challenge_of(agent)
+    assert (asked.state, asked.reason) == ("running", "listing")
+    spec = task_of(agent).spec
+    assert (spec["network"], spec["entrypoint"], spec["args"][:2]) == ("none", "python3", ["-m", "dlperf.challenge"])
+    assert challenges_ask_due(now=after(20)) == 0
+    run = answer(agent, after(40))
+    assert (run.passed, run.seconds, codes(agent)) == (True, 30.0, [])
+    assert (machine(agent).verification, market.offer(agent).verification) == ("verified", "verified")
+    told = MachineEvent.objects.get(machine=agent.machine, kind="performance_check")
+    assert told.details == {"passed": True, "challenge": run.pk}
+    assert challenges_ask_due(now=after(3600)) == 0
+    agent.report(after(36 * 3600 + 41))
+    assert challenges_ask_due(now=after(36 * 3600 + 41)) == 1
+    assert challenge_of(agent).reason == "daily"
+
+
+def test_a_challenge_is_judged_once(agent: TestAgent) -> None:
+    run = challenged(agent, after(10))
+    assert challenges_settle(now=after(50)) == 0
+    assert not challenge_settle(measurement=challenge_of(agent), now=after(50))
+    assert ChallengeRun.objects.get() == run
+
+
+def test_simulated_gpus_are_challenged_on_request_only_and_never_verified() -> None:
+    simulated = market.listed_machine(gpus=2)
+    assert challenges_ask_due(now=after(10)) == 0
+    challenge_ask(machine_id=simulated.machine.pk, host=simulated.machine.host, now=after(10))
+    run = answer(simulated, after(20))
+    assert (run.passed, machine(simulated).verification) == (True, "unverified")
+    assert not MachineEvent.objects.filter(kind="performance_check").exists()
+
+
+def test_no_challenge_runs_inside_a_rental(agent: TestAgent) -> None:
+    client = market.user(dollars=50)
+    instance_rent(client=client, offer_id=market.offer(agent).pk, request=market.wish(), now=T0)
+    agent.obey(after(5))
+    assert challenges_ask_due(now=after(10)) == 1
+    assert challenge_of(agent).state == "waiting"
+
+
+def test_a_benchmark_and_a_challenge_take_turns(agent: TestAgent) -> None:
+    benchmark_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=after(1))
+    challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=after(2))
+    states = dict(Measurement.objects.values_list("kind", "state"))
+    assert states == {"benchmark": "running", "challenge": "waiting"}
+    task = Task.objects.get(kind="benchmark")
+    agent.report(after(3), seen(task, "exited", exit_code=0, reason="exited", result=benchmarks.line(30.0, gpus=2)))
+    agent.obey(after(4))
+    states = dict(Measurement.objects.values_list("kind", "state"))
+    assert states == {"benchmark": "succeeded", "challenge": "running"}
+    assert answer(agent, after(60)).passed
+
+
+def test_one_failure_is_followed_by_a_retest_and_nothing_else(agent: TestAgent) -> None:
+    run = challenged(agent, after(60), error=1)
+    assert (run.passed, codes(agent), machine(agent).verification) == (False, ["wrong_answer"], "unverified")
+    assert (held(agent), Listing.objects.get().active) == ("", True)
+    assert challenged(agent, after(120)).passed
+    assert Measurement.objects.latest("pk").reason == "retest"
+    assert machine(agent).verification == "verified"
+
+
+def test_two_failures_unlist_the_machine_hold_its_hosts_payouts_and_show_the_evidence(agent: TestAgent) -> None:
+    challenged(agent, after(10))
+    agent.report(after(50 * 3600))
+    challenged(agent, after(50 * 3600), error=1)
+    assert machine(agent).verification == "verified"
+    challenged(agent, after(51 * 3600), error=1)
+    case = VerificationCase.objects.get()
+    assert (machine(agent).verification, Listing.objects.get().active) == ("deverified", False)
+    assert held(agent) == f"Machine {agent.machine.pk} failed its verification (case {case.pk})."
+    assert (case.state, case.window_start, case.earned_micros, case.holds_payouts) == ("open", after(40), 0, True)
+    assert case.evidence.count("The product is wrong in block 0 of step 0") == 2
+    assert list(ChallengeRun.objects.order_by("pk").values_list("passed", flat=True)) == [True, False, False]
+    with pytest.raises(HostingError) as refused:
+        listing_set(machine_id=agent.machine.pk, host=agent.machine.host, terms=market.terms(), now=after(52 * 3600))
+    assert refused.value.code == "verification_failed"
+
+
+def test_the_host_appeals_and_staff_overturn(agent: TestAgent, staff: User) -> None:
+    case = failed_twice(agent)
+    host = agent.machine.host
+    for who, text, code in ((market.user(), "No.", "no_such_case"), (host, " ", "empty_appeal")):
+        with pytest.raises(HostingError) as refused:
+            case_appeal(case_id=case.pk, host=who, text=text, now=after(200))
+        assert refused.value.code == code
+    case_appeal(case_id=case.pk, host=host, text="A riser was loose.", now=after(200))
+    with pytest.raises(HostingError):
+        case_appeal(case_id=case.pk, host=host, text="Again.", now=after(201))
+    with pytest.raises(HostingError) as refused:
+        case_decide(case_id=case.pk, staff=host, uphold=False, now=after(210))
+    assert refused.value.code == "not_staff"
+    case_decide(case_id=case.pk, staff=staff, uphold=False, now=after(210))
+    case.refresh_from_db()
+    assert (case.state, case.appeal, case.decided_by) == ("overturned", "A riser was loose.", staff)
+    assert (machine(agent).verification, held(agent)) == ("unverified", "")
+    listing_set(machine_id=agent.machine.pk, host=host, terms=market.terms(), now=after(220))
+    challenged(agent, after(230), error=1)
+    assert machine(agent).verification == "unverified"
+    with pytest.raises(HostingError) as refused:
+        case_decide(case_id=case.pk, staff=staff, uphold=True, now=after(240))
+    assert refused.value.code == "case_closed"
+
+
+def test_upheld_it_stays_deverified_and_payouts_stay_held(agent: TestAgent, staff: User) -> None:
+    case = failed_twice(agent)
+    case_decide(case_id=case.pk, staff=staff, uphold=True, now=after(300))
+    assert (machine(agent).verification, bool(held(agent))) == ("deverified", True)
+    listing_set(machine_id=agent.machine.pk, host=agent.machine.host, terms=market.terms(), now=after(310))
+    challenged(agent, after(320))
+    assert (machine(agent).verification, market.offer(agent).verification) == ("deverified", "deverified")
+
+
+def test_another_case_of_the_host_keeps_its_payouts_held(staff: User) -> None:
+    host = market.user()
+    first = machine_of(host)
+    case = failed_twice(first)
+    second = machine_of(host, hostname="second")
+    other = failed_twice(second)
+    assert (case.holds_payouts, other.holds_payouts) == (True, False)
+    case_decide(case_id=case.pk, staff=staff, uphold=False, now=after(300))
+    assert held(second) == f"Machine {second.machine.pk} failed its verification (case {other.pk})."
+
+
+def test_a_replayed_answer_fails(agent: TestAgent) -> None:
+    challenged(agent, after(10))
+    old = task_of(agent).result
+    agent.report(after(40 * 3600))
+    run = challenged(agent, after(40 * 3600), old)
+    finding = VerificationFinding.objects.get(run=run)
+    assert (run.passed, finding.code) == (False, "wrong_answer")
+    assert "another question" in finding.evidence
+
+
+def test_one_gpu_that_answers_for_two_fails(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    run = answer(agent, after(20), reference(nonce_of(agent), 1))
+    assert not run.passed
+    assert "about 1 GPUs; the machine says that it has 2" in VerificationFinding.objects.get().evidence
+
+
+def test_a_program_that_does_not_find_the_gpus_or_their_memory_fails(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    task = task_of(agent)
+    agent.report(after(20), seen(task, "exited", exit_code=2, reason="exited", message="Code 2.", result=""))
+    agent.obey(after(20))
+    assert challenges_settle(now=after(20)) == 1
+    assert (ChallengeRun.objects.get().passed, codes(agent)) == (False, ["no_answer"])
+
+
+def test_what_may_be_our_fault_is_no_failure(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    Measurement.objects.update(state="failed", problem="image_pull_failed", finished_at=after(20))
+    assert challenges_settle(now=after(20)) == 1
+    assert (ChallengeRun.objects.get().passed, codes(agent)) == (None, [])
+    assert not MachineEvent.objects.filter(kind="performance_check").exists()
+    assert challenges_ask_due(now=after(3600)) == 0
+    assert challenges_ask_due(now=after(7 * 3600)) == 1
+
+
+def test_an_answer_that_takes_too_long_by_the_servers_clock_fails(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    run = answer(agent, after(130))
+    assert (run.passed, run.seconds, codes(agent)) == (False, 120.0, ["too_slow"])
+
+
+def test_a_check_in_shadow_is_recorded_without_consequences(agent: TestAgent, settings: Settings) -> None:
+    settings.VERIFICATION_SHADOW = ["too_slow"]
+    assert challenges_ask_due(now=after(10)) == 1
+    run = answer(agent, after(130))
+    assert (run.passed, VerificationFinding.objects.get().shadow) == (True, True)
+    assert machine(agent).verification == "verified"
+
+
+def test_a_known_answer_is_asked_for_once_and_compared(agent: TestAgent) -> None:
+    nonce = "ab" * 16
+    right = answer_of(decode_transcript(reference(bytes.fromhex(nonce), 2), TINY).gpus)
+    question_store(nonce=nonce, plan=TINY, answer=["another", right[1]])
+    with pytest.raises(ValueError, match="known already"):
+        question_store(nonce=nonce, plan=TINY, answer=right)
+    run = challenged(agent, after(10))
+    assert nonce_of(agent).hex() == nonce
+    assert (run.passed, codes(agent)) == (False, ["wrong_answer"])
+    assert "GPU 0 are others than the answer that was known" in VerificationFinding.objects.get().evidence
+    assert challenged(agent, after(60)).passed
+    assert nonce_of(agent).hex() != nonce
+
+
+def test_machines_of_three_hosts_get_one_question_and_whoever_is_alone_loses() -> None:
+    agents = [machine_of() for _ in range(4)]
+    again = machine_of(agents[0].machine.host, hostname="again")
+    assert challenges_ask_due(now=after(10)) == 5
+    questions = [challenge_of(one).parameters["question"] for one in [*agents, again]]
+    assert len(set(questions[:3])) == 1
+    assert questions[3] == questions[4] != questions[0]
+    assert answer(agents[0], after(20)).passed
+    liar = answer(agents[1], after(21))
+    ChallengeRun.objects.filter(pk=liar.pk).update(answer=["of another kind", "of hardware"])
+    assert machine(agents[1]).verification == "verified"
+    assert answer(agents[2], after(22)).passed
+    liar.refresh_from_db()
+    assert (liar.passed, codes(agents[1])) == (False, ["outvoted"])
+    assert codes(agents[0]) == codes(agents[2]) == []
+
+
+def test_a_gpu_of_another_machine_is_refused_and_its_twin_is_found(agent: TestAgent) -> None:
+    uuids = [gpu.uuid for gpu in agent.machine.gpus.all()]
+    stolen = [market.gpu(index, uuid=uuid) for index, uuid in enumerate(uuids)]
+    with pytest.raises(HostingError) as refused:
+        market.register(market.user(), market.inventory(2, gpus=stolen, simulated=False))
+    assert refused.value.code == "gpu_already_registered"
+    twin = machine_of(hostname=machine(agent).hostname)
+    assert challenges_ask_due(now=after(10)) == 2
+    assert answer(twin, after(20)).passed
+    assert codes(twin) == [SAME_HARDWARE]
+    assert VerificationFinding.objects.get().shadow
+
+
+def test_facts_that_contradict_each_other_fail_the_challenge() -> None:
+    liar = machine_of(driver_version="470.1")
+    assert not challenged(liar, after(10)).passed
+    assert codes(liar) == ["driver_facts"]
+
+
+def test_a_line_that_is_no_answer_is_a_failure_in_words(agent: TestAgent) -> None:
+    assert not challenged(agent, after(10), json.dumps({"version": 1})).passed
+    assert "The answer can't be read" in VerificationFinding.objects.get().evidence
+
+
+def test_without_a_program_nobody_is_challenged(agent: TestAgent, settings: Settings) -> None:
+    settings.DLPERF_IMAGE = ""
+    assert challenges_ask_due(now=after(10)) == 0
+    with pytest.raises(HostingError) as refused:
+        challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=after(10))
+    assert refused.value.code == "no_benchmark"

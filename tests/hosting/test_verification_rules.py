@@ -1,0 +1,238 @@
+"""The rules of verification: how long, how often, what follows, which facts can't all be true."""
+
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlperf.catalogue import GpuModel, gpu_models
+from dlperf.challenge.plan import Plan
+from hosting.domain import contradictions as facts
+from hosting.domain import verification as rules
+from hosting.domain.contradictions import GpuSaid, MachineSaid
+from hosting.domain.verification import Answer, History
+from tests.plumbing.market import T0
+
+MODELS = sorted(gpu_models().values(), key=lambda model: model.name)
+models = st.sampled_from(MODELS)
+
+
+def plan_of(model: GpuModel) -> Plan:
+    return rules.plan_for(model.hardware, int(model.vram_gb * 1024), simulated=False)
+
+
+def work_of(claimed: GpuModel, real: GpuModel) -> float:
+    """Seconds that a GPU of another model takes for the challenge of the one that is claimed."""
+    return rules.usual_seconds(plan_of(claimed), real.hardware)
+
+
+@given(models)
+def test_every_model_gets_a_challenge_of_about_a_minute_that_fits_its_memory(model: GpuModel) -> None:
+    plan = plan_of(model)
+    assert plan.buffer_rows * plan.depth < model.vram_gb * 2**30 * rules.FILLED_SHARE
+    assert 30 <= work_of(model, model) <= 120
+    allowed = rules.bounds(plan, model.hardware)
+    assert allowed.least < work_of(model, model) < allowed.most
+
+
+def test_a_large_memory_is_filled_for_the_most_part() -> None:
+    plan = plan_of(gpu_models()["RTX 3090"])
+    assert plan.buffer_rows * plan.depth > 0.7 * 24 * 2**30
+
+
+def test_a_thousand_honest_machines_with_noise_are_never_suspected() -> None:
+    dice = random.Random(5)
+    for _ in range(1000):
+        model = dice.choice(MODELS)
+        allowed = rules.bounds(plan_of(model), model.hardware)
+        nature = dice.uniform(0.9, 1.4) * work_of(model, model)
+        taken = [dice.uniform(5, 60) + nature * dice.uniform(0.95, 1.05) for _ in range(6)]
+        for number, seconds in enumerate(taken):
+            assert rules.timing_finding(seconds, allowed) is None, model.name
+            assert rules.throttling_finding(seconds, taken[:number]) is None, model.name
+        mine = Answer(1, ("right",))
+        others = [Answer(owner, ("right",)) for owner in range(2, 2 + dice.randrange(3))]
+        assert rules.vote_finding(mine, others, dice.choice([None, ("right",)])) is None
+
+
+def test_forwarding_to_a_much_faster_machine_is_too_fast() -> None:
+    claimed, real = gpu_models()["GTX 1080 Ti"], gpu_models()["RTX 4090"]
+    found = rules.timing_finding(10 + work_of(claimed, real), rules.bounds(plan_of(claimed), claimed.hardware))
+    assert found is not None
+    assert found.code == "too_fast"
+    assert "something else computed it" in found.evidence
+
+
+@given(models, st.integers(4, 16))
+def test_one_gpu_that_works_for_four_or_more_is_too_slow(model: GpuModel, claimed_gpus: int) -> None:
+    seconds = 15 + claimed_gpus * work_of(model, model)
+    found = rules.timing_finding(seconds, rules.bounds(plan_of(model), model.hardware))
+    assert found is not None
+    assert found.code == "too_slow"
+
+
+def test_a_weaker_gpu_under_a_stronger_ones_name_is_too_slow() -> None:
+    claimed, real = gpu_models()["RTX 4090"], gpu_models()["GTX 1060 6GB"]
+    found = rules.timing_finding(10 + work_of(claimed, real), rules.bounds(plan_of(claimed), claimed.hardware))
+    assert found is not None
+    assert found.code == "too_slow"
+
+
+def test_a_machine_that_is_throttled_after_its_verification_is_slower_than_before() -> None:
+    assert rules.throttling_finding(100, [70.0, 70.0]) is None
+    assert rules.throttling_finding(115, [70.0, 72.0, 68.0]) is None
+    found = rules.throttling_finding(160, [70.0, 72.0, 68.0])
+    assert found is not None
+    assert (found.code, "usually needs 70" in found.evidence) == ("slower_than_before", True)
+
+
+RIGHT, WRONG = ("a", "b"), ("a", "x")
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "known", "code"),
+    [
+        (RIGHT, [], None, ""),
+        (WRONG, [], RIGHT, "wrong_answer"),
+        (RIGHT, [(2, WRONG), (3, WRONG)], RIGHT, ""),
+        (WRONG, [(2, RIGHT)], None, ""),
+        (WRONG, [(2, RIGHT), (2, RIGHT)], None, ""),
+        (WRONG, [(1, RIGHT), (2, RIGHT)], None, ""),
+        (WRONG, [(2, RIGHT), (3, RIGHT)], None, "outvoted"),
+        (WRONG, [(2, RIGHT), (3, RIGHT), (4, WRONG), (5, WRONG)], None, ""),
+        (RIGHT, [(2, RIGHT), (3, WRONG)], None, ""),
+    ],
+)
+def test_known_answers_decide_else_two_other_hosts_who_agree(
+    mine: tuple[str, ...], others: list[tuple[int, tuple[str, ...]]], known: tuple[str, ...] | None, code: str
+) -> None:
+    found = rules.vote_finding(Answer(1, mine), [Answer(*other) for other in others], known)
+    assert (found.code if found else "") == code
+    assert found is None or "GPU 1 are others" in found.evidence
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([RIGHT, WRONG])), max_size=8))
+def test_no_one_host_outvotes_another(others: list[tuple[int, tuple[str, ...]]]) -> None:
+    found = rules.vote_finding(Answer(9, RIGHT), [Answer(*other) for other in others], None)
+    assert found is None or len({owner for owner, parts in others if parts == WRONG}) >= 2
+
+
+PAST = History(passed=[True], judged_at=T0, hardware="h")
+
+
+def due(past: History = PAST, hours: float = 1.0, **values: object) -> str:
+    listed_at: datetime | None = T0 - timedelta(days=9)
+    arguments = {"hardware": "h", "listed_at": listed_at, "started_at": T0 - timedelta(days=1), "chance": 0.5} | values
+    return rules.due_reason(past, now=T0 + timedelta(hours=hours), **arguments)  # type: ignore[arg-type]  # mixed dict
+
+
+def test_when_a_challenge_is_due() -> None:
+    assert due() == ""
+    assert due(listed_at=None, hours=100) == ""
+    assert due(History()) == "listing"
+    assert due(listed_at=T0 + timedelta(minutes=1)) == "listing"
+    assert due(replace(PAST, passed=[True, False])) == "retest"
+    assert due(hardware="other") == "hardware"
+    assert due(started_at=T0 + timedelta(minutes=1)) == "restart"
+    assert (due(hours=23.9), due(hours=24)) == ("", "daily")
+    assert (due(hours=12, chance=0.0), due(hours=35.9, chance=1.0)) == ("daily", "")
+    assert due(replace(PAST, anomalies=2), hours=8) == "daily"
+    assert due(replace(PAST, undecided_at=T0), hours=5, hardware="other") == ""
+
+
+@given(st.integers(0, 50), st.floats(0, 1))
+def test_the_more_anomalies_the_sooner_but_never_without_a_pause(anomalies: int, chance: float) -> None:
+    pause = rules.audit_pause(anomalies, chance)
+    assert timedelta(hours=2) <= rules.audit_pause(anomalies + 1, chance) <= pause <= timedelta(hours=36)
+
+
+@given(st.lists(st.booleans(), max_size=6))
+def test_one_failure_alone_has_no_consequences(passed: list[bool]) -> None:
+    assert rules.has_failed(passed) == (passed[-2:] == [False, False])
+
+
+GPU = GpuSaid(
+    uuid="GPU-1",
+    model="RTX 3090",
+    vram_mb=24576,
+    compute_capability="8.6",
+    memory_bandwidth_gbps=936.2,
+    fp32_tflops=35.6,
+    pci_bus_id="01:00.0",
+    known_vram_gb=24.0,
+    known_capability="8.6",
+    known_fp32_tflops=35.58,
+)
+SAID = MachineSaid(
+    machine_id=1,
+    gpus=(GPU,),
+    driver_version="550.54.15",
+    cuda_version="12.4",
+    public_address="192.0.2.7",
+    computer=("rig", "board", "cpu", 32, 131072, "nvme", 1000),
+)
+
+
+def driver(said: MachineSaid) -> list[str]:
+    return [finding.evidence for finding in facts.driver_findings(said)]
+
+
+def test_facts_that_fit_are_no_finding() -> None:
+    assert driver(SAID) == []
+    measured: dict[str, float | None] = {"memory_bandwidth_gbps": 850.0, "gemm_fp32_tflops": 28.0}
+    assert list(facts.measured_findings(SAID, measured, gpus_seen=["GPU-1", ""])) == []
+    assert list(facts.measured_findings(SAID, {}, gpus_seen=[])) == []
+
+
+@given(models)
+def test_no_model_of_the_catalogue_contradicts_itself(model: GpuModel) -> None:
+    gpu = replace(
+        GPU,
+        model=model.name,
+        vram_mb=model.vram_gb * 1024,
+        compute_capability=model.compute_capability,
+        fp32_tflops=model.fp32_tflops,
+        known_vram_gb=model.vram_gb,
+        known_capability=model.compute_capability,
+        known_fp32_tflops=model.fp32_tflops,
+    )
+    assert driver(replace(SAID, gpus=(gpu,), driver_version="580.1", cuda_version="13.0")) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (replace(SAID, driver_version="470.1"), "needs 525 or later"),
+        (replace(SAID, gpus=(replace(GPU, compute_capability="12.0"),)), "does not know"),
+        (replace(SAID, gpus=(replace(GPU, compute_capability="8.0"),)), "that model has 8.6"),
+        (replace(SAID, gpus=(replace(GPU, vram_mb=49152),)), "memory in GB 48.0; that model has 24"),
+        (replace(SAID, gpus=(replace(GPU, fp32_tflops=90.0),)), "TFLOPS 90.0; that model has 35.6"),
+    ],
+)
+def test_driver_facts_that_contradict_each_other_are_told(said: MachineSaid, words: str) -> None:
+    assert any(words in evidence for evidence in driver(said))
+
+
+def test_what_was_measured_is_compared_with_what_the_driver_says() -> None:
+    impossible: dict[str, float | None] = {"memory_bandwidth_gbps": 1800.0, "gemm_fp32_tflops": 10.0}
+    found = [finding.evidence for finding in facts.measured_findings(SAID, impossible, gpus_seen=["GPU-9"])]
+    assert len(found) == 3
+    assert "GPU-9" in found[0]
+    assert "come to 936.2 GB/s; 1800.0 were measured" in found[1]
+
+
+def test_the_same_computer_registered_twice_is_recognised_by_all_that_can_not_be_chosen_freely() -> None:
+    twin = replace(SAID, machine_id=2, gpus=(replace(GPU, uuid="GPU-other"),))
+    found = facts.same_hardware_finding(SAID, [twin])
+    assert found is not None
+    assert "Machine 2" in found.evidence
+    assert facts.same_hardware_finding(SAID, [SAID]) is None
+    for other in (
+        replace(twin, public_address="192.0.2.8"),
+        replace(twin, computer=("rig 2", *SAID.computer[1:])),
+        replace(twin, gpus=(replace(GPU, pci_bus_id="02:00.0"),)),
+    ):
+        assert facts.same_hardware_finding(SAID, [other]) is None
