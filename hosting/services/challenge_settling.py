@@ -95,7 +95,21 @@ def _judge(measurement: Measurement, question: ChallengeQuestion | None) -> Judg
     if answer is not None and not wrong:
         findings += filter(None, [_vote(measurement.machine, question, answer)])
     findings += _circumstances(measurement, plan, seconds)
+    if _was_fetching(measurement) and any(finding.code == rules.TOO_SLOW for finding in findings):
+        findings = [finding for finding in findings if finding.code != rules.TOO_SLOW]
+        passed = None if _counts(findings) else False
+        return Judgement(tuple(findings), passed, seconds, answer if not wrong else None)
     return Judgement(tuple(findings), _counts(findings), seconds, answer if not wrong else None)
+
+
+def _was_fetching(measurement: Measurement) -> bool:
+    """Whether the machine may have had to fetch the program's image first: it began late, and never had it before."""
+    began, ordered = measurement.running_since, measurement.ordered_at
+    if began is None or ordered is None or (began - ordered).total_seconds() <= rules.START_SECONDS:
+        return False
+    image = measurement.task.spec["image"] if measurement.task else ""
+    earlier = Measurement.objects.filter(machine=measurement.machine, state=SUCCEEDED, task__spec__image=image)
+    return not earlier.exclude(pk=measurement.pk).exists()
 
 
 def _without_answer(measurement: Measurement) -> Judgement:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 from dlperf.catalogue import gpu_models
 from dlperf.challenge.plan import Kind, Plan, draw
@@ -57,7 +58,7 @@ def compare(plan: Plan, repeats: int) -> Comparison:
     comparison = Comparison("checking / computing", "s", at_most=0.01)
     for _ in range(repeats):
         checking = seconds(lambda: _check(text))
-        each = [seconds(lambda kind=kind: prover.product(draw(ANSWERED, prover.first, kind))) for kind in Kind]
+        each = [seconds(partial(prover.product, draw(ANSWERED, prover.first, kind))) for kind in Kind]
         comparison.add(checking, sum(each) * plan.steps * plan.passes / len(Kind))
     return comparison
 

@@ -1,12 +1,16 @@
 """Challenges on machines: asked when due, judged outside of locks, and what follows for machine, host and staff."""
 
 import json
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from billing.models import AccountTerms
+from billing.services import payouts_hold
 from dlperf.challenge.plan import Plan
 from dlperf.challenge.transcript import answer_of, decode_transcript
 from hosting.domain.contradictions import SAME_HARDWARE
@@ -285,16 +289,31 @@ def test_what_may_be_our_fault_is_no_failure(agent: TestAgent) -> None:
     assert challenges_ask_due(now=after(7 * 3600)) == 1
 
 
+def slow(agent: TestAgent, asked_at: datetime, seconds: float) -> ChallengeRun:
+    """A challenge whose container runs soon, and answers after so many seconds."""
+    assert challenges_ask_due(now=asked_at) == 1
+    agent.report(asked_at + timedelta(seconds=5), seen(task_of(agent), "running"))
+    return answer(agent, asked_at + timedelta(seconds=seconds))
+
+
 def test_an_answer_that_takes_too_long_by_the_servers_clock_fails(agent: TestAgent) -> None:
-    assert challenges_ask_due(now=after(10)) == 1
-    run = answer(agent, after(130))
+    run = slow(agent, after(10), 120)
     assert (run.passed, run.seconds, codes(agent)) == (False, 120.0, ["too_slow"])
+
+
+def test_fetching_the_program_for_the_first_time_may_take_long_but_only_then(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    run = answer(agent, after(610))
+    assert (run.passed, run.seconds, codes(agent)) == (None, 600.0, [])
+    assert machine(agent).verification == "unverified"
+    assert challenges_ask_due(now=after(7 * 3600)) == 1
+    assert not answer(agent, after(7 * 3600 + 600)).passed
+    assert codes(agent) == ["too_slow"]
 
 
 def test_a_check_in_shadow_is_recorded_without_consequences(agent: TestAgent, settings: Settings) -> None:
     settings.VERIFICATION_SHADOW = ["too_slow"]
-    assert challenges_ask_due(now=after(10)) == 1
-    run = answer(agent, after(130))
+    run = slow(agent, after(10), 120)
     assert (run.passed, VerificationFinding.objects.get().shadow) == (True, True)
     assert machine(agent).verification == "verified"
 
@@ -360,3 +379,23 @@ def test_without_a_program_nobody_is_challenged(agent: TestAgent, settings: Sett
     with pytest.raises(HostingError) as refused:
         challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=after(10))
     assert refused.value.code == "no_benchmark"
+
+
+def test_an_answer_of_a_trusted_machine_is_checked_before_it_is_kept(tmp_path: Path) -> None:
+    file, plan = tmp_path / "answer.json", json.dumps(asdict(TINY))
+    file.write_text(reference(b"\x01\x02", 2, error=1) + "\n")
+    with pytest.raises(CommandError, match="product is wrong"):
+        call_command("known_answer", "0102", plan, str(file))
+    file.write_text(reference(b"\x01\x02", 2) + "\n")
+    call_command("known_answer", "0102", plan, str(file))
+    kept = ChallengeQuestion.objects.get()
+    assert (kept.nonce, kept.gpus, kept.asked_at) == ("0102", 2, None)
+    assert kept.known_answer == answer_of(decode_transcript(file.read_text(), TINY).gpus)
+
+
+def test_a_case_leaves_staffs_own_hold_as_it_is(agent: TestAgent, staff: User) -> None:
+    payouts_hold(host_id=agent.machine.host.pk, actor=staff, reason="A stolen card.")
+    case = failed_twice(agent)
+    assert (case.holds_payouts, held(agent)) == (False, "A stolen card.")
+    case_decide(case_id=case.pk, staff=staff, uphold=False, now=after(300))
+    assert held(agent) == "A stolen card."
