@@ -1,4 +1,7 @@
-"""The agent of one machine: ``python -m agent --server URL --token T``."""
+"""The agent of one machine: ``python -m agent --server URL --token T``.
+
+``python -m agent self-test --server URL`` looks whether the machine can be rented out, without registering it.
+"""
 
 import argparse
 import logging
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import __version__
+from agent.engine.docker_engine import DockerEngine
 from agent.host_agent import HostAgent
 from agent.inventory.host import HostOptions
 from agent.inventory.simulated import SimulationError
@@ -23,7 +27,8 @@ from agent.options import (
     parse_ports,
     parse_server,
 )
-from agent.process import EXIT_REFUSED, EXIT_REVOKED, end_event, surroundings
+from agent.process import EXIT_REFUSED, EXIT_REVOKED, EXIT_UNFIT, end_event, surroundings
+from agent.self_test import self_test
 from agent.server import RefusedError
 from agent.state import StateError
 from agent.tasks.tools import Checkpoint, no_checkpoint
@@ -35,10 +40,12 @@ The token is needed once: the machine's own credential is then kept in the state
 variable SPOTYARD_TOKEN or with --token-file to keep it out of the list of processes.
 
 exit status: 0 ended by a signal, 1 wrong options, 2 refused by the server, 3 this machine's registration was revoked
-or its protocol is too old. Containers keep running in every case.
+or its protocol is too old, 4 the self-test found something to put right. Containers keep running in every case.
 """
 
+SELF_TEST = "self-test"
 _HELP = {
+    "command": "run (the default) or self-test: look whether this machine can be rented out, and change nothing",
     "no_firewall": "do not load the nftables rules that keep guests from this host and its local network",
     "state_dir": "where the machine's credential and its tasks' state are kept (default: %(default)s)",
     "simulate": "pretend to have these GPUs; containers are real but get none",
@@ -56,12 +63,24 @@ def main(arguments: Sequence[str] | None = None, checkpoint: Checkpoint = no_che
     ending = end_event()
     try:
         options = _options(parsed)
+        if parsed.command == SELF_TEST:
+            return _self_test(options, use_firewall=not parsed.no_firewall)
         with surroundings(use_firewall=not parsed.no_firewall, checkpoint=checkpoint) as shared:
             agent = HostAgent(options, shared)
             return _run(agent, ending)
     except (OptionError, SimulationError, InventoryError, StateError) as error:
         print(f"agent: {error}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
+
+
+def _self_test(options: MachineOptions, *, use_firewall: bool) -> int:
+    """Prints what is found as it is found."""
+    failed = 0
+    for finding in self_test(options, DockerEngine(), use_firewall=use_firewall):
+        print(finding, flush=True)  # noqa: T201 - for the person at the terminal
+        failed += bool(finding.remedy)
+    print("All is well." if not failed else f"{failed} to put right.")  # noqa: T201
+    return EXIT_UNFIT if failed else 0
 
 
 def _run(agent: HostAgent, ending: threading.Event) -> int:
@@ -124,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"spotyard-agent {__version__}")
+    parser.add_argument("command", nargs="?", choices=["run", SELF_TEST], default="run", help=_HELP["command"])
     _add_registration(parser)
     _add_machine(parser)
     parser.add_argument("--no-firewall", action="store_true", help=_HELP["no_firewall"])

@@ -51,7 +51,7 @@ table inet {TABLE} {{
 
 def load(bridge: str) -> bool:
     """Put the rules into the kernel; False, with a warning logged, where that is not possible."""
-    obstacle = _obstacle() or _feed(rules(bridge))
+    obstacle = obstacle_to_loading() or _feed(rules(bridge))
     if obstacle:
         say(_log, "firewall_off", level=logging.WARNING, why=obstacle)
         return False
@@ -66,7 +66,7 @@ def is_loaded() -> bool:
 
 def keep_loaded(bridge: str, ending: threading.Event) -> None:
     """Look now and then, until ``ending``, and load the rules again where they are gone."""
-    while _obstacle() is None and not ending.wait(_LOOK_SECONDS):
+    while obstacle_to_loading() is None and not ending.wait(_LOOK_SECONDS):
         if not is_loaded():
             say(_log, "firewall_was_gone", level=logging.WARNING)
             load(bridge)
@@ -77,7 +77,8 @@ def unload() -> None:
     _feed(f"table inet {TABLE}\ndelete table inet {TABLE}\n")
 
 
-def _obstacle() -> str | None:
+def obstacle_to_loading() -> str | None:
+    """Why the rules can't be loaded and what follows from that; None where they can."""
     if os.geteuid() != 0:
         return "the agent does not run as root, so guests can reach this host's ports and local network"
     if shutil.which("nft") is None:

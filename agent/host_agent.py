@@ -19,7 +19,7 @@ from agent.options import MachineOptions, OptionError
 from agent.pool import Pool
 from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
-from agent.state import AgentState, StateDir
+from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
@@ -53,7 +53,12 @@ class HostAgent:
         self._directory = StateDir(options.state_dir)
         self._directory.hold()
         self._state = self._directory.load()
-        self._gpus, self._host = _sources(options, self._state, shared.hub)
+        self._gpus, self._host = sources(
+            options,
+            disk_gb=self._state.disk_gb,
+            seed=self._state.boot_id,
+            data_directory=_data_directory(shared.hub, options.state_dir),
+        )
         self._inventory_at = 0.0
         self._inventory: Inventory | None = None
         self._ending = threading.Event()
@@ -249,13 +254,18 @@ class HostAgent:
         return whole.collect(self._gpus, self._host, around)
 
 
-def _sources(options: MachineOptions, state: AgentState, hub: EngineHub) -> tuple[GpuSource, HostSource]:
-    """The real machine or a simulated one. Raises ``SimulationError``."""
-    host = replace(options.host, disk_gb=options.host.disk_gb or state.disk_gb)
+def sources(
+    options: MachineOptions, *, disk_gb: int | None, seed: str, data_directory: Path
+) -> tuple[GpuSource, HostSource]:
+    """The real machine or a simulated one. ``disk_gb`` and ``seed`` are for what the options leave open.
+
+    Raises ``SimulationError``.
+    """
+    host = replace(options.host, disk_gb=options.host.disk_gb or disk_gb)
     if options.simulate is not None:
-        machine = SimulatedMachine(options.simulate, options.seed or state.boot_id, host)
+        machine = SimulatedMachine(options.simulate, options.seed or seed, host)
         return machine, machine
-    return NvmlSource(), RealHost(host, _data_directory(hub, options.state_dir))
+    return NvmlSource(), RealHost(host, data_directory)
 
 
 def _data_directory(hub: EngineHub, state_dir: Path) -> Path:

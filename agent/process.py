@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 EXIT_REFUSED = 2
 EXIT_REVOKED = 3
+EXIT_UNFIT = 4
 _MOST_THREADS = 64
 
 

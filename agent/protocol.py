@@ -13,6 +13,7 @@ import msgspec
 PROTOCOL_VERSION = 1
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
+CHECK_PATH = "/api/agent/v1/check"
 MOST_RESULT_BYTES = 256 * 1024
 """The longest result of a task, written as a JSON string."""
 
@@ -109,6 +110,30 @@ class RegisterRequest(Message, frozen=True):
     boot_id: str
     """Chosen by the agent once per machine and kept: a retried registration returns the same machine."""
     inventory: Inventory
+
+
+class CheckRequest(Message, frozen=True):
+    """A machine as it would register, for the marketplace to say what it lacks. Nothing of it is kept."""
+
+    protocol: int
+    agent_version: str
+    inventory: Inventory
+
+
+class Requirement(Message, frozen=True):
+    """One thing that a machine must have to be verified, and whether this one does."""
+
+    title: str
+    """"Memory of each GPU"."""
+    needs: str
+    has: str
+    met: bool
+    remedy: str
+    """What the host can do about it, in a sentence."""
+
+
+class CheckReply(Message, frozen=True):
+    requirements: list[Requirement]
 
 
 class RegisterReply(Message, frozen=True):

@@ -6,7 +6,10 @@ import msgspec
 import requests
 
 from agent.protocol import (
+    CHECK_PATH,
     REGISTER_PATH,
+    CheckReply,
+    CheckRequest,
     ErrorReply,
     Message,
     RegisterReply,
@@ -21,7 +24,7 @@ _CONNECT_SECONDS = 10.0
 _REPLY_SECONDS = 30.0
 _TRY_LATER = (408, 425, 429)
 
-R = TypeVar("R", RegisterReply, SyncReply)
+R = TypeVar("R", RegisterReply, SyncReply, CheckReply)
 
 
 class ServerAwayError(Exception):
@@ -49,6 +52,10 @@ class ServerClient:
     def register(self, server: str, request: RegisterRequest) -> RegisterReply:
         """Raises ``ServerAwayError``, ``RefusedError``."""
         return self._post(server.rstrip("/") + REGISTER_PATH, request, RegisterReply, {}, _REPLY_SECONDS)
+
+    def check(self, server: str, request: CheckRequest) -> CheckReply:
+        """Raises ``ServerAwayError``, ``RefusedError``."""
+        return self._post(server.rstrip("/") + CHECK_PATH, request, CheckReply, {}, _REPLY_SECONDS)
 
     def sync(self, url: str, credential: str, request: SyncRequest) -> SyncReply:
         """Raises ``ServerAwayError``, ``RefusedError``."""

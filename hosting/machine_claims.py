@@ -8,8 +8,9 @@ from dlperf.catalogue import gpu_models
 from dlperf.domain.result import BenchmarkResult
 from dlperf.domain.score import is_comparable
 from hosting.domain.contradictions import GpuSaid, MachineSaid
+from hosting.domain.requirements import Facts, version_number
 from hosting.models import Gpu, Machine
-from hosting.selectors import benchmarks_of
+from hosting.selectors import benchmarks_of, usable_gpus
 
 
 def claims_of(machine: Machine) -> MachineSaid:
@@ -45,6 +46,24 @@ def _gpu(gpu: Gpu) -> GpuSaid:
         known_vram_gb=known.vram_gb if known else None,
         known_capability=known.compute_capability if known else "",
         known_fp32_tflops=known.fp32_tflops if known else None,
+    )
+
+
+def facts_of_machine(machine: Machine) -> Facts:
+    """What its latest report says, as the list of requirements takes it."""
+    gpus = list(usable_gpus(machine))
+    return Facts(
+        gpus=len(gpus),
+        compute_capability=min((version_number(gpu.compute_capability) for gpu in gpus), default=0.0),
+        vram_mb=min((gpu.vram_mb for gpu in gpus), default=0),
+        cuda_version=version_number(machine.cuda_version),
+        cpu_cores=machine.cpu_cores,
+        ram_mb=machine.ram_mb,
+        disk_gb=machine.disk_total_gb,
+        disk_mbps=machine.disk_bandwidth_mbps,
+        inet_down_mbps=machine.inet_down_mbps,
+        inet_up_mbps=machine.inet_up_mbps,
+        ports=machine.port_last - machine.port_first + 1,
     )
 
 

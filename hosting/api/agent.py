@@ -20,6 +20,8 @@ from django.views.decorators.http import require_POST
 from agent.protocol import (
     MOST_RESULT_BYTES,
     PROTOCOL_VERSION,
+    CheckReply,
+    CheckRequest,
     ErrorReply,
     Message,
     RegisterReply,
@@ -29,6 +31,7 @@ from agent.protocol import (
     decode,
     encode,
 )
+from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.selectors import desired_state, machine_by_credential, sync_url
@@ -97,6 +100,17 @@ async def sync(request: HttpRequest) -> HttpResponse:
     if hold_seconds > 0 and reply.generation == message.known_generation:
         reply = await _hold(machine_id, message.known_generation, hold_seconds)
     return _reply(reply)
+
+
+@csrf_exempt
+@require_POST
+@_refuses_clearly
+async def check(request: HttpRequest) -> HttpResponse:
+    """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
+    body = _body(request)
+    _check_protocol(body)
+    facts = requirements.facts_of(decode(CheckRequest, body).inventory)
+    return _reply(CheckReply(requirements=requirements.check(facts)))
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -15,9 +15,10 @@ from dlperf.challenge.verify import problem
 from hosting.domain import verification as rules
 from hosting.domain.contradictions import driver_findings, measured_findings, same_hardware_finding
 from hosting.domain.measuring import SUCCEEDED
+from hosting.domain.requirements import lacks
 from hosting.domain.verification import Answer, Finding
 from hosting.locks import lock_machine
-from hosting.machine_claims import claims_of, claims_of_likely_twins, latest_medians
+from hosting.machine_claims import claims_of, claims_of_likely_twins, facts_of_machine, latest_medians
 from hosting.models import ChallengeQuestion, ChallengeRun, Machine, Measurement, VerificationCase, VerificationFinding
 from hosting.selectors import judged_runs, specified_hardware
 from hosting.services.reliability import performance_check_record
@@ -188,8 +189,8 @@ def _follow(machine: Machine, run: ChallengeRun, passed: bool, now: datetime) ->
     """The consequences of a judgement for the locked machine."""
     performance_check_record(machine_id=machine.pk, passed=passed, at=now, details={"challenge": run.pk})
     if passed:
-        if machine.verification == "unverified":
-            reason = "It passed a challenge."
+        if machine.verification == "unverified" and not lacks(facts_of_machine(machine)):
+            reason = "It passed a challenge and has what a machine needs."
             machine_set_verification(machine_id=machine.pk, verification="verified", actor=None, reason=reason, now=now)
         return
     history = [bool(passed) for passed in judged_runs(machine).values_list("passed", flat=True)]

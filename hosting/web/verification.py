@@ -13,7 +13,9 @@ from django.views.decorators.http import require_POST
 from billing.web.requests import AccountRequest
 from hosting.access import machine_for
 from hosting.domain import measuring, verification
+from hosting.domain.requirements import lacks
 from hosting.errors import HostingError
+from hosting.machine_claims import facts_of_machine
 from hosting.models import Machine, Measurement
 from hosting.services.measuring import challenge_ask
 from hosting.services.verification_cases import case_appeal
@@ -29,6 +31,7 @@ def verification_context(machine: Machine) -> dict[str, Any]:
     return {
         "can_challenge": bool(settings.DLPERF_IMAGE),
         "challenges": shown,
+        "lacks": lacks(facts_of_machine(machine)),
         "open_challenge": challenges.filter(state__in=measuring.OPEN).first(),
         "case": machine.verification_cases.order_by("-pk").first(),
         "case_may_be_appealed": verification.CASE_OPEN,

@@ -18,6 +18,7 @@ from hosting.domain.reliability import (
     RENTED_LEAST,
     RENTED_WEIGHT,
 )
+from hosting.domain.requirements import MINIMUMS
 from marketplace.domain.auction import BPS, LEAST_FLOOR
 from marketplace.domain.auto_order import SECONDS_WANTED, Asked, size_fit
 from marketplace.domain.lifetimes import DISK_KEPT
@@ -39,6 +40,8 @@ def help_page(request: HttpRequest) -> HttpResponse:
         **_webhooks(),
         **_reliability(),
         **_dlperf(),
+        "minimums": MINIMUMS,
+        "agent_url": settings.AGENT_URL,
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,

@@ -10,8 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
 from agent.protocol import (
+    CHECK_PATH,
     REGISTER_PATH,
     SYNC_PATH,
+    CheckReply,
+    CheckRequest,
     DesiredTask,
     ErrorReply,
     Message,
@@ -24,6 +27,7 @@ from agent.protocol import (
     decode,
     encode,
 )
+from hosting.domain.requirements import check, facts_of
 
 TOKEN = "install-me"
 _LOOK_SECONDS = 0.05
@@ -175,6 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _answer(self, body: bytes) -> tuple[int, Message]:
+        if self.path == CHECK_PATH:
+            asked = decode(CheckRequest, body)
+            return self.market.refusal or (200, CheckReply(requirements=check(facts_of(asked.inventory))))
         if self.path == REGISTER_PATH:
             return self.market.on_register(decode(RegisterRequest, body))
         credential = self.headers.get("Authorization", "").removeprefix("Bearer ")

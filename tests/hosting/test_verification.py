@@ -9,7 +9,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from billing.models import AccountTerms
 from billing.services import payouts_hold
 from dlperf.challenge.plan import Plan
 from dlperf.challenge.transcript import answer_of, decode_transcript
@@ -19,7 +18,6 @@ from hosting.models import (
     ChallengeQuestion,
     ChallengeRun,
     Listing,
-    Machine,
     MachineEvent,
     Measurement,
     Task,
@@ -36,15 +34,24 @@ from hosting.services.verification_cases import case_appeal, case_decide
 from marketplace.models import User
 from marketplace.services.rent import instance_rent
 from tests.dlperf.challenges import TINY, reference
+from tests.hosting.challenging import (
+    after,
+    answer,
+    challenge_of,
+    challenged,
+    codes,
+    failed_twice,
+    held,
+    machine,
+    machine_of,
+    nonce_of,
+    task_of,
+)
 from tests.plumbing import benchmarks, market
 from tests.plumbing.benchmarks import seen
 from tests.plumbing.market import T0, TestAgent
 
 pytestmark = pytest.mark.django_db
-
-
-def after(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -58,15 +65,6 @@ def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenge_questions, "plan_for", tiny)
 
 
-def machine_of(host: User | None = None, **facts: object) -> TestAgent:
-    owner = host or market.user()
-    values: dict[str, object] = {"hostname": f"rig-{owner.pk}", "simulated": False} | facts
-    agent = TestAgent(market.register(owner, market.inventory(2, **values)))
-    agent.report(T0)
-    listing_set(machine_id=agent.machine.pk, host=owner, terms=market.terms(), now=T0)
-    return agent
-
-
 @pytest.fixture
 def agent() -> TestAgent:
     """A listed machine of two GPUs that are not simulated."""
@@ -76,55 +74,6 @@ def agent() -> TestAgent:
 @pytest.fixture
 def staff() -> User:
     return User.objects.create_superuser("staff@example.com", "pass")
-
-
-def challenge_of(agent: TestAgent) -> Measurement:
-    return Measurement.objects.filter(machine=agent.machine, kind="challenge").latest("pk")
-
-
-def task_of(agent: TestAgent) -> Task:
-    return Task.objects.get(measurement=challenge_of(agent))
-
-
-def nonce_of(agent: TestAgent) -> bytes:
-    question = ChallengeQuestion.objects.get(pk=challenge_of(agent).parameters["question"])
-    return bytes.fromhex(question.nonce)
-
-
-def answer(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
-    """The machine's challenge ends with this line, by default the right one, and is judged."""
-    task = task_of(agent)
-    line = reference(nonce_of(agent), 2, error=error) if text is None else text
-    agent.report(now, seen(task, "running"))
-    agent.report(now, seen(task, "exited", exit_code=0, reason="exited", result=line))
-    agent.obey(now)
-    assert challenges_settle(now=now) == 1
-    return ChallengeRun.objects.get(pk=challenge_of(agent).pk)
-
-
-def challenged(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
-    """A challenge asked for by the rule, from beginning to end."""
-    assert challenges_ask_due(now=now) == 1
-    return answer(agent, now + timedelta(seconds=30), text, error=error)
-
-
-def machine(agent: TestAgent) -> Machine:
-    return Machine.objects.get(pk=agent.machine.pk)
-
-
-def codes(agent: TestAgent) -> list[str]:
-    return list(VerificationFinding.objects.filter(machine=agent.machine).order_by("pk").values_list("code", flat=True))
-
-
-def held(agent: TestAgent) -> str:
-    terms = AccountTerms.objects.filter(owner=agent.machine.host).first()
-    return terms.payouts_held_reason if terms else ""
-
-
-def failed_twice(agent: TestAgent) -> VerificationCase:
-    challenged(agent, after(60), error=1)
-    challenged(agent, after(120), error=1)
-    return VerificationCase.objects.get(machine=agent.machine)
 
 
 def test_a_machine_is_challenged_at_listing_and_verified_when_it_passes(agent: TestAgent) -> None:
@@ -143,6 +92,12 @@ def test_a_machine_is_challenged_at_listing_and_verified_when_it_passes(agent: T
     agent.report(after(36 * 3600 + 41))
     assert challenges_ask_due(now=after(36 * 3600 + 41)) == 1
     assert challenge_of(agent).reason == "daily"
+
+
+def test_a_machine_that_lacks_something_passes_and_is_not_verified() -> None:
+    slow = machine_of(inet_up_mbps=1.0)
+    assert challenged(slow, after(10)).passed
+    assert (machine(slow).verification, codes(slow)) == ("unverified", [])
 
 
 def test_a_challenge_is_judged_once(agent: TestAgent) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hosting.models import Measurement, VerificationCase
+from hosting.models import Machine, Measurement, VerificationCase
 from hosting.services.measuring import challenge_ask
 from hosting.services.verification_cases import case_open
 from marketplace.models import User
@@ -45,6 +45,14 @@ def test_the_host_asks_for_a_challenge(host_web: Client, agent: TestAgent) -> No
     assert "The challenge begins as soon as" in shown
     assert "A challenge runs now" in shown
     assert Measurement.objects.get().reason == "host"
+
+
+def test_the_host_sees_what_the_machine_lacks(host_web: Client, agent: TestAgent) -> None:
+    shown = text(host_web.get(page(agent)))
+    assert "It can't be verified as it is." not in shown
+    Machine.objects.filter(pk=agent.machine.pk).update(inet_up_mbps=1.0)
+    shown = text(host_web.get(page(agent)))
+    assert "Upload: 1 Mbit/s, at least 5 Mbit/s needed. Use a faster line" in shown
 
 
 def test_a_case_shows_its_evidence_and_takes_one_appeal(host_web: Client, agent: TestAgent) -> None:

@@ -1,0 +1,171 @@
+"""What a machine must have at least to be verified: the published list, and what becomes of it for one machine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.protocol import Inventory, Requirement
+
+_MB_PER_GB = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is said of a machine. Of GPUs that differ it is the least."""
+
+    gpus: int
+    compute_capability: float
+    vram_mb: int
+    cuda_version: float
+    cpu_cores: int
+    ram_mb: int
+    disk_gb: int
+    disk_mbps: float
+    inet_down_mbps: float
+    inet_up_mbps: float
+    ports: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimum:
+    """The least of one fact."""
+
+    title: str
+    unit: str
+    least: float
+    remedy: str
+    of: Callable[[Facts], float]
+
+    @property
+    def needs(self) -> str:
+        """The least, with its unit."""
+        return self._spelled(self.least)
+
+    def check(self, facts: Facts) -> Requirement:
+        """Whether the machine has it."""
+        value = self.of(facts)
+        return Requirement(
+            title=self.title, needs=self.needs, has=self._spelled(value), met=value >= self.least, remedy=self.remedy
+        )
+
+    def _spelled(self, value: float) -> str:
+        return f"{value:.1f}".removesuffix(".0") + (f" {self.unit}" if self.unit else "")
+
+
+MINIMUMS = (
+    Minimum(
+        title="GPUs",
+        unit="",
+        least=1,
+        of=lambda facts: facts.gpus,
+        remedy="Put in an NVIDIA GPU and see that nvidia-smi lists it.",
+    ),
+    Minimum(
+        title="Compute capability of each GPU",
+        unit="",
+        least=6.0,
+        of=lambda facts: facts.compute_capability,
+        remedy="Use GPUs from the GTX 10 series on: today's frameworks don't run on older ones.",
+    ),
+    Minimum(
+        title="Memory of each GPU",
+        unit="GB",
+        least=3.9,
+        of=lambda facts: facts.vram_mb / _MB_PER_GB,
+        remedy="Take out GPUs with less memory; one that reports too little may be broken or used by a display.",
+    ),
+    Minimum(
+        title="CUDA version of the driver",
+        unit="",
+        least=11.8,
+        of=lambda facts: facts.cuda_version,
+        remedy="Install a driver of version 520 or newer, for example with apt-get install nvidia-driver-535.",
+    ),
+    Minimum(
+        title="CPU cores for each GPU",
+        unit="",
+        least=2,
+        of=lambda facts: facts.cpu_cores / max(facts.gpus, 1),
+        remedy="List fewer GPUs on this machine, or put in a CPU with more cores.",
+    ),
+    Minimum(
+        title="RAM for each GPU",
+        unit="GB",
+        least=3.9,
+        of=lambda facts: facts.ram_mb / _MB_PER_GB / max(facts.gpus, 1),
+        remedy="Put in more memory, at best as much as the GPUs have.",
+    ),
+    Minimum(
+        title="Disk space for each GPU",
+        unit="GB",
+        least=30,
+        of=lambda facts: facts.disk_gb / max(facts.gpus, 1),
+        remedy="Free some space on the engine's disk, move its data root to a larger one, or raise --disk-gb.",
+    ),
+    Minimum(
+        title="Disk bandwidth",
+        unit="MB/s",
+        least=100,
+        of=lambda facts: facts.disk_mbps,
+        remedy="Use an SSD; if the disk is faster than the agent thinks, state it with --disk-bandwidth.",
+    ),
+    Minimum(
+        title="Download",
+        unit="Mbit/s",
+        least=10,
+        of=lambda facts: facts.inet_down_mbps,
+        remedy="Use a faster line or a cable; if the line is faster than the agent thinks, state it with --inet-down.",
+    ),
+    Minimum(
+        title="Upload",
+        unit="Mbit/s",
+        least=5,
+        of=lambda facts: facts.inet_up_mbps,
+        remedy="Use a faster line or a cable; if the line is faster than the agent thinks, state it with --inet-up.",
+    ),
+    Minimum(
+        title="Ports for each GPU",
+        unit="",
+        least=4,
+        of=lambda facts: facts.ports / max(facts.gpus, 1),
+        remedy="Give a larger range with --ports and forward it in the router.",
+    ),
+)
+
+
+def facts_of(inventory: Inventory) -> Facts:
+    """What an agent says of its machine."""
+    gpus = inventory.gpus
+    return Facts(
+        gpus=len(gpus),
+        compute_capability=min((version_number(gpu.compute_capability) for gpu in gpus), default=0.0),
+        vram_mb=min((gpu.vram_mb for gpu in gpus), default=0),
+        cuda_version=version_number(inventory.cuda_version),
+        cpu_cores=inventory.cpu_cores,
+        ram_mb=inventory.ram_mb,
+        disk_gb=inventory.disk_total_gb,
+        disk_mbps=inventory.disk_bandwidth_mbps,
+        inet_down_mbps=inventory.inet_down_mbps,
+        inet_up_mbps=inventory.inet_up_mbps,
+        ports=inventory.port_last - inventory.port_first + 1,
+    )
+
+
+def check(facts: Facts) -> list[Requirement]:
+    """All of them for this machine, in the order of the list."""
+    return [minimum.check(facts) for minimum in MINIMUMS]
+
+
+def lacks(facts: Facts) -> list[Requirement]:
+    """Those that the machine does not meet."""
+    return [requirement for requirement in check(facts) if not requirement.met]
+
+
+def version_number(text: str) -> float:
+    """ "12.4" as 12.4, for comparing CUDA versions and compute capabilities; 0 for what is none.
+
+    Minor versions of both have one digit.
+    """
+    try:
+        return float(".".join(text.split(".")[:2]))
+    except ValueError:
+        return 0.0
