@@ -36,7 +36,8 @@
       hooks: { ready: [lastDay], setCursor: [lastDay] },
       legend: { show: true, live: true, markers: { show: false } },
       scales: {
-        x: { time: true, range: (_, low, high) => [low - 43200, high + 43200] },
+        // By the data itself: of a single instant uPlot would make some years.
+        x: { time: true, range: ({ data: [instants] }) => [instants[0] - 43200, instants[instants.length - 1] + 43200] },
         y: { range: (_, __, high) => [0, high > 0 ? high * 1.12 : 1] },
       },
       axes: [
