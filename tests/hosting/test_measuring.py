@@ -25,8 +25,6 @@ from tests.plumbing.market import T0, TestAgent
 
 pytestmark = pytest.mark.django_db
 
-PROGRAM = ["-m", "dlperf.workload"]
-
 
 def after(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
@@ -91,22 +89,18 @@ def test_the_whole_machine_runs_the_program(agent: TestAgent, settings: Settings
     spec = task.spec
     assert (task.state, len(task.gpu_uuids), spec.image) == ("running", 4, benchmarks.IMAGE)
     assert (spec.mode, spec.entrypoint, spec.network, spec.ports) == ("args", "python3", "guests", [])
-    assert spec.args[:-1] == [*PROGRAM, "--mode", "full", "--device", "cuda", "--seconds", "300", "--endpoint"]
+    assert spec.args[:-2] == ["-m", "dlperf.workload", "--mode", "full", "--device", "cuda", "--seconds", "300"]
     assert spec.args[-1].startswith(f"{settings.AGENT_URL}/api/agent/v1/speed/")
     assert (spec.cpu_cores, spec.ram_mb, spec.result_bytes) == (32.0, 131072, 65536)
     assert holders() == {"benchmark"}
 
 
 def test_a_simulated_machine_runs_a_short_one_without_network() -> None:
-    host = market.user()
-    agent = TestAgent(market.register(host, market.inventory(4)))
+    agent = TestAgent(market.register(market.user(), market.inventory(4)))
     agent.report(T0)
     ask(agent)
-    (task,) = wanted(agent, T0)
-    assert (task.spec.network, task.spec.args) == (
-        "none",
-        [*PROGRAM, "--mode", "small", "--device", "cpu", "--seconds", "60"],
-    )
+    spec = wanted(agent, T0)[0].spec
+    assert (spec.network, spec.args[2:]) == ("none", ["--mode", "small", "--device", "cpu", "--seconds", "60"])
 
 
 def test_the_operator_names_another_endpoint(agent: TestAgent, settings: Settings) -> None:
