@@ -66,11 +66,12 @@ def weekly_run_repeat(*, run_id: int) -> bool:
 
 def _next_run(until: datetime, now: datetime) -> WeeklyRun | None:
     """The first week that is not done, up to the one that ends at ``until``; its row is made when there is none."""
+    # Before the look at what is unfinished: a row that somebody else makes meanwhile is found by that.
+    period_end = _first_week_without_run()
     unfinished = WeeklyRun.objects.filter(state=WeeklyRunState.OPEN, period_end__lte=until)
     run = unfinished.order_by("period_end").first()
     if run is not None:
         return run
-    period_end = _first_week_without_run()
     if period_end is None or period_end > until:
         return None
     new = WeeklyRun(period_start=period_end - WEEK, period_end=period_end, started_at=now)

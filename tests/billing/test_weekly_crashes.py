@@ -1,12 +1,13 @@
 """Weekly runs that are killed anywhere, or run twice at once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from billing import locks, services
 from billing.models import AccountKind, HostInvoice, WeeklyRun
 from billing.selectors import ledger_check
+from billing.services import weekly
 from marketplace.models import Notice, User
 from tests.billing.killing import Arm, at_commits, at_statements, killed_at_every_point
 from tests.billing.ledger import posted_micros
@@ -53,3 +54,20 @@ def test_two_runs_at_once_make_one_set_of_invoices(client_user: User, host_user:
     run = WeeklyRun.objects.get()
     assert (run.state, run.invoices_count, run.net_micros) == ("done", 1, HOURLY_NET)
     assert ledger_check(FRIDAY) == []
+
+
+def test_a_run_that_somebody_else_begins_meanwhile_is_helped(
+    client_user: User, host_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_on("machine:7", client_user, host_user, FRIDAY - HOUR)
+    look = weekly._first_week_without_run
+
+    def look_too_late() -> datetime | None:
+        WeeklyRun.objects.get_or_create(
+            period_end=FRIDAY, defaults={"period_start": FRIDAY - WEEK, "started_at": FRIDAY}
+        )
+        return look()
+
+    monkeypatch.setattr(weekly, "_first_week_without_run", look_too_late)
+    assert [run.period_end for run in services.weekly_runs(now=FRIDAY)] == [FRIDAY]
+    assert HostInvoice.objects.get().net_micros == HOURLY_NET
