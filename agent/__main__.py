@@ -79,7 +79,7 @@ def _self_test(options: MachineOptions, *, use_firewall: bool) -> int:
     for finding in self_test(options, DockerEngine(), use_firewall=use_firewall):
         print(finding, flush=True)  # noqa: T201 - for the person at the terminal
         failed += bool(finding.remedy)
-    print("All is well." if not failed else f"{failed} to put right.")  # noqa: T201
+    print("All is well." if not failed else f"{failed} to put right.")  # noqa: T201 - for the person at the terminal
     return EXIT_UNFIT if failed else 0
 
 
@@ -105,10 +105,10 @@ def _run(agent: HostAgent, ending: threading.Event) -> int:
 
 
 def _explain(refusal: RefusedError, *, registered: bool) -> int:
-    print(f"agent: refused by the server: {refusal.msg} ({refusal.error})", file=sys.stderr)  # noqa: T201
+    print(f"agent: refused by the server: {refusal.msg} ({refusal.error})", file=sys.stderr)  # noqa: T201 - for the person at the terminal
     if not registered:
         return EXIT_REFUSED
-    print("agent: containers on this machine keep running.", file=sys.stderr)  # noqa: T201
+    print("agent: containers on this machine keep running.", file=sys.stderr)  # noqa: T201 - for the person at the terminal
     return EXIT_REVOKED
 
 

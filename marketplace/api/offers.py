@@ -64,7 +64,7 @@ class GpuNames(PublicView):
     """The GPU models on the market."""
 
     @extend_schema(responses=ANY_OBJECT, summary="GPU models on the market")
-    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - the framework's signature
         return reply({"gpu_names": gpu_names()})
 
 
@@ -72,7 +72,7 @@ class GpuTypes(PublicView):
     """The GPU models that the marketplace knows, with their memory."""
 
     @extend_schema(responses=ANY_OBJECT, summary="Known GPU models")
-    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - the framework's signature
         models = gpu_models().values()
         rows = [{"canonical_name": model.name, "gpu_ram_mb": round(model.vram_gb * 1024)} for model in models]
         return reply({"gpu_types": rows})

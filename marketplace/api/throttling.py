@@ -14,7 +14,7 @@ WINDOW_SECONDS = 60
 class PerMinuteThrottle(BaseThrottle):
     """Counts in windows of a minute, one counter per caller, in Redis. Without Redis everything passes."""
 
-    def allow_request(self, request: Request, view: object) -> bool:  # noqa: ARG002
+    def allow_request(self, request: Request, view: object) -> bool:  # noqa: ARG002 - the framework's signature
         window = int(time.time()) // WINDOW_SECONDS
         try:
             return self._count(request, window) <= _limit(request)

@@ -39,7 +39,7 @@ def _port(word: str) -> tuple[int, str]:
 class EnvironmentWidget(forms.Widget):
     """Rows of name and value; the template draws them."""
 
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:  # noqa: ARG002
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:  # noqa: ARG002 - the framework's signature
         if not isinstance(data, QueryDict):
             return []
         names, values = data.getlist(f"{name}_name"), data.getlist(f"{name}_value")

@@ -115,7 +115,7 @@ def large_scans(machines: int) -> list[str]:
 
 def _statements_of_one(number: int) -> list[tuple[str, Any]]:
     from marketplace.models import Instance  # noqa: PLC0415 - Django is set up by now
-    from marketplace.services.bids import bid_change  # noqa: PLC0415
+    from marketplace.services.bids import bid_change  # noqa: PLC0415 - Django is set up by now
 
     seen: list[tuple[str, Any]] = []
 

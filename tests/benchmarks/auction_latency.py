@@ -80,7 +80,7 @@ def workers(database_url: str, folder: Path) -> Iterator[None]:
 def run(instances: list[tuple[int, int]], seconds: float) -> tuple[Run, float]:
     """Bid at the rate, each instance once; what came of it and the rate that was reached."""
     from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
-    from marketplace.services.bids import bid_change  # noqa: PLC0415
+    from marketplace.services.bids import bid_change  # noqa: PLC0415 - Django is set up by now
 
     current = Run()
     watcher = threading.Thread(target=current.watch)

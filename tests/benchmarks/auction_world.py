@@ -130,7 +130,7 @@ def scalar(query: str, values: dict[str, Any] | None = None) -> int:
 def market_seed(now: datetime) -> None:
     """The first machine, through the services."""
     from marketplace.services.rent import instance_rent  # noqa: PLC0415 - Django is set up by now
-    from tests.plumbing import market  # noqa: PLC0415
+    from tests.plumbing import market  # noqa: PLC0415 - Django is set up by now
 
     agent = market.listed_machine(now=now, end_at=now + timedelta(days=90), min_bid_micros_per_gpu_hour=CENT)
     for gpus, cents in ((2, 60), (1, 35), (2, 30)):

@@ -57,8 +57,8 @@ def balances(sizes: Sequence[int], repeats: int) -> None:
 def past_write(entries: int) -> None:
     """So many entries on the first client's account, and the checkpoint that comes every hour."""
     from billing import services  # noqa: PLC0415 - Django is set up by now
-    from billing.models import AccountKind  # noqa: PLC0415
-    from billing.services.accounts import system_account_id  # noqa: PLC0415
+    from billing.models import AccountKind  # noqa: PLC0415 - Django is set up by now
+    from billing.services.accounts import system_account_id  # noqa: PLC0415 - Django is set up by now
 
     adjustments = system_account_id(AccountKind.ADJUSTMENTS)
     names = {"start": billing_world.START, "account": billing_world.CLIENTS + 1, "adjustments": adjustments}
@@ -70,8 +70,8 @@ def past_write(entries: int) -> None:
 def balance_and_row(seconds: float) -> tuple[float, float, float]:
     """Microseconds of reading the first client's balance, its account's row, and that by a bare statement, in turns."""
     from billing.models import LedgerAccount  # noqa: PLC0415 - Django is set up by now
-    from billing.selectors import balance_micros  # noqa: PLC0415
-    from marketplace.models import User  # noqa: PLC0415
+    from billing.selectors import balance_micros  # noqa: PLC0415 - Django is set up by now
+    from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
 
     client, later = User(pk=billing_world.CLIENTS + 1), billing_world.START + timedelta(minutes=30)
     subject: list[float] = []
@@ -115,7 +115,7 @@ def instant_when_depleted(count: int) -> datetime:
 def scanned_payers(clients: int, now: datetime) -> list[int]:
     """The same by computing the balance of each client that spends, in batches."""
     from billing.domain.depletion import balance_micros_at, spend_rate_micros  # noqa: PLC0415 - Django is set up
-    from billing.selectors.wallets import client_wallets  # noqa: PLC0415
+    from billing.selectors.wallets import client_wallets  # noqa: PLC0415 - Django is set up by now
 
     found = []
     for first in range(1, clients + 1, billing_world.OWNERS_PER_BATCH):

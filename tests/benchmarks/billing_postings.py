@@ -89,9 +89,9 @@ def _poster(number: int, action: str, seconds: float) -> float:
 def payments_post(number: int, seconds: float) -> float:
     """Credit to one client, one entry after the other; entries per second."""
     from billing.domain.entries import EntryDraft, Line  # noqa: PLC0415 - Django is set up by now
-    from billing.models import AccountKind, EntryKind  # noqa: PLC0415
-    from billing.services.accounts import system_account_id  # noqa: PLC0415
-    from billing.services.ledger import entries_post  # noqa: PLC0415
+    from billing.models import AccountKind, EntryKind  # noqa: PLC0415 - Django is set up by now
+    from billing.services.accounts import system_account_id  # noqa: PLC0415 - Django is set up by now
+    from billing.services.ledger import entries_post  # noqa: PLC0415 - Django is set up by now
 
     adjustments = system_account_id(AccountKind.ADJUSTMENTS)
     lines = (Line(billing_world.CLIENTS + 1 + number, 25_000_000), Line(adjustments, -25_000_000))
@@ -106,7 +106,7 @@ def payments_post(number: int, seconds: float) -> float:
 def credit_grant(number: int, seconds: float) -> float:
     """Grants to one client, one after the other; grants per second."""
     from billing import services  # noqa: PLC0415 - Django is set up by now
-    from marketplace.models import User  # noqa: PLC0415
+    from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
 
     user = User(pk=billing_world.CLIENTS + 1 + number)
 

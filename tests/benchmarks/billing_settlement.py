@@ -53,7 +53,7 @@ def settled(instances: int, repeats: int) -> Comparison:
 def seconds_one_by_one(sample: int, now: datetime) -> float:
     """Settle so many clients, each alone."""
     from billing.services import settle_payer  # noqa: PLC0415 - Django is set up by now
-    from marketplace.models import User  # noqa: PLC0415
+    from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
 
     began = time.perf_counter()
     for number in range(1, sample + 1):

@@ -67,7 +67,7 @@ def invoiced(hosts: int, repeats: int) -> Comparison:
 def seconds_of_run(hosts: int) -> float:
     """The run of the week, and that nothing comes of running it again."""
     from billing.models import HostInvoice  # noqa: PLC0415 - Django is set up by now
-    from billing.services import weekly  # noqa: PLC0415
+    from billing.services import weekly  # noqa: PLC0415 - Django is set up by now
 
     now = WEEK_END + timedelta(minutes=10)
     began = time.perf_counter()
@@ -85,7 +85,7 @@ def seconds_of_run(hosts: int) -> float:
 def one_by_one_run() -> int:
     """The row of the week that the peer's invoices belong to."""
     from billing.domain.weeks import WEEK  # noqa: PLC0415 - Django is set up by now
-    from billing.models import WeeklyRun  # noqa: PLC0415
+    from billing.models import WeeklyRun  # noqa: PLC0415 - Django is set up by now
 
     return WeeklyRun.objects.create(period_start=WEEK_END - WEEK, period_end=WEEK_END, started_at=WEEK_END).pk
 
@@ -94,7 +94,7 @@ def one_by_one_run() -> int:
 def host_invoice(run_id: int, number: int) -> None:
     """The peer: one host's invoice, by itself."""
     from billing.domain.weeks import WEEK  # noqa: PLC0415 - Django is set up by now
-    from billing.models import HostInvoice, HostInvoiceLine  # noqa: PLC0415
+    from billing.models import HostInvoice, HostInvoiceLine  # noqa: PLC0415 - Django is set up by now
 
     host, since = billing_world.HOSTS + number, WEEK_END - WEEK
     with connection.cursor() as cursor:

@@ -88,7 +88,7 @@ def ledger_fill(instances: int, clients: int, hosts: int | None = None) -> None:
 def _owners(name: str, kind: str, first: int, count: int) -> None:
     """A user and its account, written by their models, and so many like them."""
     from billing.models import LedgerAccount  # noqa: PLC0415 - Django is set up by now
-    from marketplace.models import User  # noqa: PLC0415
+    from marketplace.models import User  # noqa: PLC0415 - Django is set up by now
 
     LedgerAccount.objects.create(
         pk=first, kind=kind, owner=User.objects.create(pk=first, email=f"{name}@bench.example")
@@ -109,7 +109,7 @@ def _copy(table: str, own: dict[str, str], first: int, count: int) -> None:
 def _system_accounts() -> int:
     """The accounts that nobody owns; the id of that for adjustments."""
     from billing.models import AccountKind  # noqa: PLC0415 - Django is set up by now
-    from billing.services.accounts import system_account_id  # noqa: PLC0415
+    from billing.services.accounts import system_account_id  # noqa: PLC0415 - Django is set up by now
 
     system_account_id(AccountKind.PLATFORM_FEES)
     return system_account_id(AccountKind.ADJUSTMENTS)
@@ -134,7 +134,7 @@ def settled_write(until: datetime) -> None:
 
 def _fees() -> int:
     from billing.models import AccountKind  # noqa: PLC0415 - Django is set up by now
-    from billing.services.accounts import system_account_id  # noqa: PLC0415
+    from billing.services.accounts import system_account_id  # noqa: PLC0415 - Django is set up by now
 
     return system_account_id(AccountKind.PLATFORM_FEES)
 

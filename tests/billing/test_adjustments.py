@@ -42,7 +42,7 @@ def ask(owner: User, actor: User, now: datetime, **changes: object) -> Adjustmen
         "reason": "A mistake of ours",
         "key": KEY,
     }
-    return services.adjustment_request(owner=owner, actor=actor, now=now, **(asked | changes))  # type: ignore[arg-type]
+    return services.adjustment_request(owner=owner, actor=actor, now=now, **(asked | changes))  # type: ignore[arg-type]  # the dict mixes types by design
 
 
 @pytest.mark.django_db

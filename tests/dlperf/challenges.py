@@ -33,7 +33,7 @@ def provers(kind: type[Any] | None = None, *, gpus: int = 2, nonce: bytes = NONC
     require_torch()
     import torch  # noqa: PLC0415  # it is there for some tests only
 
-    from dlperf.challenge.prove import Prover  # noqa: PLC0415
+    from dlperf.challenge.prove import Prover  # noqa: PLC0415 - torch is imported only by tests that use it
 
     torch.set_num_threads(1)
     found = [(kind or Prover)(plan, nonce, gpu, "cpu") for gpu in range(gpus)]
@@ -44,7 +44,7 @@ def provers(kind: type[Any] | None = None, *, gpus: int = 2, nonce: bytes = NONC
 
 def told(ran: list[Any], *, nonce: bytes = NONCE, plan: Plan = PLAN) -> dict[str, Any]:
     """What these provers tell."""
-    from dlperf.challenge.prove import transcript  # noqa: PLC0415
+    from dlperf.challenge.prove import transcript  # noqa: PLC0415 - torch is imported only by tests that use it
 
     return transcript(plan, nonce, ran)
 
@@ -57,7 +57,7 @@ def decoded(answer: dict[str, Any], plan: Plan = PLAN) -> Transcript:
 def cheater(change: Any) -> type[Any]:
     """A prover whose products are what ``change(self, drawn, honest product)`` makes of the honest ones."""
     require_torch()
-    from dlperf.challenge.prove import Prover  # noqa: PLC0415
+    from dlperf.challenge.prove import Prover  # noqa: PLC0415 - torch is imported only by tests that use it
 
     class Cheater(Prover):
         def product(self, drawn: Any) -> Any:
@@ -69,7 +69,7 @@ def cheater(change: Any) -> type[Any]:
 def forgetful() -> type[Any]:
     """A prover with a quarter of the memory that it claims: the rest of its rows repeat the first."""
     require_torch()
-    from dlperf.challenge.prove import Prover  # noqa: PLC0415
+    from dlperf.challenge.prove import Prover  # noqa: PLC0415 - torch is imported only by tests that use it
 
     class Forgetful(Prover):
         def fill(self) -> None:

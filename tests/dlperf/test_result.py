@@ -97,7 +97,7 @@ def test_a_median_is_a_positive_finite_number_or_refused(metric: str, median: An
         assert not is_good
     else:
         assert is_good
-        assert decoded.devices[0].metrics[metric].median == median  # type: ignore[index]
+        assert decoded.devices[0].metrics[metric].median == median  # type: ignore[index]  # a good one has metrics
 
 
 def test_the_command_line_names_what_it_does() -> None:

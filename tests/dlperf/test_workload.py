@@ -50,7 +50,7 @@ def test_the_whole_program_alone_in_its_folder(tmp_path: Path) -> None:
     ("words", "why"),
     [
         (workload_command(mode="small", seconds=0), "--seconds must be more than 0."),
-        (workload_command(mode="enormous"), "invalid choice: 'enormous'"),  # type: ignore[arg-type]
+        (workload_command(mode="enormous"), "invalid choice: 'enormous'"),  # type: ignore[arg-type]  # rubbish on purpose
     ],
 )
 def test_what_can_not_be_run_is_told_on_stderr(tmp_path: Path, words: list[str], why: str) -> None:

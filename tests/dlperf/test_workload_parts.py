@@ -15,7 +15,7 @@ from tests.dlperf.workload import require_torch, speed_endpoint
 require_torch()
 import torch  # noqa: E402  # after the check
 
-from dlperf.workload import devices, host, micro, models, network, scaling, suite, timing, training  # noqa: E402
+from dlperf.workload import devices, host, micro, models, network, scaling, suite, timing, training  # noqa: E402 - after the skip where torch is missing
 
 torch.set_num_threads(1)  # threads that wait for each other are slow where tests share the cores
 CPU = devices.Device("cpu", 0, "Any CPU", "", 8_000, (0, 0))

@@ -26,7 +26,7 @@ def found(query: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def offers(db: None) -> list[Offer]:  # noqa: ARG001
+def offers(db: None) -> list[Offer]:  # noqa: ARG001 - a fixture that is needed, not used
     """Offers whose orders by the precisions all differ; the first alone is measured in int8, the second in nothing."""
     machine = make_machine(make_user("host@example.com"))
     scores = [(10.0, 10.3, 10.1, 40.7), (13.1, 20.3, 5.7, 12.9), (12.7, 5.1, 33.3, 30.1), (15.9, 15.7, 20.9, 10.7)]

@@ -109,7 +109,7 @@ def test_an_account_that_is_restricted(
     assert services.methods_refresh(now=FRIDAY + HOUR) == 1
     host_user.payout_method.refresh_from_db()
     assert host_user.payout_method.state == "restricted"
-    assert Notice.objects.filter(kind="payout_method").order_by("pk").last().subject == "Your payout account needs you"  # type: ignore[union-attr]
+    assert Notice.objects.filter(kind="payout_method").order_by("pk").last().subject == "Your payout account needs you"  # type: ignore[union-attr]  # there is one
 
 
 def test_paypal_tells_of_an_item(client: Client, providers: Providers, paypal_payout: Payout) -> None:
