@@ -149,9 +149,10 @@ def gpus_with_use(machine: Machine) -> QuerySet[Gpu]:
 
 def hardware_of(machine: Machine) -> str:
     """Digest of what a measurement of the machine is about: its GPUs, driver, CPU and memory."""
-    gpus = machine.gpus.filter(present=True).order_by("uuid").values_list("uuid", "model", "vram_mb", "power_limit_w")
+    present = sorted((gpu for gpu in machine.gpus.all() if gpu.present), key=lambda gpu: gpu.uuid)
+    gpus = [(gpu.uuid, gpu.model, gpu.vram_mb, gpu.power_limit_w) for gpu in present]
     return hardware_digest(
-        list(gpus), machine.driver_version, machine.cuda_version, machine.cpu_name, machine.cpu_cores, machine.ram_mb
+        gpus, machine.driver_version, machine.cuda_version, machine.cpu_name, machine.cpu_cores, machine.ram_mb
     )
 
 

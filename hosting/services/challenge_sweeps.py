@@ -2,34 +2,42 @@
 
 import hashlib
 import hmac
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Aggregate, Count, Exists, Max, OuterRef, QuerySet
 
 from hosting.domain import measuring
 from hosting.domain import verification as rules
-from hosting.models import ChallengeRun, Listing, Machine, Measurement, VerificationFinding
-from hosting.selectors import hardware_of, judged_runs
+from hosting.models import ChallengeRun, Machine, Measurement, VerificationCase, VerificationFinding
+from hosting.selectors import hardware_of
 from hosting.services.measuring import challenge_order
 
 logger = structlog.get_logger(__name__)
 
 
+BATCH_MACHINES = 500
+
+
 def challenges_ask_due(*, now: datetime) -> int:
     """Ask for a challenge of every machine on the market that is due for one; returns of how many.
 
-    Each in a transaction of its own: one that fails is logged and holds up no other. A challenge waits until nobody
-    uses its machine. Machines with simulated GPUs claim nothing that could be verified.
+    Costs six queries for a batch of machines of which none is due. Each that is due in a transaction of its own: one
+    that fails is logged and holds up no other. A challenge waits until nobody uses its machine. Machines with simulated
+    GPUs claim nothing that could be verified.
     """
     if not settings.DLPERF_IMAGE:
         return 0
-    return sum(_ask_alone(pk, now) for pk in list(_candidates()))
+    ids = list(_candidates().values_list("pk", flat=True))
+    batches = (ids[start : start + BATCH_MACHINES] for start in range(0, len(ids), BATCH_MACHINES))
+    return sum(_ask_alone(pk, reason, now) for batch in batches for pk, reason in _due(batch, now))
 
 
-def _candidates() -> QuerySet[Machine, int]:
+def _candidates() -> QuerySet[Machine]:
     opened = Measurement.objects.filter(
         machine=OuterRef("pk"), kind=Measurement.Kind.CHALLENGE, state__in=measuring.OPEN
     )
@@ -39,34 +47,36 @@ def _candidates() -> QuerySet[Machine, int]:
     listed = Machine.objects.filter(
         online=True, engine_error="", removed_at=None, simulated=False, listing__active=True
     )
-    return listed.filter(~Exists(opened), ~Exists(unjudged)).order_by("pk").values_list("pk", flat=True)
+    return listed.filter(~Exists(opened), ~Exists(unjudged)).order_by("pk")
 
 
-def _ask_alone(machine_id: int, now: datetime) -> bool:
-    try:
-        with transaction.atomic():
-            return _ask_if_due(machine_id, now)
-    except Exception:
-        logger.exception("challenge_not_asked", machine_id=machine_id)
-        return False
+def _due(machine_ids: Sequence[int], now: datetime) -> list[tuple[int, str]]:
+    """Which of these machines are due, and why. Decided without a lock: at worst another challenge is asked for than
+    would be a moment later."""
+    machines = Machine.objects.filter(pk__in=machine_ids).select_related("listing").prefetch_related("gpus")
+    histories = histories_of(machine_ids, now)
+    reasons = [(machine.pk, _reason(machine, histories[machine.pk], now)) for machine in machines.order_by("pk")]
+    return [(pk, reason) for pk, reason in reasons if reason]
 
 
-def _ask_if_due(machine_id: int, now: datetime) -> bool:
-    """Decided without a lock: at worst another challenge is asked for than would be a moment later."""
-    machine = Machine.objects.get(pk=machine_id)
-    listing = Listing.objects.filter(machine=machine, active=True).first()
-    past = history_of(machine, now)
-    reason = rules.due_reason(
+def _reason(machine: Machine, past: rules.History, now: datetime) -> str:
+    return rules.due_reason(
         past,
         hardware=hardware_of(machine),
-        listed_at=listing.listed_at if listing else None,
+        listed_at=machine.listing.listed_at,
         started_at=machine.session_started_at,
         now=now,
         chance=_chance(machine, past.judged_at),
     )
-    if reason:
+
+
+def _ask_alone(machine_id: int, reason: str, now: datetime) -> bool:
+    try:
         challenge_order(machine_id=machine_id, reason=reason, now=now)
-    return bool(reason)
+    except Exception:
+        logger.exception("challenge_not_asked", machine_id=machine_id)
+        return False
+    return True
 
 
 def _chance(machine: Machine, judged_at: datetime | None) -> float:
@@ -76,24 +86,47 @@ def _chance(machine: Machine, judged_at: datetime | None) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def history_of(machine: Machine, now: datetime) -> rules.History:
-    """What is known of the machine's challenges."""
-    judged = judged_runs(machine).select_related("measurement")
-    latest = judged.last()
-    undecided = ChallengeRun.objects.filter(machine=machine, passed=None).order_by("-judged_at").first()
-    return rules.History(
-        passed=[bool(run.passed) for run in judged.reverse()[:2]][::-1],
-        judged_at=latest.judged_at if latest else None,
-        undecided_at=undecided.judged_at if undecided else None,
-        hardware=latest.measurement.hardware if latest else "",
-        anomalies=anomalies_of(machine, now),
-    )
+def histories_of(machine_ids: Collection[int], now: datetime) -> dict[int, rules.History]:
+    """What is known of these machines' challenges, in four queries for all of them.
 
-
-def anomalies_of(machine: Machine, now: datetime) -> int:
-    """Kinds of findings (those in shadow too), failed challenges and drops of the benchmark in the last 30 days."""
+    Of the last 30 days, those of the anomalies: a machine not judged for so long is due whatever there was before.
+    """
     since = now - rules.ANOMALIES_WITHIN
-    kinds = VerificationFinding.objects.filter(machine=machine, at__gt=since).values("code").distinct().count()
-    failed = judged_runs(machine).filter(passed=False, judged_at__gt=since).count()
-    drops = machine.measurements.filter(is_drop=True, finished_at__gt=since).count()
-    return kinds + failed + drops
+    judged, undecided = _runs(machine_ids, since)
+    findings = VerificationFinding.objects.filter(machine__in=machine_ids, at__gt=since)
+    kinds = _by_machine(findings, Count("code", distinct=True))
+    drops = _by_machine(
+        Measurement.objects.filter(machine__in=machine_ids, is_drop=True, finished_at__gt=since), Count("pk")
+    )
+    return {
+        pk: rules.History(
+            passed=[bool(run.passed) for run in judged[pk][-2:]],
+            judged_at=judged[pk][-1].judged_at if judged[pk] else None,
+            undecided_at=undecided.get(pk),
+            hardware=judged[pk][-1].measurement.hardware if judged[pk] else "",
+            anomalies=kinds.get(pk, 0) + drops.get(pk, 0) + sum(not run.passed for run in judged[pk]),
+        )
+        for pk in machine_ids
+    }
+
+
+def _runs(
+    machine_ids: Collection[int], since: datetime
+) -> tuple[Mapping[int, list[ChallengeRun]], Mapping[int, datetime]]:
+    """By machine, oldest first: those that were passed or failed since the last case that was overturned, and when the
+    latest was judged that came to nothing."""
+    cases = VerificationCase.objects.filter(machine__in=machine_ids, state=rules.CASE_OVERTURNED)
+    overturned = _by_machine(cases, Max("decided_at"))
+    judged: dict[int, list[ChallengeRun]] = defaultdict(list)
+    undecided: dict[int, datetime] = {}
+    runs = ChallengeRun.objects.filter(machine__in=machine_ids, judged_at__gt=since).select_related("measurement")
+    for run in runs.order_by("judged_at", "pk"):
+        if run.passed is None:
+            undecided[run.machine_id] = run.judged_at
+        elif run.machine_id not in overturned or run.judged_at > overturned[run.machine_id]:
+            judged[run.machine_id].append(run)
+    return judged, undecided
+
+
+def _by_machine(rows: QuerySet[Any], figure: Aggregate) -> dict[int, Any]:
+    return dict(rows.order_by().values("machine").annotate(figure=figure).values_list("machine", "figure"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import Settings
+from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
 from billing.services import payouts_hold
 from dlperf.challenge.plan import Plan
@@ -98,6 +98,23 @@ def test_a_machine_that_lacks_something_passes_and_is_not_verified() -> None:
     slow = machine_of(inet_up_mbps=1.0)
     assert challenged(slow, after(10)).passed
     assert (machine(slow).verification, codes(slow)) == ("unverified", [])
+
+
+def test_a_sweep_asks_no_more_of_the_database_for_more_machines(
+    agent: TestAgent, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    challenged(agent, after(10))
+    with django_assert_num_queries(7):
+        assert challenges_ask_due(now=after(60)) == 0
+    others = [machine_of(), machine_of()]
+    assert challenges_ask_due(now=after(70)) == 2
+    for other in others:
+        agent_answer = reference(nonce_of(other), 2)
+        other.report(after(90), seen(task_of(other), "exited", exit_code=0, reason="exited", result=agent_answer))
+        other.obey(after(90))
+    assert challenges_settle(now=after(95)) == 2
+    with django_assert_num_queries(7):
+        assert challenges_ask_due(now=after(100)) == 0
 
 
 def test_a_challenge_is_judged_once(agent: TestAgent) -> None:
