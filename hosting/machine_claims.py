@@ -8,7 +8,7 @@ from dlperf.catalogue import gpu_models
 from dlperf.domain.result import BenchmarkResult
 from dlperf.domain.score import is_comparable
 from hosting.domain.contradictions import GpuSaid, MachineSaid
-from hosting.domain.requirements import Facts, version_number
+from hosting.domain.requirements import Facts, facts_of
 from hosting.models import Gpu, Machine
 from hosting.selectors import benchmarks_of, usable_gpus
 
@@ -51,20 +51,7 @@ def _gpu(gpu: Gpu) -> GpuSaid:
 
 def facts_of_machine(machine: Machine) -> Facts:
     """What its latest report says, as the list of requirements takes it."""
-    gpus = list(usable_gpus(machine))
-    return Facts(
-        gpus=len(gpus),
-        compute_capability=min((version_number(gpu.compute_capability) for gpu in gpus), default=0.0),
-        vram_mb=min((gpu.vram_mb for gpu in gpus), default=0),
-        cuda_version=version_number(machine.cuda_version),
-        cpu_cores=machine.cpu_cores,
-        ram_mb=machine.ram_mb,
-        disk_gb=machine.disk_total_gb,
-        disk_mbps=machine.disk_bandwidth_mbps,
-        inet_down_mbps=machine.inet_down_mbps,
-        inet_up_mbps=machine.inet_up_mbps,
-        ports=machine.port_last - machine.port_first + 1,
-    )
+    return facts_of(machine, list(usable_gpus(machine)))
 
 
 def claims_of_likely_twins(machine: Machine) -> Iterator[MachineSaid]:

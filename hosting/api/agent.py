@@ -109,7 +109,8 @@ async def check(request: HttpRequest) -> HttpResponse:
     """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
     body = _body(request)
     _check_protocol(body)
-    facts = requirements.facts_of(decode(CheckRequest, body).inventory)
+    inventory = decode(CheckRequest, body).inventory
+    facts = requirements.facts_of(inventory, inventory.gpus)
     return _reply(CheckReply(requirements=requirements.check(facts)))
 
 

@@ -1,9 +1,10 @@
 """What a machine must have at least to be verified: the published list, and what becomes of it for one machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from agent.protocol import Inventory, Requirement
+from agent.protocol import Requirement
 
 _MB_PER_GB = 1024
 
@@ -132,21 +133,52 @@ MINIMUMS = (
 )
 
 
-def facts_of(inventory: Inventory) -> Facts:
-    """What an agent says of its machine."""
-    gpus = inventory.gpus
+class GpuSaid(Protocol):
+    """One GPU, as it travels and as it is kept."""
+
+    @property
+    def compute_capability(self) -> str: ...
+    @property
+    def vram_mb(self) -> int: ...
+
+
+class MachineSaid(Protocol):
+    """A machine, as it travels and as it is kept."""
+
+    @property
+    def cuda_version(self) -> str: ...
+    @property
+    def cpu_cores(self) -> int: ...
+    @property
+    def ram_mb(self) -> int: ...
+    @property
+    def disk_total_gb(self) -> int: ...
+    @property
+    def disk_bandwidth_mbps(self) -> float: ...
+    @property
+    def inet_down_mbps(self) -> float: ...
+    @property
+    def inet_up_mbps(self) -> float: ...
+    @property
+    def port_first(self) -> int: ...
+    @property
+    def port_last(self) -> int: ...
+
+
+def facts_of(machine: MachineSaid, gpus: Sequence[GpuSaid]) -> Facts:
+    """What is said of a machine and its usable GPUs."""
     return Facts(
         gpus=len(gpus),
         compute_capability=min((version_number(gpu.compute_capability) for gpu in gpus), default=0.0),
         vram_mb=min((gpu.vram_mb for gpu in gpus), default=0),
-        cuda_version=version_number(inventory.cuda_version),
-        cpu_cores=inventory.cpu_cores,
-        ram_mb=inventory.ram_mb,
-        disk_gb=inventory.disk_total_gb,
-        disk_mbps=inventory.disk_bandwidth_mbps,
-        inet_down_mbps=inventory.inet_down_mbps,
-        inet_up_mbps=inventory.inet_up_mbps,
-        ports=inventory.port_last - inventory.port_first + 1,
+        cuda_version=version_number(machine.cuda_version),
+        cpu_cores=machine.cpu_cores,
+        ram_mb=machine.ram_mb,
+        disk_gb=machine.disk_total_gb,
+        disk_mbps=machine.disk_bandwidth_mbps,
+        inet_down_mbps=machine.inet_down_mbps,
+        inet_up_mbps=machine.inet_up_mbps,
+        ports=machine.port_last - machine.port_first + 1,
     )
 
 

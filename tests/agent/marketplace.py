@@ -181,7 +181,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> tuple[int, Message]:
         if self.path == CHECK_PATH:
             asked = decode(CheckRequest, body)
-            return self.market.refusal or (200, CheckReply(requirements=check(facts_of(asked.inventory))))
+            return self.market.refusal or (
+                200,
+                CheckReply(requirements=check(facts_of(asked.inventory, asked.inventory.gpus))),
+            )
         if self.path == REGISTER_PATH:
             return self.market.on_register(decode(RegisterRequest, body))
         credential = self.headers.get("Authorization", "").removeprefix("Bearer ")

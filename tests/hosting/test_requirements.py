@@ -69,7 +69,7 @@ def test_versions_as_numbers(text: str, number: float) -> None:
 @pytest.mark.django_db
 def test_a_machine_in_the_database_has_what_its_agent_said() -> None:
     inventory = market.inventory(4)
-    assert facts_of_machine(market.register(market.user(), inventory)) == facts_of(inventory)
+    assert facts_of_machine(market.register(market.user(), inventory)) == facts_of(inventory, inventory.gpus)
 
 
 @pytest.mark.django_db
@@ -77,7 +77,7 @@ def test_anyone_may_ask_and_rubbish_is_refused(client: Client) -> None:
     inventory = market.inventory(2)
     request = CheckRequest(protocol=PROTOCOL_VERSION, agent_version="1", inventory=inventory)
     answer = client.post(CHECK, encode(request), content_type="application/json")
-    assert decode(CheckReply, answer.content).requirements == check(facts_of(inventory))
+    assert decode(CheckReply, answer.content).requirements == check(facts_of(inventory, inventory.gpus))
     wrong = client.post(CHECK, b'{"inventory": 7}', content_type="application/json")
     assert (wrong.status_code, wrong.json()["error"]) == (400, "invalid_message")
     newer = client.post(CHECK, b'{"protocol": 99}', content_type="application/json")
