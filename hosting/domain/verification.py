@@ -36,6 +36,8 @@ START_SECONDS = 90
 """From the order to the first product: the container begins, torch is loaded."""
 
 TOO_FAST, TOO_SLOW = "too_fast", "too_slow"
+TIME_CODES = frozenset({TOO_FAST, TOO_SLOW})
+HOSTS_THAT_PROVE_BOUNDS = 2
 WRONG_ANSWER, NO_ANSWER, OUTVOTED = "wrong_answer", "no_answer", "outvoted"
 SLOWER_THAN_BEFORE = "slower_than_before"
 THROTTLED = 1.3
@@ -83,6 +85,14 @@ def bounds(plan: Plan, hardware: Hardware) -> Bounds:
     """
     peak = _product_seconds(plan, hardware, 1.0, 1.0) + _move_seconds(plan, hardware) * (1 - CACHED_SHARE)
     return Bounds(least=peak / BOOST, most=START_SECONDS + SLACK * usual_seconds(plan, hardware))
+
+
+def bounds_hold(other_hosts: int) -> bool:
+    """Whether the bounds of a model have consequences: that many other hosts' machines of the model have kept them.
+
+    They are computed, so a model whose rates are known badly would otherwise cost its first honest hosts their name.
+    """
+    return other_hosts >= HOSTS_THAT_PROVE_BOUNDS
 
 
 def _product_seconds(plan: Plan, hardware: Hardware, tensor_share: float, single_share: float) -> float:

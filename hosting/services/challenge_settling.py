@@ -38,6 +38,8 @@ class Judgement:
     passed: bool | None
     seconds: float | None = None
     answer: tuple[str, ...] | None = None
+    shadow: frozenset[str] = frozenset()
+    """Codes of findings that have no consequences."""
 
 
 def challenges_settle(*, now: datetime) -> int:
@@ -96,11 +98,13 @@ def _judge(measurement: Measurement, question: ChallengeQuestion | None) -> Judg
     if answer is not None and not wrong:
         findings += filter(None, [_vote(measurement.machine, question, answer)])
     findings += _circumstances(measurement, plan, seconds)
-    if _was_fetching(measurement) and any(finding.code == rules.TOO_SLOW for finding in findings):
+    shadow = _codes_in_shadow(measurement.machine, plan)
+    excused = _was_fetching(measurement) and any(finding.code == rules.TOO_SLOW for finding in findings)
+    if excused:
         findings = [finding for finding in findings if finding.code != rules.TOO_SLOW]
-        passed = None if _counts(findings) else False
-        return Judgement(tuple(findings), passed, seconds, answer if not wrong else None)
-    return Judgement(tuple(findings), _counts(findings), seconds, answer if not wrong else None)
+    passed = _counts(findings, shadow)
+    judged = None if excused and passed else passed
+    return Judgement(tuple(findings), judged, seconds, answer if not wrong else None, shadow)
 
 
 def _was_fetching(measurement: Measurement) -> bool:
@@ -117,12 +121,22 @@ def _without_answer(measurement: Measurement) -> Judgement:
     if measurement.problem not in rules.COUNTS_AS_FAILED:
         return Judgement((), None)
     finding = Finding(rules.NO_ANSWER, f"It gave no answer. {measurement.message}".strip())
-    return Judgement((finding,), _counts([finding]))
+    shadow = frozenset(settings.VERIFICATION_SHADOW)
+    return Judgement((finding,), _counts([finding], shadow), shadow=shadow)
 
 
-def _counts(findings: list[Finding]) -> bool:
+def _counts(findings: list[Finding], shadow: frozenset[str]) -> bool:
     """Passed, unless something was found by a check that is in force."""
-    return all(finding.code in settings.VERIFICATION_SHADOW for finding in findings)
+    return all(finding.code in shadow for finding in findings)
+
+
+def _codes_in_shadow(machine: Machine, plan: Plan) -> frozenset[str]:
+    """The checks that are being tried out; those of time are until machines of enough other hosts kept the bounds."""
+    chosen = frozenset(settings.VERIFICATION_SHADOW)
+    kept = ChallengeRun.objects.filter(passed=True, question__plan=measurement_plan(plan), machine__simulated=False)
+    kept = kept.exclude(machine__host_id=machine.host_id).exclude(findings__code__in=rules.TIME_CODES)
+    hosts = kept.filter(machine__gpu_name=machine.gpu_name).values("machine__host_id").distinct().count()
+    return chosen if rules.bounds_hold(hosts) else chosen | rules.TIME_CODES
 
 
 def _vote(machine: Machine, question: ChallengeQuestion, answer: tuple[str, ...]) -> Finding | None:
@@ -167,18 +181,18 @@ def _store(
         seconds=judgement.seconds,
         answer=judgement.answer,
     )
-    _store_findings(run, judgement.findings, now)
+    _store_findings(run, judgement.findings, judgement.shadow, now)
     return run
 
 
-def _store_findings(run: ChallengeRun, findings: tuple[Finding, ...], now: datetime) -> None:
+def _store_findings(run: ChallengeRun, findings: tuple[Finding, ...], shadow: frozenset[str], now: datetime) -> None:
     VerificationFinding.objects.bulk_create(
         VerificationFinding(
             machine_id=run.machine_id,
             run=run,
             code=finding.code,
             evidence=finding.evidence,
-            shadow=finding.code in settings.VERIFICATION_SHADOW,
+            shadow=finding.code in shadow,
             at=now,
         )
         for finding in findings
@@ -216,5 +230,5 @@ def _reconsider(question: ChallengeQuestion, but_machine_id: int, now: datetime)
         with transaction.atomic():
             machine = lock_machine(run.machine_id)
             if ChallengeRun.objects.filter(pk=run.pk, passed=True).update(passed=False):
-                _store_findings(run, (finding,), now)
+                _store_findings(run, (finding,), frozenset(), now)
                 _follow(machine, run, False, now)

@@ -268,12 +268,33 @@ def slow(agent: TestAgent, asked_at: datetime, seconds: float) -> ChallengeRun:
     return answer(agent, asked_at + timedelta(seconds=seconds))
 
 
-def test_an_answer_that_takes_too_long_by_the_servers_clock_fails(agent: TestAgent) -> None:
-    run = slow(agent, after(10), 120)
+def kept_by(*hosts: User, at: datetime) -> None:
+    """Machines of these hosts, of the same model, pass a challenge within the bounds of time."""
+    agents = [machine_of(host, hostname=f"rig-{number}") for number, host in enumerate(hosts)]
+    assert challenges_ask_due(now=at) == len(agents)
+    assert all(answer(one, at + timedelta(seconds=20)).passed for one in agents)
+
+
+def test_an_answer_that_takes_too_long_by_the_servers_clock_fails() -> None:
+    kept_by(market.user(), market.user(), at=T0)
+    agent = machine_of()
+    run = slow(agent, after(60), 120)
     assert (run.passed, run.seconds, codes(agent)) == (False, 120.0, ["too_slow"])
 
 
-def test_fetching_the_program_for_the_first_time_may_take_long_but_only_then(agent: TestAgent) -> None:
+@pytest.mark.parametrize("hosts", ["", "a", "aa", "a own"])
+def test_bounds_of_a_model_are_in_shadow_until_two_other_hosts_kept_them(hosts: str) -> None:
+    owners = {name: market.user() for name in ("a", "own")}
+    kept_by(*(owners[name] for name in (hosts.replace("aa", "a a")).split()), at=T0)
+    agent = machine_of(owners["own"], hostname="rig-slow")
+    run = slow(agent, after(60), 120)
+    finding = VerificationFinding.objects.get(run=run)
+    assert (run.passed, finding.code, finding.shadow) == (True, "too_slow", True)
+
+
+def test_fetching_the_program_for_the_first_time_may_take_long_but_only_then() -> None:
+    kept_by(market.user(), market.user(), at=T0)
+    agent = machine_of()
     assert challenges_ask_due(now=after(10)) == 1
     run = answer(agent, after(610))
     assert (run.passed, run.seconds, codes(agent)) == (None, 600.0, [])
