@@ -1,4 +1,4 @@
-"""The benchmark program runs on the CPU in a real container through a real agent, and its result is kept."""
+"""Benchmark and challenge run on the CPU in real containers through a real agent, and their results are kept."""
 
 import subprocess
 from pathlib import Path
@@ -18,13 +18,18 @@ CACHE = Path(__file__).resolve().parent.parent.parent / "var" / "cache"
 ASK = """
 from django.utils import timezone
 from hosting.models import Machine
-from hosting.services.measuring import benchmark_ask
+from hosting.services.measuring import benchmark_ask, challenge_ask
 machine = Machine.objects.get(pk={machine_id})
-benchmark_ask(machine_id=machine.pk, host=machine.host, now=timezone.now())
+{what}_ask(machine_id=machine.pk, host=machine.host, now=timezone.now())
 """
 LOOK = """
 SELECT m.state, m.message, m.result, m.score, m.is_cpu, m.simulated, t.spec ->> 'network'
 FROM hosting_measurement m LEFT JOIN hosting_task t ON t.id = m.task_id WHERE m.machine_id = %s
+"""
+JUDGEMENTS = """
+SELECT r.passed, json_array_length(r.answer::json), f.evidence
+FROM hosting_challengerun r LEFT JOIN hosting_verificationfinding f ON f.run_id = r.measurement_id
+WHERE r.machine_id = %s
 """
 
 
@@ -51,7 +56,7 @@ def test_a_machine_is_measured_and_a_client_is_not_kept_waiting(stack: Stack, pr
             cursor.execute(LOOK, [machine.machine_id])
             return cursor.fetchone()
 
-        stack.shell(ASK.format(machine_id=machine.machine_id))
+        stack.shell(ASK.format(what="benchmark", machine_id=machine.machine_id))
         stack.wait_for(lambda: images() == [program], "the benchmark to run")
         instance = client.rent(machine.machine_id, image=demo_image)
         client.wait_until(instance, "running")
@@ -67,3 +72,18 @@ def test_a_machine_is_measured_and_a_client_is_not_kept_waiting(stack: Stack, pr
         assert result["devices"][0]["metrics"]["resnet50_train_fp32_images_per_s"]["median"] > 0
         assert score >= 0
         stack.wait_for(lambda: images() == [], "its container to be removed")
+
+
+@pytest.mark.usefixtures("program")
+def test_a_machine_is_challenged_and_its_answer_is_checked(stack: Stack) -> None:
+    machine = host_machine(stack, "challenged", simulate="2x RTX 3090")
+    stack.shell(ASK.format(what="challenge", machine_id=machine.machine_id))
+    with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+
+        def judgements() -> list[Any]:
+            cursor.execute(JUDGEMENTS, [machine.machine_id])
+            return cursor.fetchall()
+
+        stack.wait_for(lambda: bool(judgements()), "the judgement", timeout_seconds=300)
+        assert judgements() == [(True, 2, None)]
