@@ -1,7 +1,8 @@
 """From the click on Rent to the running container, as a ratio to a bare ``docker run -d`` of the same image.
 
 Both are measured to the same event of the same engine, the container's start, and take turns, so that whatever else the
-machine does hits both alike. Prints every pair, then medians and their ratio.
+machine does hits both alike. Prints every pair, then medians and their ratio; then the same from the click to a shell
+over SSH (tests/benchmarks/prompt.py).
 """
 
 import argparse
@@ -19,6 +20,7 @@ import docker
 from scripts import engine as engine_of_machine
 from scripts.demo.layout import ROOT
 from scripts.image import ensure_image
+from tests.benchmarks import prompt
 from tests.plumbing.environment import start_postgres
 from tests.plumbing.rental import Account, HostMachine, account, host_machine
 from tests.plumbing.stack import Stack
@@ -112,7 +114,8 @@ def measure(pairs: int) -> None:
             floor.append(bare(engine, image))
             ours.append(rented(engine, client, machine, image))
             print(f"{number + 1:3}  docker run {floor[-1] * 1000:6.0f} ms   rent {ours[-1] * 1000:6.0f} ms", flush=True)
-    print(report(floor, ours))
+        print(report(floor, ours))
+        print(prompt.measure(engine, client, machine, image, pairs))
 
 
 if __name__ == "__main__":
