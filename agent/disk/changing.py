@@ -144,11 +144,12 @@ def _require_small(source: str) -> None:
     for folder, _, names in os.walk(source):
         for name in names:
             total += os.lstat(os.path.join(folder, name)).st_size
-            if total > MOST_COPIED_BYTES:
-                raise WrongUseError(
-                    f"At most {MOST_COPIED_BYTES >> 20} MB are copied on a stopped instance. Start it first."
-                )
-    if total > MOST_COPIED_BYTES:
+            _require_less(total)
+    _require_less(total)
+
+
+def _require_less(copied_bytes: int) -> None:
+    if copied_bytes > MOST_COPIED_BYTES:
         raise WrongUseError(f"At most {MOST_COPIED_BYTES >> 20} MB are copied on a stopped instance. Start it first.")
 
 

@@ -56,6 +56,8 @@ def run(command: str, out: BinaryIO) -> int:
         told.failed(error)
     except RecursionError:
         told.problem("The folders are nested too deeply for this.")
+    except MemoryError:
+        told.problem("This takes too much memory.")
     return 1 if told.problems else 0
 
 
