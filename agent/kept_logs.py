@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _GIVEN_UP_SECONDS = 24 * 3600.0
 _MOST_FILES = 500
 _LOOK_SECONDS = 30.0
-_NAME = re.compile(r"log-([0-9]+)-([0-9a-zA-Z]+)\.z")
+_NAME = re.compile(r"log-([0-9]+)-([0-9a-zA-Z-]+)\.z")
 
 
 class KeptLogs:

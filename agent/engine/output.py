@@ -38,7 +38,8 @@ def tail(client: APIClient, container_id: str, most_bytes: int) -> LogTail:
     """See ``Engine.log_tail``."""
     kept = bytearray()
     was_cut = False
-    for chunk in client.logs(container_id, stdout=True, stderr=True, stream=True, tail=_MOST_ENTRIES):
+    lines = client.logs(container_id, stdout=True, stderr=True, stream=True, follow=False, tail=_MOST_ENTRIES)
+    for chunk in lines:
         kept += chunk
         if len(kept) > 2 * most_bytes:
             del kept[:-most_bytes]

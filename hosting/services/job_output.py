@@ -86,7 +86,7 @@ def log_keep(*, machine: Machine, task_id: int, container: str, content: bytes, 
 def _is_sound(content: bytes) -> bool:
     reader = zlib.decompressobj()
     try:
-        reader.decompress(content, MOST_KEPT_LOG_BYTES + 1)
+        whole = reader.decompress(content, MOST_KEPT_LOG_BYTES + 1)
     except zlib.error:
         return False
-    return reader.eof and not reader.unused_data
+    return reader.eof and not reader.unused_data and len(whole) <= MOST_KEPT_LOG_BYTES
