@@ -55,7 +55,8 @@ class HeadAndTail:
 
 def run(client: APIClient, container_id: str, command: Command) -> CommandOutcome:
     """See ``Engine.run_command``."""
-    made = client.exec_create(container_id, ["sh", "-c", command.text], user="0:0", stdout=True, stderr=True)
+    script = f"exec 2>&1\n{command.text}"  # through one pipe, so that output and errors keep their order
+    made = client.exec_create(container_id, ["sh", "-c", script], user="0:0", stdout=True, stderr=True)
     connection = cast("Any", client.exec_start(made["Id"], socket=True))
     reader = _Reader(connection, command.most_output_bytes)
     try:

@@ -56,6 +56,8 @@ def test_logs_and_commands_of_a_running_container(running: Host) -> None:
     assert end.result == {"present": True, "cut": False}
     assert sorted(text.splitlines()) == ["a\ufffd\x1b[31mred", "err", "out"]
     assert run(running, "id -u; echo oops >&2; exit 3") == (3, "0\noops\n")
+    code, text = run(running, "echo fine; if")
+    assert (code, "syntax error" in text) == (2, True)
     assert run(running, "sleep 1000 & echo begun") == (0, "begun\n")
     code, text = run(running, "yes | head -c 3000000; echo end")
     assert code == 0
