@@ -28,6 +28,8 @@ EXECUTE = "execute"
 
 KEPT_FOR = timedelta(hours=24)
 """How long a job that is over, its output, and the log of a container that is gone are kept."""
+COMMAND_SECONDS = 30
+"""How long the agent lets a command run."""
 EXPIRY_GRACE = timedelta(seconds=15)
 """Whoever carries out a job keeps its deadline by itself; so long its last words may take."""
 MOST_RESULT_BYTES = 16 * 1024

@@ -1,5 +1,6 @@
 """Jobs on an agent: once, bounded, told until the server knows; killed at any point, with messages in any order."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.disk.verbs import VERBS
 from agent.engine.types import EngineDownError
+from agent.jobs.execute import COMMAND_SECONDS
 from agent.jobs.handlers import handlers
 from agent.jobs.kinds import Handler, JobContext, JobError, Outcome
 from agent.jobs.workplace import Workplace
 from agent.protocol import DesiredJob
 from agent.tasks.disk_guard import DiskBusyError, DiskGuard
+from hosting.domain import jobs as server
 from tests.agent.fakes import IDENTITY, FakeEngine, Life, ProcessKilledError, task
 from tests.agent.job_life import Effect, JobLife, Server, job
 
@@ -264,3 +268,15 @@ def test_a_step_ends_who_uses_the_disk_and_keeps_others_out() -> None:
     with guard.using(1, leave), pytest.raises(DiskBusyError), guard.using(1, leave):
         pass
     assert ended == ["ended"]
+
+
+def test_help_and_server_name_what_the_agent_does() -> None:
+    page = (
+        Path("templates/marketplace/help/_logs.html").read_text().partition("does not run")[2].partition("one at a")[0]
+    )
+    assert sorted(re.findall("<code>([a-z]+)</code>", page)) == sorted(VERBS)
+    assert COMMAND_SECONDS == server.COMMAND_SECONDS
+    workplace = Workplace(
+        engine=FakeEngine(), identity=IDENTITY, disk_guard=DiskGuard(), mount_point=Path(), has_room=lambda _mb: True
+    )
+    assert set(handlers(workplace)) == set(server.KINDS)
