@@ -22,7 +22,8 @@ class Execute:
     """Never repeated: nobody knows what a command has done when the agent was killed meanwhile."""
 
     repeatable = False
-    lasting = False
+    lasting = True
+    """A few that use up their time must not keep others' logs waiting."""
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace

@@ -18,7 +18,7 @@ from agent.server import RefusedError, ServerAwayError
 _log = logging.getLogger(__name__)
 
 _QUICK_THREADS = 4
-_LASTING_THREADS = 16
+_LASTING_THREADS = 64
 _REMEMBERED_SECONDS = 2 * 24 * 3600.0
 """A job that the server closed can only be listed again by a late message, or by a server that lost its last hours."""
 _MOST_REMEMBERED = 2000
