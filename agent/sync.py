@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent import __version__
@@ -18,8 +18,10 @@ from agent.logs import say
 from agent.pool import Pool
 from agent.protocol import (
     PROTOCOL_VERSION,
+    DesiredJob,
     DesiredTask,
     Inventory,
+    JobReport,
     ObservedTask,
     SyncReply,
     SyncRequest,
@@ -48,6 +50,24 @@ class Machine(Protocol):
     def apply(self, desired: Iterable[DesiredTask]) -> None: ...
 
 
+class JobBoard(Protocol):
+    """Like ``Machine``, of what is to be done once."""
+
+    def reports(self) -> list[JobReport]: ...
+
+    def apply(self, wanted: Iterable[DesiredJob]) -> None: ...
+
+
+class NoJobs:
+    """For an agent that does none."""
+
+    def reports(self) -> list[JobReport]:
+        return []
+
+    def apply(self, wanted: Iterable[DesiredJob]) -> None:
+        """Leaves them alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """What the machine is known by, and where: ``sync_url`` as the server last said, ``home_url`` as the host did."""
@@ -72,6 +92,7 @@ class Surroundings:
     on_sync_url: Callable[[str], None]
     on_refused: Callable[[RefusedError], None]
     on_tools: Callable[[ToolsBundle | None], None] = lambda _bundle: None
+    jobs: JobBoard = field(default_factory=NoJobs)
 
 
 class Session:
@@ -130,6 +151,7 @@ class Session:
                 tasks=self._machine.observed(),
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
+                jobs=self._around.jobs.reports(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
@@ -149,6 +171,8 @@ class Session:
             self._sync_url = reply.sync_url
             self._around.on_tools(reply.tools)
             self._machine.apply(reply.tasks)
+            if reply.jobs is not None:
+                self._around.jobs.apply(reply.jobs)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 

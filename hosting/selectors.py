@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core import signing
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.urls import reverse
+from django.utils import timezone
 
 from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, SyncReply, ToolsBundle
 from dlperf.catalogue import gpu_scores, hardware_known_as
@@ -19,6 +20,7 @@ from hosting.domain.secrets import secret_hash
 from hosting.domain.verification import CASE_OVERTURNED
 from hosting.gateways.guest_tools import bundle_for
 from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
+from hosting.outputs import desired_jobs
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -78,6 +80,7 @@ def desired_state(machine_id: int) -> SyncReply:
         tasks=[_desired_task(task) for task in tasks],
         sync_url=sync_url(),
         tools=_tools_bundle(arch),
+        jobs=desired_jobs(machine_id, timezone.now()),
     )
 
 

@@ -126,6 +126,10 @@ run_onstart() {
     rm -f "$report/onstart"
     [ -s "$onstart" ] || return 0
     mkdir -p "${onstart_log%/*}"
+    # What the script writes is part of the container's own log too, from this run on.
+    : >>"$onstart_log"
+    before=$(wc -c <"$onstart_log")
+    tail -c "+$((before + 1))" -f "$onstart_log" 2>/dev/null &
     interpreter=$(sed -n '1s/^#![[:space:]]*\([^[:space:]]*\).*/\1/p' "$onstart")
     set -- sh "$onstart"
     command -v bash >/dev/null 2>&1 && set -- bash "$onstart"

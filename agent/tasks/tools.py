@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.engine.types import Engine, TaskError
 from agent.guest.probe import ssh_answers
+from agent.tasks.disk_guard import DiskGuard
 from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.slot import Slot
@@ -20,6 +21,10 @@ _MB = 1 << 20
 
 def no_checkpoint(_name: str, _task_id: int) -> None:
     """Passes."""
+
+
+def no_log_keeper(_task_id: int, _container_id: str) -> None:
+    """Lets it go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,9 @@ class Tools:
     probe: Callable[[str, int], bool] = ssh_answers
     tools_volume: Callable[[], str] = str
     """Name of the volume with the guest tools; empty where there are none. Raises ``EngineDownError``."""
+    keep_log: Callable[[int, str], None] = no_log_keeper
+    """Told a task and the id of its container, before that is deleted with its log."""
+    disk_guard: DiskGuard = field(default_factory=DiskGuard)
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, to compare with the engine's timestamps."""
 

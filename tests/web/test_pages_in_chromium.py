@@ -27,6 +27,7 @@ PRIVATE = [
     "/instances/{instance}/",
     "/instances/{bid}/",
     "/instances/{bid}/bid/",
+    "/instances/{instance}/logs/",
     "/instances/{instance}/connect/",
     "/instances/{instance}/keys/",
     "/instances/{instance}/destroy/",
