@@ -13,6 +13,7 @@ from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
+from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
@@ -72,7 +73,13 @@ def desired_state(machine_id: int) -> SyncReply:
         to_attr="live_claims",
     )
     tasks = Task.objects.filter(machine_id=machine_id, removed_at=None).prefetch_related(live_claims).order_by("pk")
-    return SyncReply(generation=generation, tasks=[_desired_task(task) for task in tasks], sync_url=sync_url())
+    return SyncReply(
+        generation=generation,
+        tasks=[_desired_task(task) for task in tasks],
+        sync_url=sync_url(),
+        relay=relay_order(machine_id),
+        port_checks=port_checks_of(machine_id),
+    )
 
 
 def _desired_task(task: Any) -> DesiredTask:
