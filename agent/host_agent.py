@@ -16,6 +16,7 @@ from agent.inventory.simulated import SimulatedMachine
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
+from agent.outside import Outside
 from agent.pool import Pool
 from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
@@ -67,6 +68,7 @@ class HostAgent:
         self._sync: SyncLoop | None = None
         self._reconciler: Reconciler | None = None
         self._owner = ""
+        self._outside = Outside(self._directory.path)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -95,6 +97,7 @@ class HostAgent:
     def stop(self) -> None:
         """End the agent; its containers go on."""
         self._ending.set()
+        self._outside.stop()
         if self._sync is not None:
             self._sync.stop()
         self._refused.set()
@@ -199,6 +202,8 @@ class HostAgent:
             engine_error=lambda: self._shared.hub.error,
             on_sync_url=self._keep_sync_url,
             on_refused=self._on_refused,
+            relay_key=lambda: self._outside.relay_key,
+            on_reply=self._outside.heed,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)

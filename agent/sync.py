@@ -55,13 +55,16 @@ class Surroundings:
     """``inventory`` and ``engine_error`` are asked before each request.
 
     ``on_sync_url`` gets the address the server wants from now on. ``on_refused`` is called, once, when the server does
-    not know this machine any more: the loop has then ended.
+    not know this machine any more: the loop has then ended. ``relay_key`` is asked before each request too, and
+    ``on_reply`` gets each reply that counts, for what is in it besides tasks.
     """
 
     inventory: Callable[[], Inventory | None]
     engine_error: Callable[[], str | None]
     on_sync_url: Callable[[str], None]
     on_refused: Callable[[RefusedError], None]
+    relay_key: Callable[[], str | None] = lambda: None
+    on_reply: Callable[[SyncReply], None] = lambda _: None
 
 
 class Session:
@@ -120,6 +123,7 @@ class Session:
                 tasks=self._machine.observed(),
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
+                relay_key=self._around.relay_key(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
@@ -138,6 +142,7 @@ class Session:
             moved = reply.sync_url != self._sync_url
             self._sync_url = reply.sync_url
             self._machine.apply(reply.tasks)
+            self._around.on_reply(reply)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 
