@@ -22,6 +22,15 @@ RESERVED_ENV = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateUsed:
+    """Which template, and which content of it."""
+
+    template_id: int
+    hash_id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RentRequest:
     """The container a client wants. ``runtype`` is kept as asked, for the API; ``mode`` is what it means."""
 
@@ -41,6 +50,8 @@ class RentRequest:
     ports: tuple[tuple[int, str], ...] = ()
     onstart: str = ""
     label: str = ""
+    template: TemplateUsed | None = None
+    """What the rest was filled in from, to be noted."""
 
     def fingerprint(self) -> str:
         """Hash of the whole request: equal for a retry, different for another wish."""

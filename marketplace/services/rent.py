@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
@@ -144,6 +145,7 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         env=request.env,
         onstart=request.onstart,
         label=request.label,
+        **_template_note(request),
         ssh_port=_ssh_port(leases),
         state=states.SCHEDULING,
         state_since=now,
@@ -171,6 +173,13 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
     # Keys may have changed meanwhile. The rental stands, whatever happens to this.
     transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk), robust=True)
     return instance
+
+
+def _template_note(request: RentRequest) -> dict[str, Any]:
+    used = request.template
+    if used is None:
+        return {}
+    return {"template_id": used.template_id, "template_hash": used.hash_id, "template_name": used.name}
 
 
 def _wait_or_refuse(
