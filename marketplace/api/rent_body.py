@@ -26,7 +26,6 @@ _READ_NAMES = """
     lang_utf8 python_utf8
 """
 _UNAVAILABLE = {
-    "image_login": "Private registries are not available yet: use an image that can be pulled without a login.",
     "volume_info": "Volumes are not available yet: leave volume_info out.",
     "use_jupyter_lab": "Jupyter is not available yet: use an ssh runtype and forward a port.",
     "jupyter_dir": "Jupyter is not available yet: use an ssh runtype and forward a port.",

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import docker
 import pytest
 
+from tests.plumbing.registry import Registry
 from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, host_machine
 from tests.plumbing.stack import Stack
 
@@ -311,6 +313,27 @@ def test_templates_from_creation_to_a_rental(
     assert json.loads(vast("search", "templates", "name=Sleeper")) == []
     vast("destroy", "instance", contract[1], "-y")
     client.wait_until(int(contract[1]), "gone")
+
+
+def test_an_image_of_a_private_registry(
+    vast: VastAi, client: Account, search: Callable[..., list[dict[str, Any]]], engine: docker.DockerClient
+) -> None:
+    with Registry(engine, login=("ada", "s3cret")) as registry:
+        options = ["--image", registry.image, "--args", "sleep", "1000"]
+        rented = []
+        for login, state in ((f"-u ada -p s3cret {registry.address}", "running"), ("", "error")):
+            (offer,) = search("num_gpus=1")
+            login_option = ["--login", login] if login else []
+            started = vast("create", "instance", str(offer["id"]), *login_option, *options)
+            contract = re.search(r"'new_contract': (\d+)", started)
+            assert contract, started
+            rented.append(int(contract[1]))
+            row = client.wait_until(rented[-1], state)
+        assert "needs a login to its registry" in row["status_msg"]
+        assert "s3cret" not in str(vast.raw("show", "instances"))
+        for number in rented:
+            vast("destroy", "instance", str(number), "-y")
+            client.wait_until(number, "gone")
 
 
 def test_what_can_not_be_rented_is_refused(
