@@ -183,6 +183,18 @@ class ContainerSpec(Message, frozen=True):
     one that is longer than this as a JSON string, or than MOST_RESULT_BYTES, is no result."""
 
 
+class RegistryLogin(Message, frozen=True):
+    """With what an image is fetched. Kept in memory only, and spelled out nowhere."""
+
+    registry: str
+    """"docker.io", or the host name (and port) that the image's name begins with."""
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"RegistryLogin({self.registry!r}, a user and a password)"
+
+
 class DesiredTask(Message, frozen=True):
     """What should be true of one task. The agent compares with what is and acts on the difference."""
 
@@ -204,6 +216,8 @@ class DesiredTask(Message, frozen=True):
     notice: str = ""
     """With ``stopped``: a sentence why the task is stopped from outside, which the container finds in
     ``/.spotyard/notice.json`` before its SIGTERM. Empty for a stop the client asked for."""
+    registry_login: RegistryLogin | None = None
+    """With ``running``: the login that the image is fetched with, where it needs one."""
 
 
 class ObservedTask(Message, frozen=True):

@@ -10,6 +10,7 @@ from agent.guest.probe import ssh_answers
 from agent.tasks.disk_guard import DiskGuard
 from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore
 from agent.tasks.plan import Identity
+from agent.tasks.private import PrivateRepositories
 from agent.tasks.slot import Slot
 
 Checkpoint = Callable[[str, int], None]
@@ -34,6 +35,7 @@ class Tools:
     engine: Engine
     store: MemoryStore
     traffic: TrafficStore
+    private: PrivateRepositories
     identity: Identity
     disk_floor_gb: float
     data_root: Callable[[], str | None] = field(default=lambda: None)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from hosting.domain.images import MAX_IMAGE_CHARS, args_problem, image_problem, text_problem
+from hosting.domain.registries import Login, login_problem
 
 MIN_DISK_GB = 8
 MAX_LABEL_CHARS = 256
@@ -31,6 +32,15 @@ _RESERVED_PATTERN = re.compile(r"VAST_(TCP|UDP)_PORT_[0-9]+|SPOTYARD_.*")
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateUsed:
+    """Which template, and which content of it."""
+
+    template_id: int
+    hash_id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RentRequest:
     """The container a client wants. ``runtype`` is kept as asked, for the API; ``mode`` is what it means."""
 
@@ -50,10 +60,18 @@ class RentRequest:
     ports: tuple[tuple[int, str], ...] = ()
     onstart: str = ""
     label: str = ""
+    registry_login: Login | None = None
+    """With what the image is fetched."""
+    template: TemplateUsed | None = None
+    """What the rest was filled in from, to be noted."""
 
-    def fingerprint(self) -> str:
-        """Hash of the whole request: equal for a retry, different for another wish."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+    def fingerprint(self, login_mark: str = "") -> str:
+        """Hash of the whole request: equal for a retry, different for another wish.
+
+        In the place of the login stands ``login_mark``, which nobody can make a password of.
+        """
+        told = asdict(replace(self, registry_login=None)) | {"registry_login": login_mark}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def ports_wanted(self) -> list[tuple[int, str]]:
         """Container ports to publish: SSH's own in ssh mode, then the client's."""
@@ -88,6 +106,7 @@ def problems(request: RentRequest) -> dict[str, str]:
         "onstart": text_problem("The on-start script", request.onstart, MAX_ONSTART_CHARS),
         "label": text_problem("The label", request.label, MAX_LABEL_CHARS),
         "entrypoint": text_problem("The entrypoint", request.entrypoint, MAX_IMAGE_CHARS),
+        "image_login": login_problem(request.registry_login, request.image) if request.registry_login else "",
     }
     return {name: text for name, text in found.items() if text}
 

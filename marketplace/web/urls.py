@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, commands, help_page, instance_keys, instances, logs, rent, search, webhook
+from marketplace.web import (
+    account,
+    bid,
+    commands,
+    help_page,
+    instance_keys,
+    instances,
+    logs,
+    registry_logins,
+    rent,
+    search,
+    templates,
+    webhook,
+)
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -27,6 +40,14 @@ urlpatterns = [
     path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
     path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),
     path("instances/<int:instance_id>/destroy/", instances.destroy, name="instance_destroy"),
+    path("templates/", templates.templates, name="templates"),
+    path("templates/choose/", templates.choose, name="template_choose"),
+    path("templates/new/", templates.create, name="template_create"),
+    path("templates/<int:template_id>/", templates.template, name="template"),
+    path("templates/<int:template_id>/edit/", templates.edit, name="template_edit"),
+    path("templates/<int:template_id>/copy/", templates.copy, name="template_copy"),
+    path("templates/<int:template_id>/publish/", templates.publish, name="template_publish"),
+    path("templates/<int:template_id>/delete/", templates.delete, name="template_delete"),
     path("account/", account.account, name="account"),
     path("account/profile/", account.profile, name="account_profile"),
     path("account/ssh-keys/", account.ssh_key_create, name="ssh_key_create"),
@@ -34,6 +55,8 @@ urlpatterns = [
     path("account/ssh-keys/<int:key_id>/delete/", account.ssh_key_remove, name="ssh_key_delete"),
     path("account/api-keys/", account.api_key_make, name="api_key_create"),
     path("account/api-keys/<int:key_id>/revoke/", account.api_key_end, name="api_key_revoke"),
+    path("account/registry-logins/", registry_logins.save, name="registry_login_save"),
+    path("account/registry-logins/<int:login_id>/delete/", registry_logins.delete, name="registry_login_delete"),
     path("account/webhook/", webhook.save, name="webhook_save"),
     path("account/webhook/rotate/", webhook.rotate, name="webhook_rotate"),
     path("account/webhook/remove/", webhook.remove, name="webhook_remove"),

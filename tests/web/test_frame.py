@@ -27,6 +27,9 @@ PRIVATE = [
     "/instances/1/destroy/",
     "/offers/1/rent/",
     "/offers/1/price/",
+    "/templates/new/",
+    "/templates/1/edit/",
+    "/templates/1/delete/",
     "/account/",
     "/billing/",
     "/billing/balance/",
@@ -53,9 +56,16 @@ PRIVATE_POSTS = [
     "/instances/1/bid/",
     "/instances/1/label/",
     "/offers/1/rent/",
+    "/templates/new/",
+    "/templates/1/edit/",
+    "/templates/1/copy/",
+    "/templates/1/publish/",
+    "/templates/1/delete/",
     "/account/profile/",
     "/account/ssh-keys/",
     "/account/ssh-keys/1/delete/",
+    "/account/registry-logins/",
+    "/account/registry-logins/1/delete/",
     "/account/api-keys/",
     "/account/api-keys/1/revoke/",
     "/host/machines/1/prices/",
@@ -64,7 +74,15 @@ PRIVATE_POSTS = [
     "/host/setup/tokens/",
     "/host/setup/tokens/1/revoke/",
 ]
-PUBLIC = ["/", "/help/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
+PUBLIC = [
+    "/",
+    "/help/",
+    "/templates/",
+    "/templates/choose/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+]
 
 pytestmark = pytest.mark.django_db
 
