@@ -56,7 +56,7 @@ class Surroundings:
 
     ``on_sync_url`` gets the address the server wants from now on. ``on_refused`` is called, once, when the server does
     not know this machine any more: the loop has then ended. ``relay_key`` is asked before each request too, and
-    ``on_reply`` gets each reply that counts, for what is in it besides tasks.
+    ``on_reply`` gets each reply that counts, for what is in it besides tasks, before they are acted on.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -141,8 +141,8 @@ class Session:
             self._applied_at_seq = self._seq
             moved = reply.sync_url != self._sync_url
             self._sync_url = reply.sync_url
-            self._machine.apply(reply.tasks)
             self._around.on_reply(reply)
+            self._machine.apply(reply.tasks)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 
