@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from agent.port_checks import PortChecks
 from agent.protocol import PortCheck
-from hosting.domain.port_checks import AGAIN_AFTER, EVERY, TRY_FOR, may_connect, reachable_ports
+from hosting.domain.port_checks import AGAIN_AFTER, EVERY, TRY_FOR, leased_last, may_connect, reachable_ports
 from hosting.models import Machine, MachineEvent
 from hosting.services.port_checks import port_checks_sweep, ports_ask
 from marketplace.services.rent import instance_rent
@@ -53,6 +53,16 @@ def test_the_count_follows_the_sample() -> None:
     assert reachable_ports(100, sampled=3, reached=3) == 100
     assert reachable_ports(100, sampled=3, reached=1) == 33
     assert reachable_ports(100, sampled=0, reached=0) == 0
+
+
+@given(size=some.integers(1, 30), after=some.integers(0, 40), data=some.data())
+def test_ports_that_instances_get_next_are_left_alone(size: int, after: int, data: some.DataObject) -> None:
+    taken = data.draw(some.sets(some.integers(1, size)))
+    late = leased_last(1, size, after=after, taken=taken)
+    free = sorted(set(range(1, size + 1)) - taken, key=lambda port: (port <= after % (size + 1), port))
+    assert not set(late) & taken
+    assert len(late) == len(free) // 2
+    assert not free or after > size or free[0] not in late
 
 
 @pytest.fixture
