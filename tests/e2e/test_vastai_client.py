@@ -375,7 +375,7 @@ def test_an_image_of_a_private_registry(
     with Registry(engine, login=("ada", "s3cret")) as registry:
         options = ["--image", registry.image, "--args", "sleep", "1000"]
         rented = []
-        for login, state in ((f"-u ada -p s3cret {registry.address}", "running"), ("", "error")):
+        for login, state in ((f"-u ada -p s3cret {registry.address}", "running"), ("", "exited")):
             (offer,) = search("num_gpus=1")
             login_option = ["--login", login] if login else []
             started = vast("create", "instance", str(offer["id"]), *login_option, *options)
