@@ -17,6 +17,11 @@ CHECK_PATH = "/api/agent/v1/check"
 MOST_RESULT_BYTES = 256 * 1024
 """The longest result of a task, written as a JSON string."""
 
+JUPYTER_PORT = 8080
+"""Where Jupyter listens in containers."""
+ABILITY_JUPYTER = "jupyter"
+"""In ``SyncRequest.abilities``: the agent knows ``ContainerSpec.jupyter``."""
+
 DesiredState = Literal["running", "stopped", "removed"]
 Phase = Literal["pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed"]
 FailureReason = Literal[
@@ -35,6 +40,7 @@ FailureReason = Literal[
     "container_lost",
     "exited",
 ]
+JupyterState = Literal["starting", "installing", "ready", "failed"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +155,15 @@ class PortMapping(Message, frozen=True):
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
+class JupyterSpec(Message, frozen=True):
+    """Jupyter on JUPYTER_PORT of the container, with the token in the variable JUPYTER_TOKEN."""
+
+    lab: bool
+    """JupyterLab, else Notebook; the other one where the image has only that."""
+    directory: str
+    """What it shows, an absolute path; made where it is missing."""
+
+
 class ContainerSpec(Message, frozen=True):
     """What to create. Fixed for the life of a task's container."""
 
@@ -172,6 +187,9 @@ class ContainerSpec(Message, frozen=True):
     result_bytes: int = 0
     """Above 0, the last line that the container writes to its standard output is the task's result, told with its end;
     one that is longer than this as a JSON string, or than MOST_RESULT_BYTES, is no result."""
+
+    jupyter: JupyterSpec | None = None
+    """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
 
 
 class DesiredTask(Message, frozen=True):
@@ -197,6 +215,14 @@ class DesiredTask(Message, frozen=True):
     ``/.spotyard/notice.json`` before its SIGTERM. Empty for a stop the client asked for."""
 
 
+class JupyterReport(Message, frozen=True):
+    """What has become of Jupyter in a container that runs."""
+
+    state: JupyterState
+    message: str = ""
+    """Plain words for the client, with installing and failed."""
+
+
 class ObservedTask(Message, frozen=True):
     """What is true of one task on the machine."""
 
@@ -220,6 +246,8 @@ class ObservedTask(Message, frozen=True):
     result: str | None = None
     """With phase exited, where the spec asks for one: the container's last line, told in every report until the task is
     to be removed. Empty where there is none; None as long as it has not been read."""
+    jupyter: JupyterReport | None = None
+    """With phase running, where the spec asks for it; None before it has been looked at."""
 
 
 class SyncRequest(Message, frozen=True):
@@ -241,6 +269,8 @@ class SyncRequest(Message, frozen=True):
     """Sent at session start and when it changed."""
     engine_error: str | None = None
     """Why the container engine can't be used now, in plain words; None when it can."""
+    abilities: list[str] = []
+    """What this agent can do that others of this protocol can't, by the names above."""
 
 
 class SyncReply(Message, frozen=True):
