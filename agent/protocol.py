@@ -14,6 +14,8 @@ PROTOCOL_VERSION = 1
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
 CHECK_PATH = "/api/agent/v1/check"
+TOOLS_PATH = "/api/agent/v1/tools/"
+"""A bundle of guest tools is at this path and its digest, for machines that show their credential."""
 MOST_RESULT_BYTES = 256 * 1024
 """The longest result of a task, written as a JSON string."""
 
@@ -243,6 +245,12 @@ class ObservedTask(Message, frozen=True):
     disk_used_mb: int | None = None
     net_rx_bytes: int | None = None
     net_tx_bytes: int | None = None
+    host_keys: list[str] | None = None
+    """Of a container's SSH server, each as type and fingerprint: "ssh-ed25519 SHA256:…"; None while unknown."""
+    onstart_exit_code: int | None = None
+    """How /root/onstart.sh ended in this run; None while it runs, or where there is none."""
+    onstart_output: str = ""
+    """The last lines that it wrote before it failed."""
     result: str | None = None
     """With phase exited, where the spec asks for one: the container's last line, told in every report until the task is
     to be removed. Empty where there is none; None as long as it has not been read."""
@@ -273,12 +281,26 @@ class SyncRequest(Message, frozen=True):
     """What this agent can do that others of this protocol can't, by the names above."""
 
 
+class ToolsBundle(Message, frozen=True):
+    """The programs that the agent lends to containers; the same digest is always the same content."""
+
+    arch: str
+    """Of the machines it runs on, as ``uname -m`` says it."""
+    digest: str
+    """SHA-256 in hex."""
+    size_bytes: int
+    url: str
+    """Absolute; takes the machine's credential, and a Range that begins in the middle."""
+
+
 class SyncReply(Message, frozen=True):
     """Desired state down. Always complete: tasks absent here are left untouched."""
 
     generation: int
     tasks: list[DesiredTask]
     sync_url: str
+    tools: ToolsBundle | None = None
+    """None where the marketplace has none for this machine's architecture."""
 
 
 class ErrorReply(Message, frozen=True):

@@ -16,7 +16,15 @@ from agent import __version__
 from agent.backoff import Backoff
 from agent.logs import say
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, DesiredTask, Inventory, ObservedTask, SyncReply, SyncRequest
+from agent.protocol import (
+    PROTOCOL_VERSION,
+    DesiredTask,
+    Inventory,
+    ObservedTask,
+    SyncReply,
+    SyncRequest,
+    ToolsBundle,
+)
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
 _log = logging.getLogger(__name__)
@@ -54,7 +62,8 @@ class Account:
 class Surroundings:
     """``inventory`` and ``engine_error`` are asked before each request.
 
-    ``on_sync_url`` gets the address the server wants from now on. ``on_refused`` is called, once, when the server does
+    ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
+    guest tools that containers are to have. ``on_refused`` is called, once, when the server does
     not know this machine any more: the loop has then ended.
     """
 
@@ -62,6 +71,7 @@ class Surroundings:
     engine_error: Callable[[], str | None]
     on_sync_url: Callable[[str], None]
     on_refused: Callable[[RefusedError], None]
+    on_tools: Callable[[ToolsBundle | None], None] = lambda _bundle: None
 
 
 class Session:
@@ -137,6 +147,7 @@ class Session:
             self._applied_at_seq = self._seq
             moved = reply.sync_url != self._sync_url
             self._sync_url = reply.sync_url
+            self._around.on_tools(reply.tools)
             self._machine.apply(reply.tasks)
         if moved:
             self._around.on_sync_url(reply.sync_url)

@@ -34,6 +34,8 @@ class Tools:
     data_root: Callable[[], str | None] = field(default=lambda: None)
     checkpoint: Checkpoint = no_checkpoint
     probe: Callable[[str, int], bool] = ssh_answers
+    tools_volume: Callable[[], str] = str
+    """Name of the volume with the guest tools; empty where there are none. Raises ``EngineDownError``."""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, to compare with the engine's timestamps."""
 

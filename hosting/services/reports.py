@@ -18,6 +18,7 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
+from hosting.services.guest_reports import guest_told
 from hosting.services.idle_jobs import idle_task_observed
 from hosting.services.inventory import inventory_receive
 from hosting.services.launches import launch_observe
@@ -104,6 +105,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
             [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, t.result, _coarse(t.progress)]
             for t in sorted(request.tasks, key=lambda t: t.task_id)
         ],
+        [[t.host_keys, t.onstart_exit_code, t.onstart_output] for t in sorted(request.tasks, key=lambda t: t.task_id)],
     ]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
@@ -253,8 +255,9 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         "message": clean(observed.message, MESSAGE_CHARS),
         "result": task.result if observed.result is None else clean(observed.result, MOST_RESULT_BYTES),
     }
+    told = guest_told(task, observed)
     if all(getattr(task, name) == value for name, value in facts.items()):
-        task.save(update_fields=["disk_used_mb", *_TRAFFIC, "progress"])
+        task.save(update_fields=["disk_used_mb", *_TRAFFIC, "progress", *told])
         return False
     for name, value in facts.items():
         setattr(task, name, value)

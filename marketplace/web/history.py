@@ -8,6 +8,7 @@ from marketplace.domain import instance_states as states
 from marketplace.models import InstanceEvent
 
 _KINDS = {"rented": "Rented", "bid": "Bid changed", "bid_refused": "Bid not taken", "extended": "Lifetime extended"}
+_KINDS |= {"key_attached": "SSH key attached", "key_detached": "SSH key detached"}
 _OUTBID = {
     "outbid": "Outbid",
     "on_demand": "Interrupted by an on-demand rental",
