@@ -17,6 +17,7 @@ from agent.backoff import Backoff
 from agent.logs import say
 from agent.pool import Pool
 from agent.protocol import (
+    ABILITY_JUPYTER,
     PROTOCOL_VERSION,
     DesiredTask,
     Inventory,
@@ -130,6 +131,7 @@ class Session:
                 tasks=self._machine.observed(),
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
+                abilities=[ABILITY_JUPYTER],
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:

@@ -59,6 +59,7 @@ def shell_check() -> list[str]:
         ".ci/run",
         "agent/guest/start.sh",
         "agent/guest/boot.sh",
+        "agent/guest/jupyter.sh",
     ]
     if shutil.which("shellcheck"):
         return ["shellcheck", *files]

@@ -30,8 +30,8 @@ _PYTHON = "3.11"
 _GLIBCS = ("2_34", "2_31", "2_28", "2_27", "2_26", "2_17", "2_12", "2_5")
 _PACKAGES = ("pip", "jupyterlab")
 _INSTALL = (
-    f'python3 "$(echo {WHEELS}/pip-*.whl)/pip" install -q --no-index --find-links {WHEELS} --no-compile --no-warn-script-location '
-    "--break-system-packages --root-user-action ignore jupyterlab"
+    f'python3 "$(echo {WHEELS}/pip-*.whl)/pip" install -q --no-index --find-links {WHEELS} --no-compile '
+    "--no-warn-script-location --break-system-packages --root-user-action ignore jupyterlab"
 )
 
 

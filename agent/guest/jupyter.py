@@ -12,9 +12,8 @@ from agent.protocol import JUPYTER_PORT, ContainerSpec, JupyterReport, JupyterSp
 
 REPORT_FILE = "jupyter"
 SETTINGS_FILE = "jupyter"
-SCRIPT_FILES = ("jupyter.sh", "find_pip.py")
 _MOST_MESSAGE_CHARS = 2000
-_ANSWER_SECONDS = 3.0
+_ANSWER_SECONDS = 1.5
 
 
 def settings_text(spec: JupyterSpec) -> str:
@@ -36,7 +35,9 @@ def parse(files: Mapping[str, bytes]) -> JupyterReport:
 
 def endpoint(spec: ContainerSpec, container_address: str) -> tuple[str, int]:
     """Where the container's Jupyter is reached from this machine."""
-    published = (port.host_port for port in spec.ports if port.container_port == JUPYTER_PORT and port.protocol == "tcp")
+    published = (
+        port.host_port for port in spec.ports if port.container_port == JUPYTER_PORT and port.protocol == "tcp"
+    )
     host_port = next(published, None)
     return ("127.0.0.1", host_port) if host_port is not None else (container_address, JUPYTER_PORT)
 

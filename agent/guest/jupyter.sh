@@ -123,7 +123,8 @@ serve() {
             root=notebook_dir
             ;;
     esac
-    mkdir -p "$directory" && cd "$directory" || cd /
+    mkdir -p "$directory"
+    cd "$directory" 2>/dev/null || cd /
     PATH=$session_path "$1" --no-browser --allow-root --ip=0.0.0.0 --port="$port" "--$class.port_retries=0" \
         "--$class.$root=$directory" "--$class.base_url=/" "--$class.allow_remote_access=True" \
         "--$class.token=$JUPYTER_TOKEN" "--IdentityProvider.token=$JUPYTER_TOKEN" </dev/null >"$log" 2>&1
