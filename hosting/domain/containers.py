@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.protocol import ContainerSpec, PortMapping
+from agent.protocol import ContainerSpec, JupyterSpec, PortMapping
 
 PIDS_LIMIT = 8192
 SHM_SHARE_OF_RAM = 2
@@ -44,11 +44,15 @@ def container_spec(
     ports: list[tuple[int, int, str]],
     network: Literal["guests", "none"] = "guests",
     result_bytes: int = 0,
+    jupyter: JupyterSpec | None = None,
 ) -> ContainerSpec:
-    """The agent's order for a container; ``ports`` are (container port, host port, protocol)."""
+    """The agent's order for a container; ``ports`` are (container port, host port, protocol).
+
+    To an agent, mode jupyter is ssh with ``jupyter`` besides.
+    """
     return ContainerSpec(
         image=image,
-        mode="ssh" if mode == "ssh" else "args",
+        mode="args" if mode == "args" else "ssh",
         args=args,
         entrypoint=entrypoint or None,
         env=env,
@@ -65,4 +69,5 @@ def container_spec(
         ],
         network=network,
         result_bytes=result_bytes,
+        jupyter=jupyter,
     )

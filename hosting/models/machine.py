@@ -17,6 +17,12 @@ class Machine(models.Model):
     credential_hash = models.CharField(max_length=64, unique=True)
     agent_version = models.CharField(max_length=40, blank=True)
     protocol = models.PositiveIntegerField(default=1)
+    abilities = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        blank=True,
+        help_text="What its agent can do that older ones can't: agent.protocol.",
+    )
 
     online = models.BooleanField(default=False, db_index=True)
     last_seen_at = models.DateTimeField(

@@ -8,6 +8,7 @@ from functools import partial
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 
+from agent.protocol import ABILITY_JUPYTER, JupyterSpec
 from billing.domain.money import exact_dollars
 from hosting.domain.containers import Slice, container_spec
 from hosting.errors import HostingError
@@ -44,7 +45,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
     Raises:
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
             accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
-            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409).
+            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409), no_jupyter (409).
     """
     _refuse_nonsense(request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
@@ -57,6 +58,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
         if earlier is not None:
             return earlier
         _refuse_unrentable(client, offer, request, now)
+        _refuse_what_it_can_not(machine, request)
         if request.bid_micros_per_hour is not None and not request.accepts_waiting:
             refuse_losing_bid(offer, request.bid_micros_per_hour, offer.min_bid_micros_per_hour)
         return _create(client, machine, offer, request, now)
@@ -98,6 +100,14 @@ def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequ
         refuse_senseless_bid(request.bid_micros_per_hour, most_micros=offer.gpu_micros_per_hour)
         _refuse_crowd(client, offer)
     require_credit(client=client, micros_per_hour=_gpu_rate(offer, request) + storage, now=now)
+
+
+def _refuse_what_it_can_not(machine: Machine, request: RentRequest) -> None:
+    if request.mode == "jupyter" and ABILITY_JUPYTER not in machine.abilities:
+        message = (
+            "The agent of this machine is too old for the launch mode Jupyter: rent it with SSH, or another machine."
+        )
+        raise MarketError("no_jupyter", message, field="mode", status=409)
 
 
 def _refuse_crowd(client: AbstractBaseUser, offer: Offer) -> None:
@@ -145,6 +155,8 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         entrypoint=request.entrypoint,
         env=request.env,
         onstart=request.onstart,
+        use_jupyter_lab=request.use_jupyter_lab,
+        jupyter_dir=request.jupyter_dir,
         label=request.label,
         ssh_port=_ssh_port(leases),
         jupyter_token=jupyter_token,
@@ -264,5 +276,12 @@ def _set_spec(
         onstart=request.onstart,
         disk_gb=request.disk_gb,
         ports=ports,
+        jupyter=_jupyter_spec(request),
     )
     task_set_spec(task=task, spec=spec)
+
+
+def _jupyter_spec(request: RentRequest) -> JupyterSpec | None:
+    if request.mode != "jupyter":
+        return None
+    return JupyterSpec(lab=request.use_jupyter_lab, directory=request.jupyter_dir or "/")
