@@ -279,6 +279,8 @@ class SyncRequest(Message, frozen=True):
     """Why the container engine can't be used now, in plain words; None when it can."""
     abilities: list[str] = []
     """What this agent can do that others of this protocol can't, by the names above."""
+    relay_key: str | None = None
+    """Public half of the key that the agent logs in to the relay with, "ssh-ed25519 AAAA..."; None where it can't."""
 
 
 class ToolsBundle(Message, frozen=True):
@@ -293,6 +295,31 @@ class ToolsBundle(Message, frozen=True):
     """Absolute; takes the machine's credential, and a Range that begins in the middle."""
 
 
+class RelayForward(Message, frozen=True):
+    """What comes to this port of the relay goes to this port of the machine's own loopback address."""
+
+    relay_port: int
+    host_port: int
+
+
+class RelayOrder(Message, frozen=True):
+    """Where the relay is and what the machine forwards through it: all of that, and nothing else."""
+
+    host: str
+    port: int
+    host_key: str
+    """The relay's own key, "ssh-ed25519 AAAA...": no other is to be trusted."""
+    user: str
+    forwards: list[RelayForward]
+
+
+class PortCheck(Message, frozen=True):
+    """The server is about to look whether this port can be reached: say the word there, whoever connects."""
+
+    port: int
+    word: str
+
+
 class SyncReply(Message, frozen=True):
     """Desired state down. Always complete: tasks absent here are left untouched."""
 
@@ -301,6 +328,10 @@ class SyncReply(Message, frozen=True):
     sync_url: str
     tools: ToolsBundle | None = None
     """None where the marketplace has none for this machine's architecture."""
+    relay: RelayOrder | None = None
+    """None where there is no relay, or where it does not know this machine's key."""
+    port_checks: list[PortCheck] = []
+    """Ports to answer on for as long as they are named here."""
 
 
 class ErrorReply(Message, frozen=True):

@@ -13,6 +13,7 @@ from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, Sy
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
+from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
@@ -78,6 +79,8 @@ def desired_state(machine_id: int) -> SyncReply:
         tasks=[_desired_task(task) for task in tasks],
         sync_url=sync_url(),
         tools=_tools_bundle(arch),
+        relay=relay_order(machine_id),
+        port_checks=port_checks_of(machine_id),
     )
 
 

@@ -4,6 +4,7 @@ from hosting.models.install_token import InstallToken
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
 from hosting.models.measurement import Measurement
+from hosting.models.relay import Relay, RelayLease
 from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
 from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
@@ -23,6 +24,8 @@ __all__ = [
     "PortLease",
     "Pulse",
     "QuietPeriod",
+    "Relay",
+    "RelayLease",
     "ReliabilityStanding",
     "Task",
     "TaskEvent",
