@@ -1,9 +1,11 @@
 """One gate per object type: outsiders get the same answer as for something that does not exist."""
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q, QuerySet
 
 from marketplace.errors import MarketError
-from marketplace.models import ApiKey, Instance, InstanceKey, Offer, SshKey
+from marketplace.models import ApiKey, Instance, InstanceKey, Offer, SshKey, Template
 
 
 def instance_for(user: AbstractBaseUser, instance_id: int) -> Instance:
@@ -49,3 +51,27 @@ def offer_for_display(offer_id: int) -> Offer:
     if offer is None:
         raise MarketError("no_such_ask", f"There is no offer {offer_id}.", status=404)
     return offer
+
+
+def visible_templates(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Template]:
+    """The user's own templates, and those that anybody may see."""
+    shown = Q(private=False, hidden=False)
+    if user.pk is not None:
+        shown |= Q(owner_id=user.pk)
+    return Template.objects.filter(shown, deleted_at=None).select_related("owner")
+
+
+def template_for(user: AbstractBaseUser | AnonymousUser, template_id: int) -> Template:
+    """A template that the user may see and rent with. Raises MarketError(no_such_template, 404) otherwise."""
+    found = visible_templates(user).filter(pk=template_id).first()
+    if found is None:
+        raise MarketError("no_such_template", f"There is no template {template_id}.", status=404)
+    return found
+
+
+def template_of(owner: AbstractBaseUser, template_id: int) -> Template:
+    """The user's own template. Raises MarketError: no_such_template (404), not_yours (403) for others' public ones."""
+    found = template_for(owner, template_id)
+    if found.owner_id != owner.pk:
+        raise MarketError("not_yours", "This template belongs to somebody else: make a copy of your own.", status=403)
+    return found

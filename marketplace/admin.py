@@ -20,6 +20,7 @@ from marketplace.models import (
     Notice,
     Offer,
     SshKey,
+    Template,
     User,
     Webhook,
     WebhookDelivery,
@@ -27,6 +28,7 @@ from marketplace.models import (
 from marketplace.services.keys import api_key_revoke
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.replay import round_holds
+from marketplace.services.templates import template_moderate
 
 admin.site.unregister(Group)
 
@@ -112,6 +114,40 @@ class InstanceAdmin(ReadOnlyAdmin):
     def destroy(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
         for pk in queryset.values_list("pk", flat=True):
             instance_destroy(instance_id=pk, actor=_staff(request), now=timezone.now())
+
+
+@admin.register(Template)
+class TemplateAdmin(ReadOnlyAdmin):
+    list_display = ("id", "name", "owner", "image", "private", "featured", "hidden", "updated_at", "deleted_at")
+    list_filter = ("featured", "hidden", "private")
+    search_fields = ("=id", "name", "hash_id", "owner__email")
+    list_select_related = ("owner",)
+    exclude = ("document",)  # a client's variables may be secrets
+    actions = ("feature", "unfeature", "hide", "unhide")
+
+    @admin.display(description="Image")
+    def image(self, template: Template) -> str:
+        return template.content.full_image
+
+    @admin.action(description="Recommend")
+    def feature(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
+        self._moderate(queryset, featured=True)
+
+    @admin.action(description="Recommend no more")
+    def unfeature(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
+        self._moderate(queryset, featured=False)
+
+    @admin.action(description="Hide from all but the owner")
+    def hide(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
+        self._moderate(queryset, hidden=True)
+
+    @admin.action(description="Show again")
+    def unhide(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
+        self._moderate(queryset, hidden=False)
+
+    def _moderate(self, queryset: QuerySet[Template], **changes: bool) -> None:
+        for pk in queryset.filter(deleted_at=None).values_list("pk", flat=True):
+            template_moderate(template_id=pk, now=timezone.now(), **changes)
 
 
 @admin.register(AuctionRound)

@@ -13,8 +13,8 @@ PUBLISHED_ON = "0.0.0.0"  # noqa: S104 - what docker says of a port that is open
 UNKNOWN_DISK_USAGE = -1.0
 
 _UNKNOWN_NAMES = """
-    template_id template_hash_id template_name gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage
-    credit_balance credit_discount client_run_time host_run_time ssh_idx
+    gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage credit_balance credit_discount client_run_time host_run_time
+    ssh_idx
 """
 _UNKNOWN: dict[str, None] = dict.fromkeys(_UNKNOWN_NAMES.split())
 """Fields of features that don't exist here and of measurements that nobody takes yet."""
@@ -29,6 +29,7 @@ _HARDWARE = tuple(_HARDWARE_NAMES.split())
 """What the offer said about the machine when it was rented."""
 
 _OTHER_NAMES = """
+    template_id template_hash_id template_name
     id label machine_id host_id num_gpus gpu_totalram gpu_total_ram reliability reliability2 verification rental_type
     is_bid rented start_date end_date duration volume_info actual_status intended_status cur_state next_state status_msg
     state state_since error error_reason exit_code uptime_mins image_uuid image_args image_runtype entrypoint onstart
@@ -69,6 +70,9 @@ def _contract(instance: Instance, now: datetime) -> dict[str, Any]:
     return {
         "id": instance.pk,
         "label": instance.label or None,
+        "template_id": instance.template_id,
+        "template_hash_id": instance.template_hash or None,
+        "template_name": instance.template_name or None,
         "machine_id": instance.machine_id,
         "host_id": machine.host_id,
         "num_gpus": instance.num_gpus,

@@ -1,5 +1,6 @@
 """Search of offers, GPU names, and renting."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpResponse
@@ -11,6 +12,7 @@ from dlperf.catalogue import gpu_models
 from marketplace.api.instance_json import dollars
 from marketplace.api.rent_body import rent_request
 from marketplace.api.schema import ANY_OBJECT, OFFERS, RENTED
+from marketplace.api.template_body import expand_template
 from marketplace.api.views import AccountView, PublicView, caller
 from marketplace.api.wire import Fields, parse_json, reply
 from marketplace.domain.query import parse_query
@@ -83,8 +85,10 @@ class Ask(AccountView):
 
     @extend_schema(request=ANY_OBJECT, responses=RENTED, summary="Rent an offer")
     def put(self, request: Request, offer_id: int) -> HttpResponse:
-        wanted = rent_request(request.data, request.headers.get("Idempotency-Key", ""))
-        instance = instance_rent(client=caller(request), offer_id=offer_id, request=wanted, now=timezone.now())
+        user = caller(request)
+        body, template = expand_template(user, request.data)
+        wanted = replace(rent_request(body, request.headers.get("Idempotency-Key", "")), template=template)
+        instance = instance_rent(client=user, offer_id=offer_id, request=wanted, now=timezone.now())
         return reply(_contract(instance))
 
 

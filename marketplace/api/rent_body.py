@@ -26,8 +26,6 @@ _READ_NAMES = """
     lang_utf8 python_utf8
 """
 _UNAVAILABLE = {
-    "template_hash_id": "Templates are not available yet: give image, env and onstart instead.",
-    "template_id": "Templates are not available yet: give image, env and onstart instead.",
     "image_login": "Private registries are not available yet: use an image that can be pulled without a login.",
     "volume_info": "Volumes are not available yet: leave volume_info out.",
     "use_jupyter_lab": "Jupyter is not available yet: use an ssh runtype and forward a port.",
@@ -57,7 +55,7 @@ def rent_request(body: object, idempotency_key: str = "") -> RentRequest:
     fields.refuse_unknown(_KNOWN)
     _refuse_unavailable(fields)
     runtype, mode, args = _launch(fields)
-    env, ports = _environment(fields)
+    env, ports = environment(fields)
     script = fields.text("onstart")
     return RentRequest(
         image=fields.text("image").strip(),
@@ -92,7 +90,7 @@ def _refuse_unavailable(fields: Fields) -> None:
 
 def _launch(fields: Fields) -> tuple[str, str, tuple[str, ...]]:
     """Runtype as asked, launch mode, and arguments. Without a runtype it is ssh, or args when there are arguments."""
-    args = _arguments(fields)
+    args = launch_arguments(fields)
     asked = fields.text("runtype").split() or ["ssh" if args is None else "args"]
     runtype = " ".join(dict.fromkeys(asked))  # each word once: it is kept, and a column has an end
     words = set(asked)
@@ -107,7 +105,8 @@ def _launch(fields: Fields) -> tuple[str, str, tuple[str, ...]]:
     raise MarketError("invalid_args", f"{shown(runtype)} is not a runtype: use ssh or args.", field="runtype")
 
 
-def _arguments(fields: Fields) -> tuple[str, ...] | None:
+def launch_arguments(fields: Fields) -> tuple[str, ...] | None:
+    """The words of ``args`` or ``args_str``; None where neither is there."""
     if "args_str" not in fields:
         return fields.texts("args")
     try:
@@ -116,7 +115,7 @@ def _arguments(fields: Fields) -> tuple[str, ...] | None:
         raise MarketError("invalid_args", f"args_str can't be split into words: {error}.", field="args_str") from error
 
 
-def _environment(fields: Fields) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:
+def environment(fields: Fields) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:
     """Variables and published container ports; the client sends both in ``env``, ports under keys like "-p 80:80"."""
     env: dict[str, str] = {}
     ports: dict[tuple[int, str], None] = {}

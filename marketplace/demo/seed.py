@@ -27,6 +27,8 @@ from marketplace.domain.rent import RentRequest
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer, User
 from marketplace.services.rent import instance_rent
+from marketplace.services.templates import starter_set
+from marketplace.starter_templates import DEMO_KEY, STARTERS, demo_template
 
 LISTED_FOR = timedelta(days=180)
 DEMO_TOKEN_NAME = "demo machine"  # noqa: S105  # a name, not a token
@@ -39,14 +41,15 @@ POLL_SECONDS = 0.1
 T = TypeVar("T")
 
 
-def prepare(directory: Path, now: datetime) -> None:
-    """Make the accounts, and an install token for every machine that has not registered yet."""
+def prepare(directory: Path, image: str, now: datetime) -> None:
+    """Make the accounts, an install token for every machine that has not registered yet, and the templates."""
     directory.mkdir(parents=True, exist_ok=True)
     logins = accounts.logins(directory, now)
     host = User.objects.get(email=logins["host"].email)
     _write_secret(directory / "agent-token", _token(host, DEMO_TOKEN_NAME, now))
     machines = [_fleet_entry(number, machine, now) for number, machine in enumerate(fleet())]
     _write_secret(directory / "fleet.json", json.dumps({"machines": machines}, indent=2))
+    starter_set(starters={DEMO_KEY: demo_template(image), **STARTERS}, now=now)
 
 
 def _fleet_entry(number: int, machine: FleetMachine, now: datetime) -> dict[str, str]:

@@ -12,7 +12,7 @@ means ``eq`` and a bare list ``in``. What is not known about an offer satisfies 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dlperf.domain.mixes import BALANCED_ADAPTATION, Adaptation
@@ -113,6 +113,14 @@ def parse_query(body: object) -> OfferQuery:
         asked=asked_by(Bound(each.field, each.operator, each.value) for each in conditions),
         adaptation=adaptation(body.get("dlperf_precision"), body.get("dlperf_image")),
     )
+
+
+def narrowed(query: OfferQuery, more: OfferQuery) -> OfferQuery:
+    """``query`` with the conditions of ``more`` besides its own; whether offers must be rentable is its own to say."""
+    added = tuple(each for each in more.conditions if each.field != "rentable" and each not in query.conditions)
+    conditions = query.conditions + added
+    asked = asked_by(Bound(each.field, each.operator, each.value) for each in conditions)
+    return replace(query, conditions=conditions, asked=asked)
 
 
 def canonical_name(key: object) -> str:

@@ -35,6 +35,15 @@ _RESERVED_PATTERN = re.compile(r"VAST_(TCP|UDP)_PORT_[0-9]+|SPOTYARD_.*")
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateUsed:
+    """Which template, and which content of it."""
+
+    template_id: int
+    hash_id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RentRequest:
     """The container a client wants. ``runtype`` is kept as asked, for the API; ``mode`` is what it means."""
 
@@ -58,6 +67,8 @@ class RentRequest:
     """In jupyter mode JupyterLab, else Notebook."""
     jupyter_dir: str = ""
     """What Jupyter shows, an absolute path; empty for everything."""
+    template: TemplateUsed | None = None
+    """What the rest was filled in from, to be noted."""
 
     @property
     def has_ssh(self) -> bool:

@@ -6,7 +6,9 @@ from django.db import models
 from hosting.models import Machine, Task
 from marketplace.domain.instance_states import STATES
 from marketplace.domain.rent import MAX_DIRECTORY_CHARS, MODES
+from marketplace.domain.templates import HASH_CHARS, MAX_NAME_CHARS
 from marketplace.models.offer import Offer
+from marketplace.models.template import Template
 
 
 class Instance(models.Model):
@@ -51,6 +53,16 @@ class Instance(models.Model):
     use_jupyter_lab = models.BooleanField(default=False, help_text="In mode jupyter: JupyterLab, else Notebook.")
     jupyter_dir = models.CharField(max_length=MAX_DIRECTORY_CHARS, blank=True)
     label = models.CharField(max_length=256, blank=True)
+    template = models.ForeignKey(
+        Template,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="instances",
+        help_text="What it was rented with; all of it was copied, so the template may change or go.",
+    )
+    template_hash = models.CharField(max_length=HASH_CHARS, blank=True)
+    template_name = models.CharField(max_length=MAX_NAME_CHARS, blank=True)
     ssh_port = models.PositiveIntegerField(null=True, blank=True)
     jupyter_token = models.CharField(max_length=64, blank=True, help_text="Random; the container knows it too.")
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
@@ -159,6 +160,7 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         use_jupyter_lab=request.use_jupyter_lab,
         jupyter_dir=request.jupyter_dir,
         label=request.label,
+        **_template_note(request),
         ssh_port=_ssh_port(leases),
         jupyter_token=jupyter_token,
         state=states.SCHEDULING,
@@ -187,6 +189,13 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
     # Keys may have changed meanwhile. The rental stands, whatever happens to this.
     transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk), robust=True)
     return instance
+
+
+def _template_note(request: RentRequest) -> dict[str, Any]:
+    used = request.template
+    if used is None:
+        return {}
+    return {"template_id": used.template_id, "template_hash": used.hash_id, "template_name": used.name}
 
 
 def _wait_or_refuse(

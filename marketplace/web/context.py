@@ -11,6 +11,7 @@ from billing.selectors import balance_micros
 
 _SECTION_PREFIXES = (
     ("/instances/", "instances"),
+    ("/templates/", "templates"),
     ("/billing/", "billing"),
     ("/host/", "host"),
     ("/help/", "help"),

@@ -1,6 +1,7 @@
 """The rent dialog: how to rent, what it will cost, what shall run, and the rental itself."""
 
 import secrets
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,15 @@ from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer
 from marketplace.services.keys import ssh_key_add
 from marketplace.services.rent import instance_rent
-from marketplace.web.rent_form import INTERRUPTIBLE, ON_DEMAND, SUGGESTED_DISK_GB, RentForm, micros_typed
+from marketplace.template_lists import Chosen, template_chosen
+from marketplace.web.rent_form import (
+    INTERRUPTIBLE,
+    ON_DEMAND,
+    SUGGESTED_DISK_GB,
+    RentForm,
+    micros_typed,
+    template_initial,
+)
 from marketplace.web.rent_price import RentPrice, has_room, lowest_bid
 from marketplace.web.requests import UserRequest
 
@@ -50,7 +59,25 @@ def _suggested(request: UserRequest, offer: Offer) -> dict[str, Any]:
         "image": settings.SUGGESTED_IMAGES[0],
         "mode": "ssh",
         "disk_gb": _disk_gb(request, offer),
-    }
+    } | _from_template(request, offer)
+
+
+def _from_template(request: UserRequest, offer: Offer) -> dict[str, Any]:
+    """What the template in the address fills in. A disk in the address goes before that of the template."""
+    hash_id = request.GET.get("template", "")
+    chosen = _template(request, hash_id) if hash_id else None
+    if chosen is None:
+        return {}
+    disk = {} if "disk_gb" in request.GET else {"disk_gb": min(chosen.content.disk_gb, offer.disk_space_gb)}
+    return template_initial(chosen.content) | disk
+
+
+def _template(request: UserRequest, hash_id: str) -> Chosen | None:
+    """The template with this hash, if the user may rent with it (still)."""
+    try:
+        return template_chosen(request.user, hash_id=hash_id.replace("\0", "")[:64])
+    except MarketError:
+        return None
 
 
 def _rented(request: UserRequest, offer: Offer, form: RentForm) -> bool:
@@ -64,7 +91,9 @@ def _rented(request: UserRequest, offer: Offer, form: RentForm) -> bool:
     try:
         if form.cleaned_data["ssh_key"].strip():
             ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=now)
-        instance = instance_rent(client=request.user, offer_id=offer.pk, request=form.rent_request(), now=now)
+        chosen = _template(request, form.cleaned_data["template"])
+        wanted = replace(form.rent_request(), template=chosen.used if chosen else None)
+        instance = instance_rent(client=request.user, offer_id=offer.pk, request=wanted, now=now)
     except MarketError as refusal:
         form.add_error(_field_of(refusal, form, offer), refusal.message)
         return False
@@ -110,6 +139,7 @@ def _dialog(request: UserRequest, offer: Offer, form: RentForm, *, status: int =
         "has_key": selectors.ssh_keys_of(request.user).exists(),
         "is_own": offer.host_id == request.user.pk,
         "grace_seconds": settings.DISPLACEMENT_GRACE_SECONDS,
+        "chosen": _template(request, str(form["template"].value() or "")),
     }
     return render(request, "marketplace/rent.html", context | _obstacles(offer, now), status=status)
 

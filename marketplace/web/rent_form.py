@@ -1,6 +1,7 @@
 """The rent dialog's form. Field names are those of ``RentRequest``, so refusals of the service find their field."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -11,6 +12,7 @@ from billing.domain.errors import InvalidAmountError
 from billing.domain.money import parse_dollars
 from hosting.web.fields import CommandField, DollarsField
 from marketplace.domain.rent import RentRequest
+from marketplace.domain.templates import TemplateContent
 from marketplace.models import Instance
 
 SUGGESTED_DISK_GB = 10
@@ -92,6 +94,7 @@ class RentForm(forms.Form):
     price = BidField(label="Your bid", required=False)
     accepts_waiting = forms.BooleanField(label="Wait for my turn if the bid does not win now", required=False)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
+    template = forms.CharField(required=False, widget=forms.HiddenInput)
     image = forms.CharField(
         label="Image",
         required=False,  # the service says better what an image looks like
@@ -165,3 +168,23 @@ class RentForm(forms.Form):
             onstart=data["onstart"].replace("\r\n", "\n") if is_ssh else "",
             label=data["label"].strip(),
         )
+
+
+def template_initial(content: TemplateContent) -> dict[str, Any]:
+    """What a template puts into the form's fields, but for the disk. A mode that can't be rented is left as it is."""
+    is_args = content.runtype == "args"
+    return {
+        "template": content.hash_id,
+        "image": content.full_image,
+        "mode": "args" if is_args else "ssh",
+        "args": content.args,
+        "entrypoint": content.entrypoint,
+        "env": list(content.env.items()),
+        "ports": ports_text(content.ports),
+        "onstart": content.onstart,
+    }
+
+
+def ports_text(ports: Iterable[tuple[int, str]]) -> str:
+    """Ports as one types them: tcp is what is meant where nothing is said."""
+    return ", ".join(str(port) if protocol == "tcp" else f"{port}/{protocol}" for port, protocol in ports)

@@ -9,9 +9,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from marketplace import selectors
-from marketplace.domain.query import parse_query
+from marketplace.domain.query import narrowed, parse_query
+from marketplace.domain.query_text import conditions_of_query
 from marketplace.errors import MarketError
 from marketplace.search import search_offers
+from marketplace.template_lists import Chosen, template_chosen
 from marketplace.web.search_form import (
     DEFAULT_DISK_GB,
     INTERRUPTIBLE,
@@ -21,21 +23,48 @@ from marketplace.web.search_form import (
     adaptation_words,
 )
 
+MOST_HASH_CHARS = 64
+
 
 @require_GET
 def search(request: HttpRequest) -> HttpResponse:
     """Filters and offers; for htmx the offers alone, with what is wrong in the filters."""
+    chosen, problem = _chosen(request)
     form = SearchForm(
         request.GET,
         gpu_counts=selectors.offer_counts_by("gpu_name"),
         country_counts=selectors.offer_counts_by("country"),
+        chosen=chosen.content if chosen else None,
     )
-    context = {"form": form, **_results(form)}
+    if problem:
+        form.add_error(None, problem)
+    context = {"form": form, **_results(form), **_template_shown(chosen)}
     is_part = bool(request.headers.get("HX-Request")) and not request.headers.get("HX-History-Restore-Request")
     template = "marketplace/_search_results.html" if is_part else "marketplace/search.html"
     response = render(request, template, context, status=422 if form.errors else 200)
     response.headers["Vary"] = "HX-Request"
     return response
+
+
+def _chosen(request: HttpRequest) -> tuple[Chosen | None, str]:
+    """The template in the address, or why there is none."""
+    hash_id = request.GET.get("template", "").strip().replace("\0", "")
+    if not hash_id:
+        return None, ""
+    try:
+        return template_chosen(request.user, hash_id=hash_id[:MOST_HASH_CHARS]), ""
+    except MarketError:
+        return None, "The template of this search is gone or private. Remove it, or choose another."
+
+
+def _template_shown(chosen: Chosen | None) -> dict[str, Any]:
+    if chosen is None:
+        return {"template": None}
+    return {
+        "template": chosen.template,
+        "template_content": chosen.content,
+        "template_filters": conditions_of_query(chosen.content.extra_filters),
+    }
 
 
 def _results(form: SearchForm) -> dict[str, Any]:
@@ -47,7 +76,7 @@ def _results(form: SearchForm) -> dict[str, Any]:
     if form.is_valid():
         disk_gb, shown = form.disk_gb(), form.limit_shown()
         try:
-            query = parse_query(form.query())
+            query = narrowed(parse_query(form.query()), parse_query(form.template_filters()))
             adapted_to = adaptation_words(query.adaptation)
             offers = search_offers(query, now=timezone.now())
         except MarketError as refusal:
@@ -66,7 +95,11 @@ def _results(form: SearchForm) -> dict[str, Any]:
 
 def _rent_query(form: SearchForm, disk_gb: int) -> str:
     """What the rent dialog is told about the search: the disk that prices include, and how one wants to rent."""
-    told = {"disk_gb": disk_gb} | ({"type": INTERRUPTIBLE} if form.is_interruptible() else {})
+    told: dict[str, object] = {"disk_gb": disk_gb}
+    if form.is_interruptible():
+        told["type"] = INTERRUPTIBLE
+    if form.data.get("template"):
+        told["template"] = form.data["template"][:MOST_HASH_CHARS]
     return urlencode(told)
 
 

@@ -7,6 +7,8 @@ from django import forms
 
 from dlperf.domain.mixes import IMAGES, Adaptation
 from hosting.web.fields import DollarsField
+from marketplace.domain.query_adaptation import MOST_IMAGE_CHARS
+from marketplace.domain.templates import TemplateContent
 from marketplace.models import Instance
 
 DEFAULT_DISK_GB = 10
@@ -58,12 +60,20 @@ class SearchForm(forms.Form):
     verified = forms.BooleanField(label="Verified machines only", required=False)
     unavailable = forms.BooleanField(label="Include unavailable offers", required=False)
     sort = forms.ChoiceField(label="Sort by", required=False, choices=[(key, text) for key, (text, _) in SORTS.items()])
+    template = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    template_off = forms.BooleanField(label="Ignore what the template asks for", required=False)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MOST_SHOWN, widget=forms.HiddenInput)
 
     def __init__(
-        self, data: Any, *, gpu_counts: Iterable[tuple[str, int]], country_counts: Iterable[tuple[str, int]]
+        self,
+        data: Any,
+        *,
+        gpu_counts: Iterable[tuple[str, int]],
+        country_counts: Iterable[tuple[str, int]],
+        chosen: TemplateContent | None = None,
     ) -> None:
         super().__init__(data)
+        self._chosen = chosen
         self._choices("gpu", "Any GPU", gpu_counts)
         self._choices("country", "Anywhere", country_counts)
 
@@ -87,7 +97,14 @@ class SearchForm(forms.Form):
 
     def disk_gb(self) -> int:
         """The disk that prices include."""
-        return self.cleaned_data["disk"] or DEFAULT_DISK_GB
+        recommended = self._chosen.disk_gb if self._chosen else DEFAULT_DISK_GB
+        return self.cleaned_data["disk"] or recommended
+
+    def template_filters(self) -> dict[str, Any]:
+        """The query object of the template, unless it is not to count."""
+        if self._chosen is None or self.cleaned_data["template_off"]:
+            return {}
+        return self._chosen.extra_filters
 
     def query(self) -> dict[str, Any]:
         """The query object, as an API client would send it; one more offer than is shown tells that there are more."""
@@ -98,6 +115,8 @@ class SearchForm(forms.Form):
             "allocated_storage": self.disk_gb(),
         }
         query |= _choices_query(data) | _bounds_query(data) | _adaptation_query(data)
+        if self._chosen and not (data["precision"] or data["adapt"]):
+            query["dlperf_image"] = self._chosen.full_image[:MOST_IMAGE_CHARS]
         if data["type"]:
             query["type"] = "bid"
         if data["unavailable"]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, help_page, instance_keys, instances, rent, search, webhook
+from marketplace.web import account, bid, help_page, instance_keys, instances, rent, search, templates, webhook
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -22,6 +22,14 @@ urlpatterns = [
     path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
     path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),
     path("instances/<int:instance_id>/destroy/", instances.destroy, name="instance_destroy"),
+    path("templates/", templates.templates, name="templates"),
+    path("templates/choose/", templates.choose, name="template_choose"),
+    path("templates/new/", templates.create, name="template_create"),
+    path("templates/<int:template_id>/", templates.template, name="template"),
+    path("templates/<int:template_id>/edit/", templates.edit, name="template_edit"),
+    path("templates/<int:template_id>/copy/", templates.copy, name="template_copy"),
+    path("templates/<int:template_id>/publish/", templates.publish, name="template_publish"),
+    path("templates/<int:template_id>/delete/", templates.delete, name="template_delete"),
     path("account/", account.account, name="account"),
     path("account/profile/", account.profile, name="account_profile"),
     path("account/ssh-keys/", account.ssh_key_create, name="ssh_key_create"),

@@ -20,7 +20,7 @@ def main(directory: Path, ready: str, image: str) -> int:
     """Errors end the process with a traceback."""
     django.setup()
     call_command("migrate", interactive=False, verbosity=1)
-    call_command("demo_seed", "prepare", f"--dir={directory}")
+    call_command("demo_seed", "prepare", f"--dir={directory}", f"--image={image}")
     (directory / "prepared").touch()
     while not (directory / "go").exists():
         time.sleep(POLL_SECONDS)

@@ -279,6 +279,40 @@ def scp(key: SshKeyPair, url: str, folder: Path) -> Path:
     return file
 
 
+def test_templates_from_creation_to_a_rental(
+    vast: VastAi, client: Account, key: SshKeyPair, search: Callable[..., list[dict[str, Any]]], demo_image: str
+) -> None:
+    says = ["--name", "Sleeper", "--image", demo_image, "--ssh", "--direct", "--disk_space", "12", "--desc", "Waits"]
+    says += ["--env", "-e MODE=slow -p 8080:8080", "--search_params", "num_gpus=1", "--no-default"]
+    assert "New Template: {" in vast("create", "template", *says, "--onstart-cmd", "echo one >> /root/starts")
+    (made,) = json.loads(vast("search", "templates", "name=Sleeper"))
+    assert (made["private"], made["recommended_disk_space"], made["count_created"]) == (True, 12.0, 0)
+    assert made["extra_filters"] == {"num_gpus": {"eq": "1"}}
+    told = vast("update", "template", made["hash_id"], *says, "--onstart-cmd", "echo two >> /root/starts")
+    changed = json.loads(told.removeprefix("updated template: "))
+    assert changed["id"] == made["id"]
+    assert changed["hash_id"] != made["hash_id"]
+
+    (offer,) = search("num_gpus=1")
+    started = vast("create", "instance", str(offer["id"]), "--template_hash", changed["hash_id"], "--env", "-e OWN=1")
+    contract = re.search(r"'new_contract': (\d+)", started)
+    assert contract, started
+    client.wait_until(int(contract[1]), "running")
+    row = vast.raw("show", "instance", contract[1])
+    assert [row[name] for name in ("template_id", "template_hash_id", "template_name", "disk_space")] == [
+        changed["id"],
+        changed["hash_id"],
+        "Sleeper",
+        12,
+    ]
+    login = key.ssh(*address(vast, contract[1]), "echo $MODE $OWN; cat /root/starts")
+    assert login.stdout.split() == ["slow", "1", "two"], login
+    assert "is deleted" in vast("delete", "template", "--hash-id", changed["hash_id"])
+    assert json.loads(vast("search", "templates", "name=Sleeper")) == []
+    vast("destroy", "instance", contract[1], "-y")
+    client.wait_until(int(contract[1]), "gone")
+
+
 def test_what_can_not_be_rented_is_refused(
     vast: VastAi, search: Callable[..., list[dict[str, Any]]], demo_image: str
 ) -> None:
@@ -290,7 +324,7 @@ def test_what_can_not_be_rented_is_refused(
         (["--image", demo_image, "--jupyter"], "Jupyter is not available"),
         (["--image", "NOT/An Image"], "is not an image name"),
         (["--image", demo_image, "--disk", "2"], "at least 8 GB"),
-        (["--template_hash", "abc"], "Templates are not available"),
+        (["--template_hash", "abc"], "There is no template"),
     ):
         refused = vast.run("create", "instance", pk, *options)
         assert "Started" not in refused.stdout, refused

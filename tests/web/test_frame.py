@@ -27,6 +27,9 @@ PRIVATE = [
     "/instances/1/destroy/",
     "/offers/1/rent/",
     "/offers/1/price/",
+    "/templates/new/",
+    "/templates/1/edit/",
+    "/templates/1/delete/",
     "/account/",
     "/billing/",
     "/billing/balance/",
@@ -53,6 +56,11 @@ PRIVATE_POSTS = [
     "/instances/1/bid/",
     "/instances/1/label/",
     "/offers/1/rent/",
+    "/templates/new/",
+    "/templates/1/edit/",
+    "/templates/1/copy/",
+    "/templates/1/publish/",
+    "/templates/1/delete/",
     "/account/profile/",
     "/account/ssh-keys/",
     "/account/ssh-keys/1/delete/",
@@ -64,7 +72,15 @@ PRIVATE_POSTS = [
     "/host/setup/tokens/",
     "/host/setup/tokens/1/revoke/",
 ]
-PUBLIC = ["/", "/help/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
+PUBLIC = [
+    "/",
+    "/help/",
+    "/templates/",
+    "/templates/choose/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+]
 
 pytestmark = pytest.mark.django_db
 

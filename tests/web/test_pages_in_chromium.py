@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,11 +15,21 @@ from hosting.models import Measurement
 from hosting.services.measuring import benchmark_ask
 from marketplace.models import Instance, User
 from marketplace.services.rent import instance_rent
+from marketplace.services.templates import starter_set, template_create
+from marketplace.starter_templates import STARTERS
 from tests.plumbing import benchmarks, market
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-PUBLIC = ["/", "/help/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
+PUBLIC = [
+    "/",
+    "/help/",
+    "/templates/",
+    "/templates/choose/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+]
 PRIVATE = [
     "/",
     "/?unavailable=on&sort=price&precision=int8",
@@ -31,6 +42,14 @@ PRIVATE = [
     "/instances/{instance}/destroy/",
     "/offers/{offer}/rent/",
     "/offers/{offer}/rent/?type=interruptible",
+    "/templates/",
+    "/templates/new/",
+    "/templates/choose/",
+    "/templates/{template}/",
+    "/templates/{template}/edit/",
+    "/templates/{template}/delete/",
+    "/?template={template_hash}&unavailable=on",
+    "/offers/{offer}/rent/?template={template_hash}",
     "/account/",
     "/billing/",
     "/billing/payment/",
@@ -68,6 +87,9 @@ class Market:
         self.instance = self.rent(1)
         self.bid = self.rent(1, bid_micros_per_hour=200_000)
         self.agent.obey(timezone.now())
+        starter_set(starters=STARTERS, now=now)
+        content = replace(STARTERS["vllm"], name="Mine", extra_filters={"num_gpus": {"gte": 2}})
+        self.template = template_create(owner=self.user, content=content, private=True, now=now)
         self.runs = [self.measure(score) for score in (20.0, 12.5)]
 
     def measure(self, score: float) -> Measurement:
@@ -88,6 +110,8 @@ class Market:
             machine=self.own.machine.pk,
             run=self.runs[0].pk,
             offer=market.offer(self.agent, 2).pk,
+            template=self.template.pk,
+            template_hash=self.template.hash_id,
             month=f"{timezone.now():%Y-%m}",
         )
 
@@ -193,6 +217,25 @@ def test_filters_change_the_offers_and_the_address(open_page: Open, complaints: 
     expect(page.locator("article.offer")).to_have_count(2)
     expect(page.locator("#id_price_max")).to_have_value("2")
     only_refusals(complaints)
+
+
+def test_a_template_is_chosen_and_fills_the_rent_dialog_in(open_page: Open, scene: Market) -> None:
+    page = open_page("/?unavailable=on", scene.user)
+    page.locator("a", has_text="Choose a template").click()
+    dialog = page.locator("#dialog")
+    expect(dialog.locator(".list-group-item")).to_have_count(len(STARTERS) + 1)
+    dialog.locator("[type=search]").fill("mine")
+    expect(dialog.locator(".list-group-item")).to_have_count(1)
+    dialog.locator(".list-group-item").click()
+    page.wait_for_url(f"**/?unavailable=on&template={scene.template.hash_id}")
+    expect(page.locator(".template-chosen .chip")).to_have_text("num_gpus >= 2")
+    expect(page.locator("article.offer")).to_have_count(4)
+    page.locator("label", has_text="Ignore what the template asks for").click()
+    expect(page.locator("article.offer")).to_have_count(6)
+    page.locator("article.offer", has_text="Rent").locator("a.btn-primary").first.click()
+    expect(dialog.locator("#id_image")).to_have_value("vllm/vllm-openai:v0.6.3")
+    expect(dialog.locator("#id_args")).to_have_value(re.compile("--model Qwen"))
+    expect(dialog.locator("#id_disk_gb")).to_have_value("60")
 
 
 def test_dlperf_follows_the_precision_and_the_ticked_box(open_page: Open, scene: Market) -> None:

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         if not settings.DEMO:
             raise CommandError("demo_seed is for the demo installation: set DEMO=1")
         if options["step"] == "prepare":
-            seed.prepare(options["dir"], timezone.now())
+            seed.prepare(options["dir"], options["image"], timezone.now())
             return
         if options["step"] == "benchmark":
             seed.benchmark(timezone.now())
