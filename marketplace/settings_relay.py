@@ -33,7 +33,9 @@ RELAY_PORTS: PortRange = parse_port_range(
 (/proc/sys/net/ipv4/ip_local_port_range)."""
 RELAY_BIND = read("RELAY_BIND", env.str, "", check=lambda v: not v or is_address(v), wants="an address of this machine")
 """The address that the relay listens on; empty: on all."""
-RELAY_HOST_KEY_FILE = Path(read("RELAY_HOST_KEY_FILE", env.str, str(Path(__file__).parents[1] / "var" / "relay" / "host_key")))
+RELAY_HOST_KEY_FILE = Path(
+    read("RELAY_HOST_KEY_FILE", env.str, str(Path(__file__).parents[1] / "var" / "relay" / "host_key"))
+)
 """The relay's own key, made at its first start. Losing it costs nothing: the agents are told the new one."""
 RELAY_TLS_CERT_FILE = read("RELAY_TLS_CERT_FILE", env.str, "")
 """Certificate (with its chain) for the https ports, in PEM. Without one they carry plain HTTP."""
