@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from billing.selectors import meter_totals_micros
@@ -11,6 +11,7 @@ from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.models import Instance
 from marketplace.services.metering import references, storage_reference
 from marketplace.web.bid_view import BidView, bid_views
+from marketplace.web.jupyter_view import JupyterView, jupyter_views
 
 LABELS = {
     states.SCHEDULING: "Scheduling",
@@ -69,6 +70,8 @@ class InstanceView:
     now: datetime
     bid: BidView | None = None
     """None on demand."""
+    jupyter: JupyterView | None = None
+    """None in other launch modes."""
 
     @property
     def hint(self) -> str:
@@ -155,8 +158,8 @@ def instance_views(instances: Iterable[Instance], now: datetime) -> list[Instanc
     """The views of several instances, with one look into the ledger for all."""
     found = list(instances)
     totals = meter_totals_micros([name for instance in found for name in references(instance)], now)
-    bids = bid_views(found)
-    return [_view(instance, totals, bids, now) for instance in found]
+    bids, jupyters = bid_views(found), jupyter_views(found)
+    return [replace(_view(one, totals, bids, now), jupyter=jupyters.get(one.pk)) for one in found]
 
 
 def _view(instance: Instance, totals: dict[str, int], bids: Mapping[int, BidView], now: datetime) -> InstanceView:

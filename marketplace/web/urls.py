@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, help_page, instance_keys, instances, rent, search, templates, webhook
+from marketplace.web import account, bid, help_page, instance_keys, instances, jupyter, rent, search, templates, webhook
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path("instances/<int:instance_id>/reboot/", instances.reboot, name="instance_reboot"),
     path("instances/<int:instance_id>/bid/", bid.bid, name="instance_bid"),
     path("instances/<int:instance_id>/bid/cost/", bid.cost, name="instance_bid_cost"),
+    path("instances/<int:instance_id>/jupyter/", jupyter.open_jupyter, name="instance_jupyter"),
     path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
     path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
     path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),
