@@ -11,14 +11,10 @@ def _is_host_template(text: str) -> bool:
     return not text or (text.count("{") == text.count("{id}") <= 1 and is_address(text.replace("{id}", "1")))
 
 
-RELAY_WEB_HOST = (
-    read(
-        "RELAY_WEB_HOST", env.str, "", check=_is_host_template, wants="a name like relay.example or {id}.relay.example"
-    )
-    or RELAY_HOST
-)
+_WANTS = "a name like relay.example or {id}.relay.example"
+RELAY_WEB_HOST = read("RELAY_WEB_HOST", env.str, "", check=_is_host_template, wants=_WANTS) or RELAY_HOST
 """The name under which browsers reach the relay's https ports. With {id} in it, each instance has a name of its own,
 which takes a wildcard record in the DNS and a wildcard certificate. Browsers send cookies to all ports of a name:
-{id} an instance gets to see those of the others that the same person opens, and never must it be the site's own name."""
+without {id} an instance sees those of the others that the same person opens. It must not be the site's own name."""
 RELAY_TLS_SELF_SIGNED = read("RELAY_TLS_SELF_SIGNED", env.bool, False)
 """Whether browsers are going to warn of the relay's certificate."""

@@ -110,7 +110,13 @@ def check_pipe(host: Host, wish: DesiredTask) -> None:
 
 def check_tools(host: Host, wish: DesiredTask) -> None:
     """Programs that the image lacks are there, and run beside whatever the client preloads."""
-    for program in ("curl --version", "rsync --version", "tmux -V", "ssh -V", "ssh-keygen -lf /.spotyard/hostkeys/ed25519"):
+    for program in (
+        "curl --version",
+        "rsync --version",
+        "tmux -V",
+        "ssh -V",
+        "ssh-keygen -lf /.spotyard/hostkeys/ed25519",
+    ):
         done = host.ssh(wish, f"LD_LIBRARY_PATH=/nowhere LD_PRELOAD=/nowhere.so {program}")
         assert done.returncode == 0, done
     assert "Read-only" in host.ssh(wish, "echo x >/.spotyard/tools/bin/curl").stderr
