@@ -18,8 +18,8 @@ import docker
 
 VERSION = "2"
 Kind = Literal["openssh", "dropbear", "nosshd", "noshell", "opinionated", "alpine", "shellonly", "brokensshd"]
-"""opinionated is the OpenSSH one with settings of its own: user, directory, entrypoint, command, and a volume. alpine is
-laid out as Alpine Linux: busybox, musl and no other C library, no bash. shellonly has a shell and nothing besides."""
+"""opinionated is the OpenSSH one with settings of its own: user, directory, entrypoint, command, and a volume. alpine
+is laid out as Alpine Linux: busybox, musl, no other C library, no bash. shellonly has a shell and nothing besides."""
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nsshd:x:74:74:sshd:/run/sshd:/bin/false\nnobody:x:99:99:n:/:/bin/false\n"
 GROUP = "root:x:0:\nsshd:x:74:\nnogroup:x:99:\n"

@@ -1,7 +1,6 @@
 """What a container's start script tells of its run, in files of ``/.spotyard/report``."""
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -43,7 +42,7 @@ def _fingerprint(line: bytes) -> str:
     key_type, _, body = line.decode("ascii", "replace").partition(" ")
     try:
         blob = base64.b64decode(body.partition(" ")[0], validate=True)
-    except binascii.Error:
+    except ValueError:
         return ""
     if not blob or not _KEY_TYPE.fullmatch(key_type):
         return ""

@@ -64,6 +64,9 @@ prepare_accounts() {
     grep -q '^root:' /etc/passwd || echo 'root:x:0:0:root:/root:/bin/sh' >>/etc/passwd
     grep -q '^sshd:' /etc/passwd || echo 'sshd:*:22022:22022:SSH server:/run/sshd:/bin/false' >>/etc/passwd
     [ -s /etc/group ] || printf 'root:x:0:\ntty:x:5:\n' >/etc/group
+    mkdir -p /var/log
+    # Without it sshd complains at each login.
+    [ -e /var/log/lastlog ] || : >/var/log/lastlog
     give_root_a_shell
     unlock_root
 }

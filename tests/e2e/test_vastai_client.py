@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from scripts.services.launching import wait_until
 from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, host_machine
 from tests.plumbing.stack import Stack
 
@@ -193,6 +194,7 @@ def test_a_rental_from_search_to_destroy(
     copied = scp(key, vast("scp-url", pk).strip(), tmp_path)
     assert key.ssh(host, port, f"cat /root/{copied.name}").stdout == copied.read_text()
 
+    check_instance_keys(vast, pk, host, port, tmp_path)
     assert "label for" in vast("label", "instance", pk, "second")
     assert vast.raw("show", "instance", pk)["label"] == "second"
     assert f"stopping instance {pk}" in vast("stop", "instance", pk)
@@ -209,6 +211,27 @@ def test_a_rental_from_search_to_destroy(
     assert f"destroying instance {pk}" in vast("destroy", "instance", pk, "-y")
     client.wait_until(contract, "gone")
     check_gone(vast, pk)
+
+
+def check_instance_keys(vast: VastAi, pk: str, host: str, port: int, folder: Path) -> None:
+    """A key attached to the running instance opens it within seconds, and no longer once it is detached."""
+    other = SshKeyPair.make(folder)
+    assert other.ssh(host, port, "true").returncode == 255
+    attached = vast("attach", "ssh", pk, str(other.private_file.with_suffix(".pub")))
+    number = re.search(r"'id': (\d+)", attached)
+    assert number, attached
+    await_exit_code(other, host, port, 0)
+    vast("detach", "ssh", pk, number[1])
+    await_exit_code(other, host, port, 255)
+
+
+def await_exit_code(key: SshKeyPair, host: str, port: int, code: int) -> None:
+    """Log in until that ends as expected."""
+    wait_until(
+        lambda: key.ssh(host, port, "true").returncode == code,
+        timeout_seconds=20,
+        failure=lambda: f"ssh does not end with {code}",
+    )
 
 
 def check_charges(vast: VastAi, pk: str) -> None:

@@ -39,6 +39,7 @@ PRIVATE = [
     "/instances/{bid}/",
     "/instances/{bid}/bid/",
     "/instances/{instance}/connect/",
+    "/instances/{instance}/keys/",
     "/instances/{instance}/destroy/",
     "/offers/{offer}/rent/",
     "/offers/{offer}/rent/?type=interruptible",
