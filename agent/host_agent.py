@@ -19,6 +19,7 @@ from agent.inventory.simulated import SimulatedMachine
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
+from agent.outside import Outside
 from agent.pool import Pool
 from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
@@ -73,6 +74,7 @@ class HostAgent:
         self._reconciler: Reconciler | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
+        self._outside = Outside(self._directory.path)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -103,6 +105,7 @@ class HostAgent:
         self._ending.set()
         if self._guest_tools is not None:
             self._guest_tools.stop()
+        self._outside.stop()
         if self._sync is not None:
             self._sync.stop()
         self._refused.set()
@@ -214,6 +217,8 @@ class HostAgent:
             on_sync_url=self._keep_sync_url,
             on_refused=self._on_refused,
             on_tools=self._announce_tools,
+            relay_key=lambda: self._outside.relay_key,
+            on_reply=self._outside.heed,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)

@@ -64,8 +64,9 @@ class Surroundings:
     """``inventory`` and ``engine_error`` are asked before each request.
 
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
-    guest tools that containers are to have. ``on_refused`` is called, once, when the server does
-    not know this machine any more: the loop has then ended.
+    guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
+    any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
+    that counts, for what is in it besides tasks.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -73,6 +74,8 @@ class Surroundings:
     on_sync_url: Callable[[str], None]
     on_refused: Callable[[RefusedError], None]
     on_tools: Callable[[ToolsBundle | None], None] = lambda _bundle: None
+    relay_key: Callable[[], str | None] = lambda: None
+    on_reply: Callable[[SyncReply], None] = lambda _: None
 
 
 class Session:
@@ -132,6 +135,7 @@ class Session:
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
                 abilities=[ABILITY_JUPYTER],
+                relay_key=self._around.relay_key(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
@@ -151,6 +155,7 @@ class Session:
             self._sync_url = reply.sync_url
             self._around.on_tools(reply.tools)
             self._machine.apply(reply.tasks)
+            self._around.on_reply(reply)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 

@@ -54,13 +54,18 @@ class RelayAddress:
     kind: str
 
 
-def relay_addresses(task: Task) -> list[RelayAddress]:
-    """Where the relay shows the task's ports, by container port; nothing without a relay.
+def is_only_direct(machine: Machine) -> bool:
+    """Whether there is no other way to the machine than its own address."""
+    return not settings.RELAY_HOST or machine.relay_key is None
+
+
+def relay_addresses(machine: Machine, task: Task) -> list[RelayAddress]:
+    """Where the relay shows the ports of a task of the machine, by container port; nothing without a relay.
 
     ``task`` comes with its relay leases and port leases, prefetched where there are many tasks. What is not published
     on the host has no address here, though a port is kept for it.
     """
-    if not settings.RELAY_HOST:
+    if is_only_direct(machine):
         return []
     published = {port.container_port for port in _live(task.port_leases.all()) if port.protocol == "tcp"}
     leases = [lease for lease in _live(task.relay_leases.all()) if lease.container_port in published]
@@ -72,9 +77,9 @@ def _live(leases: Iterable[Lease]) -> list[Lease]:
     return [lease for lease in leases if lease.released_at is None]
 
 
-def relay_address(task: Task, container_port: int) -> RelayAddress | None:
+def relay_address(machine: Machine, task: Task, container_port: int) -> RelayAddress | None:
     """Where the relay shows this port of the task; None where it does not."""
-    return next((one for one in relay_addresses(task) if one.container_port == container_port), None)
+    return next((one for one in relay_addresses(machine, task) if one.container_port == container_port), None)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,12 @@ def relay_key_learn(*, machine: Machine, told: str | None, now: datetime) -> Non
     desired_changed(machine)
 
 
+@transaction.atomic
 def relay_seen(*, host_key: str, has_tls: bool, started_at: datetime, figures: dict[str, int], now: datetime) -> None:
-    """What the relay says of itself. ``figures`` are columns of ``Relay``."""
+    """What the relay says of itself. ``figures`` are columns of ``Relay``. Agents hear of a new key at once."""
     values = {"host_key": host_key, "has_tls": has_tls, "started_at": started_at, "seen_at": now, **figures}
+    if Relay.objects.filter(pk=Relay.ONLY, host_key=host_key).update(**values):
+        return
     Relay.objects.update_or_create(pk=Relay.ONLY, defaults=values)
+    for machine in Machine.objects.filter(relay_key__isnull=False, removed_at=None).order_by("pk"):
+        desired_changed(machine)

@@ -102,8 +102,12 @@ def test_an_instance_keeps_its_pair_for_life_and_the_agent_is_told() -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("relay")
 def test_what_is_not_published_keeps_its_port_but_has_no_address() -> None:
-    instance = rent(market.listed_machine())
-    assert [(one.container_port, one.kind) for one in relay_addresses(instance.task)] == [(22, "tcp")]
+    agent = market.listed_machine()
+    instance = rent(agent)
+    assert relay_addresses(agent.machine, instance.task) == []  # its agent has told no key
+    agent.report(T0, relay_key=KEY)
+    told = Machine.objects.get()
+    assert [(one.container_port, one.kind) for one in relay_addresses(told, instance.task)] == [(22, "tcp")]
     assert RelayLease.objects.count() == 2
 
 
