@@ -17,7 +17,6 @@ from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
 
-
 pytestmark = pytest.mark.django_db
 
 
