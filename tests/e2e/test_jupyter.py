@@ -98,14 +98,16 @@ def upload(lab: Page, file: Path) -> None:
     expect(lab.locator(".jp-DirListing-item", has_text=file.name)).to_be_visible()
 
 
-def run_in_terminal(lab: Page, command: str) -> None:
-    """Type a command into a new terminal of JupyterLab."""
-    lab.locator('.jp-LauncherCard[data-category="Other"]', has_text="Terminal").click()
-    terminal = lab.locator(".jp-Terminal .xterm-helper-textarea")
-    terminal.wait_for(state="attached")
-    expect(lab.locator(".jp-Terminal .xterm-rows")).to_contain_text("#")
-    terminal.focus()
-    lab.keyboard.type(f"{command}\n")
+def open_terminal(lab: Page) -> None:
+    """A new terminal of JupyterLab, to type into."""
+    lab.locator(".jp-LauncherCard", has_text="Terminal").first.click()
+    lab.locator(".jp-Terminal .xterm-helper-textarea").wait_for(state="attached")
+
+
+def type_line(lab: Page, line: str) -> None:
+    """Into the terminal. What is typed before it is connected is lost."""
+    lab.locator(".jp-Terminal .xterm-helper-textarea").focus()
+    lab.keyboard.type(f"{line}\n")
 
 
 @contextmanager
@@ -139,13 +141,17 @@ def test_from_the_client_to_a_terminal_in_the_browser(
     lab = open_jupyter(page, stack, instance_id)
     assert re.fullmatch(r"https://localhost:\d+/lab(\?.*)?", lab.url), "no token in the address"
     host, port = address(vast, str(instance_id))
+    open_terminal(lab)
+
+    def answered() -> bool:
+        type_line(lab, "echo $((6*7)) $VAST_CONTAINERLABEL >/work/answer")
+        return key.ssh(host, port, "cat /work/answer").stdout == f"42 C.{instance_id}\n"
+
+    stack.wait_for(answered, "the terminal's command")
     file = tmp_path / "greeting.txt"
     file.write_text("hello from the browser\n")
     upload(lab, file)
     assert key.ssh(host, port, "cat /work/greeting.txt").stdout == "hello from the browser\n"
-    run_in_terminal(lab, "echo $((6*7)) $VAST_CONTAINERLABEL >/work/answer")
-    read = "cat /work/answer"
-    stack.wait_for(lambda: key.ssh(host, port, read).stdout == f"42 C.{instance_id}\n", "the terminal's command")
     check_tokens(stack, key, vast, instance_id, lab)
     check_stop_and_start(page, lab, instance_id, (key, host, port))
 
