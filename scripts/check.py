@@ -60,6 +60,8 @@ def shell_check() -> list[str]:
         "agent/guest/start.sh",
         "agent/guest/boot.sh",
         "agent/guest/jupyter.sh",
+        "agent/guest/session.sh",
+        "agent/guest/shrc",
     ]
     if shutil.which("shellcheck"):
         return ["shellcheck", *files]

@@ -12,7 +12,7 @@ from agent.guest.files import NO_SERVER_EXIT_CODE, SERVER_FAILS_EXIT_CODE
 from agent.protocol import DesiredState, FailureReason, Phase
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 
-NO_SHELL = "The image has no /bin/sh that runs here, which an SSH instance needs."
+NO_SHELL = "The image has no /bin/sh, which an SSH instance needs."
 _NO_SERVER = (
     "The image has no SSH server, and this host has none to lend to it now. Choose an image with OpenSSH or dropbear "
     "installed, or try again later."

@@ -4,7 +4,10 @@ import subprocess
 from pathlib import Path
 
 OWNER_LABEL = "spotyard.owner"
-_VOLUMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+_VOLUMES = (
+    '{{range .Mounts}}{{if and (eq .Type "volume") (ne .Destination "/.spotyard/tools")}}{{.Name}} {{end}}{{end}}'
+)
+"""Their own: the guest tools belong to all containers of the engine."""
 
 
 def stop(owners: list[str], note: Path) -> None:

@@ -316,3 +316,23 @@ def test_tools_are_no_part_of_a_disk(lending: Host) -> None:
     host.market.desire(changed(wish, state="removed"))
     host.market.await_phase(1, "removed")
     assert host.engine.volumes.list(filters={"label": LABEL})
+
+
+def test_a_command_of_its_own_runs_at_each_start(host: Host) -> None:
+    """With entrypoint and arguments, after an end of its own and after a stop; its output and exit code are kept."""
+    script = 'echo "run $1 $GREETING" >>/runs; cat /runs; [ "$(wc -l </runs)" -ge 2 ] || exit 5; exec sleep 1000'
+    arguments = [script, "name", "with spaces"]
+    wish = host.task(kind="nosshd", mode="args", ports=[], entrypoint="/bin/sh -c", args=arguments)
+    host.start()
+    host.market.desire(wish)
+    ended = host.market.await_phase(1, "exited", 1)
+    assert (ended.exit_code, ended.message) == (5, "The instance's main process ended with exit code 5.")
+    assert host.container().logs().decode() == "run with spaces hello\n"
+    for run in (2, 3):
+        host.market.desire(changed(wish, run_generation=run))
+        host.market.await_phase(1, "running", run)
+        host.market.desire(changed(wish, run_generation=run, state="stopped", stop_grace_seconds=0))
+        host.market.await_phase(1, "stopped", run)
+    _, facts = host.container().get_archive("/runs")
+    assert facts is not None
+    assert facts["size"] == 3 * len("run with spaces hello\n")
