@@ -9,7 +9,7 @@ SEEDS ?= 1..200
 STEPS ?= 500
 
 .PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent \
-	bench-auction bench-billing bench-dlperf gpu-check screenshot
+	bench-auction bench-billing bench-dlperf bench-relay gpu-check screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench-auction the auction against sorting, one batch and one row update (ARGS="--sizes 1000 10000")'
 	@echo 'make bench-billing the ledger against pgbench, plain reads and one at a time (ARGS="--only settling")'
 	@echo 'make bench-dlperf  what checking an answer to a challenge costs, against computing it'
+	@echo 'make bench-relay   scp through the relay against scp to the machine itself (ARGS="--repeats 3")'
 	@echo 'make gpu-check     benchmark program and challenge on a CUDA device, compared with the CPU bit for bit'
 	@echo 'make screenshot    docs/search.png, from the running demo'
 	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
@@ -75,6 +76,10 @@ bench-billing:
 bench-dlperf:
 	@scripts/bootstrap.sh --torch
 	@exec $(PYTHON) -m tests.benchmarks.dlperf $(ARGS)
+
+bench-relay:
+	@scripts/bootstrap.sh --engine --tests
+	@exec $(PYTHON) -m tests.benchmarks.relay $(ARGS)
 
 gpu-check:
 	@exec $(GPU_PYTHON) -m scripts.gpu_check

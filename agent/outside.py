@@ -46,7 +46,8 @@ class Outside:
         """Bring about what the marketplace wants; returns at once."""
         if self.relay_key is not None:
             self._tunnel.want(reply.relay)
-        self._checks.want(reply.port_checks)
+        taken = {port.host_port for task in reply.tasks for port in task.spec.ports if task.state != "removed"}
+        self._checks.want([check for check in reply.port_checks if check.port not in taken])
 
     def stop(self) -> None:
         """End with the agent; the connection to the relay stays for those who use it."""

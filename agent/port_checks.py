@@ -15,7 +15,8 @@ _log = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 120.0
 """Then a port is closed whatever the marketplace says, or does not say any more."""
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.05
+"""How soon a port is closed that an instance gets: before its container can start."""
 _MOST = 16
 
 

@@ -66,7 +66,7 @@ class Surroundings:
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
     guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
     any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
-    that counts, for what is in it besides tasks.
+    that counts, for what is in it besides tasks, before they are acted on.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -154,8 +154,8 @@ class Session:
             moved = reply.sync_url != self._sync_url
             self._sync_url = reply.sync_url
             self._around.on_tools(reply.tools)
-            self._machine.apply(reply.tasks)
             self._around.on_reply(reply)
+            self._machine.apply(reply.tasks)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 

@@ -70,6 +70,7 @@ engine_packages() {
     docker info >/dev/null 2>&1 || unless dockerd docker.io
     unless iptables iptables
     unless nft nftables
+    unless ip iproute2
     unless ssh openssh-client
 }
 

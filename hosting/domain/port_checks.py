@@ -1,5 +1,6 @@
 """Whether machines' ports can be reached from outside: how often and where we look, and what follows."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from ipaddress import ip_address
 
@@ -28,6 +29,19 @@ def may_connect(address: str, *, dialled_from: str, allow_private: bool) -> bool
         return True
     special = ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified
     return address == dialled_from and not special
+
+
+def leased_last(first: int, last: int, *, after: int, taken: Collection[int]) -> list[int]:
+    """The free ports of the range that instances get last, where ports are leased in turn from ``after`` on.
+
+    Those are looked at: a port that the agent holds open for a moment must not be given to an instance meanwhile. A
+    range with a single free port is left alone.
+    """
+    size = last - first + 1
+    start = after - first + 1 if first <= after <= last else 0
+    turn = [first + (start + step) % size for step in range(size)]
+    free = [port for port in turn if port not in taken]
+    return free[(len(free) + 1) // 2 :]
 
 
 def reachable_ports(size: int, *, sampled: int, reached: int) -> int:

@@ -101,8 +101,8 @@ def ports_ask(*, machine_id: int, now: datetime) -> bool:
     if machine.ports_asked_at is not None or machine.removed_at is not None:
         return False
     leased = set(PortLease.objects.filter(machine=machine, released_at=None).values_list("host_port", flat=True))
-    free = [port for port in range(machine.port_first, machine.port_last + 1) if port not in leased]
-    chosen = secrets.SystemRandom().sample(free, min(rules.SAMPLE, len(free)))
+    late = rules.leased_last(machine.port_first, machine.port_last, after=machine.port_last_leased, taken=leased)
+    chosen = secrets.SystemRandom().sample(late, min(rules.SAMPLE, len(late)))
     if not chosen:
         return False
     machine.ports_asked = {str(port): secrets.token_hex(12) for port in chosen}

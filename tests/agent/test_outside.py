@@ -3,15 +3,17 @@
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from agent.outside import Outside, relay_obstacle
 from agent.port_checks import PortChecks
-from agent.protocol import PortCheck, RelayForward, SyncReply, decode, encode
+from agent.protocol import PortCheck, PortMapping, RelayForward, SyncReply, decode, encode
 from agent.relay.plan import changes
 from scripts.services.launching import wait_until
+from tests.agent.fakes import task
 from tests.plumbing.ports import claim_block
 from tests.plumbing.relay import is_open
 
@@ -57,6 +59,20 @@ def test_a_port_that_is_taken_holds_up_no_other() -> None:
         wait_until(lambda: is_open(first + 1), timeout_seconds=20, failure=lambda: "not opened")
         assert heard(first + 1) == "here\n"
     checks.stop()
+
+
+def test_a_port_that_an_instance_gets_is_left_to_it(tmp_path: Path) -> None:
+    first = claim_block()
+    outside = Outside(tmp_path)
+    reply = SyncReply(generation=1, tasks=[], sync_url="", port_checks=[PortCheck(port=first, word="one")])
+    outside.heed(reply)
+    wait_until(lambda: is_open(first), timeout_seconds=20, failure=lambda: "not opened")
+    published = [PortMapping(container_port=22, host_port=first)]
+    instance = task(1)
+    given = msgspec.structs.replace(instance, spec=msgspec.structs.replace(instance.spec, ports=published))
+    outside.heed(msgspec.structs.replace(reply, tasks=[given]))
+    wait_until(lambda: not is_open(first), timeout_seconds=20, failure=lambda: "not closed")
+    outside.stop()
 
 
 def test_without_ssh_there_is_no_way_to_the_relay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

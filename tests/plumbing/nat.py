@@ -29,6 +29,8 @@ class Nat:
         self.client = ("ip", "netns", "exec", self._names["client"])
         self.internet = f"{self._net}.2.1"
         """This machine, as host and client see it."""
+        self.client_line = f"{self._table}c"
+        """This machine's end of the client's line."""
         self.router_outside = f"{self._net}.2.2"
         """What the world sees of the host."""
 
@@ -75,8 +77,8 @@ class Nat:
         self._link(("", f"{self._table}c", f"{client}.1"), ("client", "line", f"{client}.2"))
         for place, gateway in (("host", f"{inside}.1"), ("router", f"{outside}.1"), ("client", f"{client}.1")):
             _run(*self._at(place), "ip", "route", "add", "default", "via", gateway)
-        _run(*self._at("router"), "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        _run(*self._at("host"), "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+        _run(*self._at("router"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        _run(*self._at("host"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet")
         for line in (f"{self._table}r", f"{self._table}c"):
             Path(f"/proc/sys/net/ipv4/conf/{line}/route_localnet").write_text("1")
         self._rules()
