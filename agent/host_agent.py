@@ -27,6 +27,7 @@ from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
+from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, no_checkpoint
 from agent.usage import UsageSampler
@@ -229,6 +230,7 @@ class HostAgent:
             engine=self._shared.hub.engine,
             store=store,
             traffic=TrafficStore(self._directory.tasks(identity.machine_id)),
+            private=PrivateRepositories(self._directory.path),
             identity=identity,
             disk_floor_gb=self._options.disk_floor_gb,
             data_root=self._shared.hub.data_root,

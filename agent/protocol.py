@@ -194,6 +194,18 @@ class ContainerSpec(Message, frozen=True):
     """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
 
 
+class RegistryLogin(Message, frozen=True):
+    """With what an image is fetched. Kept in memory only, and spelled out nowhere."""
+
+    registry: str
+    """"docker.io", or the host name (and port) that the image's name begins with."""
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"RegistryLogin({self.registry!r}, a user and a password)"
+
+
 class DesiredTask(Message, frozen=True):
     """What should be true of one task. The agent compares with what is and acts on the difference."""
 
@@ -215,6 +227,8 @@ class DesiredTask(Message, frozen=True):
     notice: str = ""
     """With ``stopped``: a sentence why the task is stopped from outside, which the container finds in
     ``/.spotyard/notice.json`` before its SIGTERM. Empty for a stop the client asked for."""
+    registry_login: RegistryLogin | None = None
+    """With ``running``: the login that the image is fetched with, where it needs one."""
 
 
 class JupyterReport(Message, frozen=True):

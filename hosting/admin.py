@@ -255,7 +255,7 @@ class TaskAdmin(ReadOnlyAdmin):
     list_display = ("id", "label", "kind", "machine", "desired_state", "observed_phase", "run_generation")
     list_filter = ("kind", "desired_state", "observed_phase")
     search_fields = ("label", "=id", "=machine__id")
-    exclude = ("spec", "authorized_keys")  # a client's environment is no business of staff's browsing
+    exclude = ("spec", "authorized_keys", "registry_login")  # a client's environment is no business of staff's browsing
     inlines = (GpuClaimInline, PortLeaseInline, TaskEventInline)
 
 

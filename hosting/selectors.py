@@ -9,7 +9,7 @@ from django.core import signing
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.urls import reverse
 
-from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, SyncReply, ToolsBundle
+from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, RegistryLogin, SyncReply, ToolsBundle
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
@@ -20,6 +20,7 @@ from hosting.domain.secrets import secret_hash
 from hosting.domain.verification import CASE_OVERTURNED
 from hosting.gateways.guest_tools import bundle_for
 from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
+from hosting.sealed_logins import opened
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -103,7 +104,16 @@ def _desired_task(task: Any) -> DesiredTask:
         authorized_keys=task.authorized_keys,
         stop_grace_seconds=task.stop_grace_seconds,
         notice=task.notice,
+        registry_login=_registry_login(task),
     )
+
+
+def _registry_login(task: Task) -> RegistryLogin | None:
+    """For the agent that fetches the image, and only while there is something to fetch it for."""
+    login = opened(task.registry_login) if task.desired_state == Task.Desired.RUNNING else None
+    if login is None:
+        return None
+    return RegistryLogin(registry=login.registry, username=login.username, password=login.password)
 
 
 def usable_gpus(machine: Machine) -> QuerySet[Gpu]:

@@ -1,5 +1,8 @@
 """Reads the environment: typed, and refused by name when it makes no sense."""
 
+import base64
+import binascii
+import hashlib
 from typing import Any
 
 import environ
@@ -22,6 +25,19 @@ def read(name: str, reader: Any, default: Any, *, check: Any = None, wants: str 
 def is_http_url(value: str) -> bool:
     """Whether it begins like the address of a site or an API."""
     return value.startswith(("http://", "https://"))
+
+
+def is_fernet_key(text: str) -> bool:
+    """Whether it is 32 bytes in the base64 of URLs."""
+    try:
+        return len(base64.urlsafe_b64decode(text)) == 32
+    except (binascii.Error, ValueError):
+        return False
+
+
+def derived_key(secret: str) -> str:
+    """A key made of another secret, for installations that hold nothing worth keeping."""
+    return base64.urlsafe_b64encode(hashlib.sha256(f"field encryption {secret}".encode()).digest()).decode()
 
 
 DEBUG = read("DEBUG", env.bool, False)

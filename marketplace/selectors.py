@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
 from marketplace.domain.auction import Claim, Kind, quote_for
-from marketplace.models import ApiKey, DirtyMark, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
+from marketplace.models import ApiKey, DirtyMark, Instance, Offer, RegistryLogin, SshKey, User, Webhook, WebhookDelivery
 from marketplace.services.clearing_sql import MarketFacts, bids_on_their_way, market_facts
 from marketplace.services.keys import api_key_hash
 from marketplace.services.metering import instance_of_reference
@@ -113,6 +113,11 @@ def active_account(email: str) -> User | None:
 def ssh_keys_of(user: AbstractBaseUser) -> QuerySet[SshKey]:
     """The user's SSH keys, oldest first."""
     return SshKey.objects.filter(user_id=user.pk).order_by("pk")
+
+
+def registry_logins_of(user: AbstractBaseUser) -> QuerySet[RegistryLogin]:
+    """The user's logins to registries, by registry."""
+    return RegistryLogin.objects.filter(user_id=user.pk).order_by("registry")
 
 
 def api_keys_of(user: AbstractBaseUser) -> QuerySet[ApiKey]:

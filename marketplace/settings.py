@@ -11,7 +11,7 @@ from django.templatetags.static import static
 
 from billing.schedule import BEAT_SCHEDULE as BILLING_SCHEDULE
 from hosting.schedule import BEAT_SCHEDULE as HOSTING_SCHEDULE
-from marketplace.environment import DEBUG, DEMO, TESTING, env, is_http_url, read
+from marketplace.environment import DEBUG, DEMO, TESTING, derived_key, env, is_fernet_key, is_http_url, read
 from marketplace.schedule import BEAT_SCHEDULE as MARKETPLACE_SCHEDULE
 from marketplace.settings_jupyter import *  # noqa: F403  # likewise
 from marketplace.settings_money import *  # noqa: F403  # each of its names is a setting
@@ -22,6 +22,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = read("SECRET_KEY", env.str, "insecure-development-key" if DEBUG or DEMO or TESTING else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY must be set to a long random string")
+FIELD_ENCRYPTION_KEYS = read("FIELD_ENCRYPTION_KEYS", env.list, [])
+"""Fernet keys, the newest first, with which clients' logins to registries are encrypted in the database. To change the
+key put a new one in front and run ``manage.py reseal_logins``; then the old one may go."""
+if not FIELD_ENCRYPTION_KEYS and (DEBUG or DEMO or TESTING):
+    FIELD_ENCRYPTION_KEYS = [derived_key(SECRET_KEY)]
+if not FIELD_ENCRYPTION_KEYS or not all(map(is_fernet_key, FIELD_ENCRYPTION_KEYS)):
+    raise ImproperlyConfigured(
+        "FIELD_ENCRYPTION_KEYS must be set to one or more keys, separated by commas, each 32 random bytes in base64: "
+        "openssl rand -base64 32 | tr +/ -_"
+    )
 
 SITE_NAME = "Spotyard"
 SITE_URL = read(

@@ -17,6 +17,7 @@ PACKAGES = ["marketplace", "hosting", "billing", "dlperf", "agent", "scripts", "
 # A production-like environment: `check --deploy` judges these settings. No check connects to either server.
 ENVIRONMENT = {
     "SECRET_KEY": "only-for-make-check-never-used-to-sign-anything-0123456789",
+    "FIELD_ENCRYPTION_KEYS": "b25seS1mb3ItbWFrZS1jaGVjay1uZXZlci11c2VkLTA=",
     "SITE_URL": "https://spotyard.example",
     "ALLOWED_HOSTS": "spotyard.example",
     "DATABASE_URL": "postgresql://unused:unused@127.0.0.1:1/unused",

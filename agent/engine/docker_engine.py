@@ -11,10 +11,11 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import disks, files, output, tools, volumes
+from agent.engine import auth, disks, files, output, tools, volumes
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
+from agent.engine.references import repository_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
     GPUS_LABEL,
@@ -33,7 +34,9 @@ from agent.engine.types import (
     PullWatch,
     Saved,
     Status,
+    TaskError,
 )
+from agent.protocol import RegistryLogin
 
 _CALL_TIMEOUT_SECONDS = 120
 _COPY_TIMEOUT_SECONDS = 6 * 3600
@@ -200,25 +203,36 @@ class DockerEngine:
         with translated():
             disks.drop_volumes(self._slow_client, names)
 
-    def pull(self, image: str, watch: PullWatch) -> None:
+    def repositories(self, image: str) -> frozenset[str] | None:
+        try:
+            with translated():
+                names = disks.names_of(self._client, image)
+        except (ImageMissingError, ContainerGoneError):
+            return None
+        return frozenset(repository_of(name) for name in names)
+
+    def pull(self, image: str, watch: PullWatch, login: RegistryLogin | None = None) -> None:
         progress = PullProgress()
         try:
             with translated():
-                for message in self._pull_messages(image):
+                for message in self._pull_messages(image, login):
                     if "error" in message:
-                        raise pull_refusal(image, str(message["error"]))
+                        raise self._pull_refusal(image, str(message["error"]), login)
                     watch.on_progress(progress.update(message))
                     if watch.abandoned():
                         return
         except (ImageMissingError, ContainerGoneError) as error:
-            raise pull_refusal(image, str(error)) from error
+            raise self._pull_refusal(image, str(error), login) from error
 
-    def _pull_messages(self, image: str) -> Iterator[dict[str, Any]]:
-        """Docker's stream. No login: the host owner's own registry accounts are not for guests."""
+    def _pull_messages(self, image: str, login: RegistryLogin | None) -> Iterator[dict[str, Any]]:
+        """Docker's stream. Without a login there is none: the host owner's own accounts are not for guests."""
         try:
-            yield from self._client.pull(image, stream=True, decode=True, auth_config={})
+            yield from self._client.pull(image, stream=True, decode=True, auth_config=auth.config(login))
         except docker.errors.APIError as error:
-            raise pull_refusal(image, explanation(error)) from error
+            raise self._pull_refusal(image, explanation(error), login) from error
+
+    def _pull_refusal(self, image: str, text: str, login: RegistryLogin | None) -> TaskError:
+        return pull_refusal(image, text) if login is None else auth.refusal(image, text, login)
 
     def disk_used_mb(self, container_id: str) -> int:
         with translated():

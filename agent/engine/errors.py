@@ -8,6 +8,7 @@ import docker.errors
 import requests.exceptions
 import urllib3.exceptions
 
+from agent.engine.references import registry_of
 from agent.engine.types import (
     ContainerGoneError,
     EngineDownError,
@@ -66,12 +67,14 @@ _PULL_RULES: list[tuple[str, FailureReason, str]] = [
         "{image} is not a valid image name.",
     ),
     (
-        r"manifest unknown|manifest for .* not found|not found: manifest|no matching manifest",
+        r"manifest unknown|manifest for .* not found|not found: manifest|no matching manifest|name unknown"
+        r"|repository name not known",
         "image_missing",
         "The registry has no image {image} for this kind of machine; check its name and tag.",
     ),
     (
-        r"pull access denied|repository does not exist|requested access to the resource is denied|unauthorized",
+        r"pull access denied|repository does not exist|requested access to the resource is denied|unauthorized"
+        r"|no basic auth credentials|access forbidden|denied:",
         "image_missing",
         "The image {image} does not exist, or needs a login to its registry.",
     ),
@@ -81,7 +84,17 @@ _PULL_RULES: list[tuple[str, FailureReason, str]] = [
         "The registry refuses {image} for now: its pull limit for this host's address is used up.",
     ),
     (
-        r"no such host|dial tcp|i/o timeout|tls handshake|connection refused|network is unreachable"
+        r"no such host",
+        "image_pull_failed",
+        "There is no registry {registry} as far as the host can see: check the name of the image {image}.",
+    ),
+    (
+        r"server gave HTTP response to HTTPS client|first record does not look like a TLS handshake",
+        "image_pull_failed",
+        "The registry {registry} does not speak HTTPS, which the host insists on.",
+    ),
+    (
+        r"dial tcp|i/o timeout|tls handshake|connection refused|network is unreachable"
         r"|server misbehaving|timeout exceeded|request canceled|certificate",
         "image_pull_failed",
         "The registry of {image} can't be reached from the host.",
@@ -101,7 +114,7 @@ def pull_refusal(image: str, text: str) -> TaskError:
     """The engine's or registry's refusal to fetch an image, for the client."""
     for pattern, reason, sentence in _PULL_RULES:
         if re.search(pattern, text, re.IGNORECASE):
-            return TaskError(reason, sentence.format(image=image))
+            return TaskError(reason, sentence.format(image=image, registry=registry_of(image)))
     return TaskError("image_pull_failed", f"The image {image} could not be fetched: {_shortened(text)}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from agent.protocol import FailureReason, PortMapping
+from agent.protocol import FailureReason, PortMapping, RegistryLogin
 
 NEVER = "0001-01-01T00:00:00Z"
 """The engine's timestamp for "has not happened"."""
@@ -230,8 +230,15 @@ class Engine(Protocol):
     def drop_volumes(self, names: list[str]) -> None:
         """Delete volumes; those that are gone don't matter."""
 
-    def pull(self, image: str, watch: PullWatch) -> None:
-        """Fetch from the registry; returns early when abandoned."""
+    def repositories(self, image: str) -> frozenset[str] | None:
+        """Repositories, as ``agent.engine.references`` spells them, that the local image of that name or id has come
+        from or is called after; None where there is no such image."""
+
+    def pull(self, image: str, watch: PullWatch, login: RegistryLogin | None = None) -> None:
+        """Fetch from the registry, which is asked even where the image is here already.
+
+        Returns early when abandoned.
+        """
 
     def disk_used_mb(self, container_id: str) -> int:
         """Size of what the container has written to its own layer and to its volumes. Raises ``ContainerGoneError``."""

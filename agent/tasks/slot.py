@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from agent.engine.timestamps import instant
 from agent.engine.types import ContainerFacts
 from agent.guest.report import GuestReport
-from agent.protocol import DesiredTask, FailureReason, JupyterReport, ObservedTask
+from agent.protocol import DesiredTask, FailureReason, JupyterReport, ObservedTask, RegistryLogin
 from agent.tasks.decide import Observation
 from agent.tasks.memory import TaskMemory, Traffic, Verdict
 
@@ -25,6 +25,8 @@ class Slot:
     """``facts`` is what the engine said, or follows from what was done since."""
     carried_keys: str | None = None
     """Digest of the keys that travel in the environment of a container just made; with them all its first files do."""
+    admitted: tuple[str, RegistryLogin | None] | None = None
+    """The image that the registry has let the task have, and with which login."""
     dirty: bool = False
     """Something changed that the worker has not considered."""
     stale: bool = False

@@ -40,6 +40,7 @@ from agent.tasks.decide import (
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 from agent.tasks.moving import Mover
 from agent.tasks.plan import container_plan, on_saved_disk, ssh_endpoint
+from agent.tasks.private import Admission
 from agent.tasks.slot import Slot
 from agent.tasks.tools import Tools, require_disk
 
@@ -59,6 +60,7 @@ class Steps:
     def __init__(self, tools: Tools, announce: Announce, progressed: Callable[[], None]) -> None:
         self._tools = tools
         self._engine = tools.engine
+        self._admission = Admission(tools.engine, tools.private)
         self._checkpoint = tools.checkpoint
         self._mover = Mover(tools)
         self._tell = announce
@@ -142,6 +144,9 @@ class Steps:
         require_disk(self._tools)
         self._checkpoint("creating", slot.task_id)
         disk = slot.memory.moving if slot.memory is not None else None
+        if disk is None and not self._admission.holds(slot, desired):
+            self._pull(slot, desired)
+            return
         plan = container_plan(self._tools.identity, desired)
         if desired.spec.mode == "ssh":
             plan = replace(plan, tools_volume=self._tools.tools_volume())
@@ -177,7 +182,11 @@ class Steps:
                 self._progressed()
 
         say(_log, "pull_begins", task=slot.task_id, image=image)
-        self._engine.pull(image, PullWatch(on_progress=on_progress, abandoned=lambda: slot.desired is not desired))
+        watch = PullWatch(on_progress=on_progress, abandoned=lambda: slot.desired is not desired)
+        self._admission.before_fetch(desired)
+        self._checkpoint("pulling", slot.task_id)
+        self._engine.pull(image, watch, desired.registry_login)
+        self._admission.fetched(slot, desired)
         say(_log, "pull_ends", task=slot.task_id, image=image, seconds=time.monotonic() - began)
 
     def _start(self, slot: Slot, desired: DesiredTask, step: Start) -> None:

@@ -9,6 +9,7 @@ from agent.engine.types import Engine, TaskError
 from agent.guest.probe import ssh_answers
 from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore
 from agent.tasks.plan import Identity
+from agent.tasks.private import PrivateRepositories
 from agent.tasks.slot import Slot
 
 Checkpoint = Callable[[str, int], None]
@@ -29,6 +30,7 @@ class Tools:
     engine: Engine
     store: MemoryStore
     traffic: TrafficStore
+    private: PrivateRepositories
     identity: Identity
     disk_floor_gb: float
     data_root: Callable[[], str | None] = field(default=lambda: None)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("hosting", "0010_host_keys"),
+        ("hosting", "0013_registry_logins"),
     ]
 
     operations = [

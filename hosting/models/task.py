@@ -38,6 +38,9 @@ class Task(models.Model):
     label = models.CharField(max_length=80)
     spec = models.JSONField(help_text="agent.protocol.ContainerSpec")
     authorized_keys = ArrayField(models.TextField(), default=list, blank=True)
+    registry_login = models.TextField(
+        blank=True, help_text="With what its image is fetched, sealed: hosting.sealed_logins."
+    )
     stop_grace_seconds = models.PositiveIntegerField(default=10)
     notice = models.TextField(blank=True, help_text="Why others stop it, for who works in the container.")
 

@@ -13,9 +13,11 @@ from django.db import transaction
 from django.db.models import F
 
 from agent.protocol import ContainerSpec
+from hosting.domain.registries import Login
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import wake
 from hosting.models import Gpu, GpuClaim, Machine, PortLease, Task
+from hosting.sealed_logins import sealed
 
 NOT_RUNNING_PHASES = frozenset({"unknown", "stopped", "exited", "removed", "failed"})
 USUAL_GRACE_SECONDS = 10
@@ -34,14 +36,19 @@ def task_create(
     label: str,
     authorized_keys: list[str],
     now: datetime,
+    registry_login: Login | None = None,
 ) -> Task:
-    """A task that exists and is stopped. Give it its spec with ``task_set_spec``, then ``task_run`` starts it."""
+    """A task that exists and is stopped. Give it its spec with ``task_set_spec``, then ``task_run`` starts it.
+
+    ``registry_login`` is kept sealed, and told to the machine's agent while the task should run.
+    """
     return Task.objects.create(
         machine=machine,
         kind=kind,
         label=label,
         spec={},
         authorized_keys=authorized_keys,
+        registry_login=sealed(registry_login) if registry_login else "",
         observed_since=now,
         created_at=now,
     )
@@ -103,9 +110,9 @@ def task_stop(*, task: Task, now: datetime, grace_seconds: int | None = None, no
 
 
 def task_remove(*, task: Task, now: datetime) -> None:
-    """Ask the agent to remove the container and its disk."""
-    task.desired_state = Task.Desired.REMOVED
-    task.save(update_fields=["desired_state"])
+    """Ask the agent to remove the container and its disk. The login of its image is needed no more, and forgotten."""
+    task.desired_state, task.registry_login = Task.Desired.REMOVED, ""
+    task.save(update_fields=["desired_state", "registry_login"])
     claims_release_if_idle(task, now)
     desired_changed(task.machine)
 

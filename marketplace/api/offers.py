@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from dlperf.catalogue import gpu_models
 from marketplace.api.instance_json import dollars
 from marketplace.api.rent_body import rent_request
+from marketplace.api.rent_login import without_login
 from marketplace.api.schema import ANY_OBJECT, OFFERS, RENTED
 from marketplace.api.template_body import expand_template
 from marketplace.api.views import AccountView, PublicView, caller
@@ -87,7 +88,9 @@ class Ask(AccountView):
     def put(self, request: Request, offer_id: int) -> HttpResponse:
         user = caller(request)
         body, template = expand_template(user, request.data)
-        wanted = replace(rent_request(body, request.headers.get("Idempotency-Key", "")), template=template)
+        body, login = without_login(user, body)
+        container = rent_request(body, request.headers.get("Idempotency-Key", ""))
+        wanted = replace(container, template=template, registry_login=login)
         instance = instance_rent(client=user, offer_id=offer_id, request=wanted, now=timezone.now())
         return reply(_contract(instance))
 

@@ -27,7 +27,6 @@ _READ_NAMES = """
     lang_utf8 python_utf8 use_jupyter_lab jupyter_dir
 """
 _UNAVAILABLE = {
-    "image_login": "Private registries are not available yet: use an image that can be pulled without a login.",
     "volume_info": "Volumes are not available yet: leave volume_info out.",
     "user": "Containers run as the image's own user: leave user out.",
     "extra": "Extra options of docker are not taken: leave extra out.",

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from hosting.domain.registries import registry_name
 from marketplace.api.rent_body import environment, launch_arguments
 from marketplace.api.wire import Fields
 from marketplace.domain.docker_options import env_object
@@ -65,7 +66,7 @@ def template_body(body: object) -> TemplateBody:
         extra_filters=_filters(fields),
         readme=fields.text("readme"),
         readme_visible=fields.flag("readme_visible") or "readme_visible" not in fields,
-        docker_login_repo=fields.text("docker_login_repo").strip(),
+        docker_login_repo=_registry(fields),
     )
     return TemplateBody(content, private=fields.flag("private") or "private" not in fields)
 
@@ -92,6 +93,11 @@ def _image(fields: Fields) -> tuple[str, str]:
 def _env(fields: Fields) -> dict[str, Any]:
     """A line of docker options, as the client sends it, or an object as in "create instance"."""
     return env_object(fields.text("env")) if isinstance(fields.get("env"), str) else fields.object("env")
+
+
+def _registry(fields: Fields) -> str:
+    asked = fields.text("docker_login_repo").strip()
+    return registry_name(asked) if asked else ""
 
 
 def _filters(fields: Fields) -> dict[str, Any]:
@@ -153,6 +159,7 @@ def rental_body(content: TemplateContent) -> dict[str, Any]:
         "entrypoint": content.entrypoint,
         "onstart": content.onstart,
         **_jupyter(content),
+        "image_login": content.docker_login_repo,
     }
     return {name: value for name, value in body.items() if value not in _NOTHING} | {"env": body["env"]}
 

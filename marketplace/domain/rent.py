@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from hosting.domain.images import MAX_IMAGE_CHARS, args_problem, image_problem, text_problem
+from hosting.domain.registries import Login, login_problem
 
 MIN_DISK_GB = 8
 MAX_LABEL_CHARS = 256
@@ -67,6 +68,8 @@ class RentRequest:
     """In jupyter mode JupyterLab, else Notebook."""
     jupyter_dir: str = ""
     """What Jupyter shows, an absolute path; empty for everything."""
+    registry_login: Login | None = None
+    """With what the image is fetched."""
     template: TemplateUsed | None = None
     """What the rest was filled in from, to be noted."""
 
@@ -75,9 +78,13 @@ class RentRequest:
         """Whether the container is ours to start, with an SSH server, and not the image's own command."""
         return self.mode != "args"
 
-    def fingerprint(self) -> str:
-        """Hash of the whole request: equal for a retry, different for another wish."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+    def fingerprint(self, login_mark: str = "") -> str:
+        """Hash of the whole request: equal for a retry, different for another wish.
+
+        In the place of the login stands ``login_mark``, which nobody can make a password of.
+        """
+        told = asdict(replace(self, registry_login=None)) | {"registry_login": login_mark}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def ports_wanted(self) -> list[tuple[int, str]]:
         """Container ports to publish: SSH's own and Jupyter's where the mode has them, then the client's."""
@@ -115,6 +122,7 @@ def problems(request: RentRequest) -> dict[str, str]:
         "onstart": text_problem("The on-start script", request.onstart, MAX_ONSTART_CHARS),
         "label": text_problem("The label", request.label, MAX_LABEL_CHARS),
         "entrypoint": text_problem("The entrypoint", request.entrypoint, MAX_IMAGE_CHARS),
+        "image_login": login_problem(request.registry_login, request.image) if request.registry_login else "",
     }
     return {name: text for name, text in found.items() if text}
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hosting.domain.images import text_problem
+from hosting.domain.registries import registry_of, registry_problem
 from marketplace.domain import rent
 from marketplace.domain.query import parse_query
 from marketplace.errors import MarketError
@@ -24,7 +25,6 @@ MAX_README_CHARS = 32_768
 MAX_URL_CHARS = 500
 MAX_TAG_CHARS = 128
 MAX_FILTERS_CHARS = 4096
-MAX_REGISTRY_CHARS = 255
 HASH_CHARS = 32
 
 
@@ -94,7 +94,7 @@ def problems(content: TemplateContent) -> dict[str, str]:
         "repo": _url_problem(content.repo),
         "runtype": "" if content.runtype in RUNTYPES else f"The runtype must be one of {', '.join(RUNTYPES)}.",
         "readme": text_problem("The readme", content.readme, MAX_README_CHARS),
-        "docker_login_repo": text_problem("The registry", content.docker_login_repo, MAX_REGISTRY_CHARS),
+        "docker_login_repo": _registry_problem(content),
         "extra_filters": _filters_problem(content.extra_filters),
     }
     found["name"] = found["name"] or text_problem("The name", content.name, MAX_NAME_CHARS)
@@ -128,6 +128,18 @@ def _url_problem(url: str) -> str:
         return "This is not an address."
     if len(url) > MAX_URL_CHARS or parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable():
         return f"Give an address that begins with https:// and has at most {MAX_URL_CHARS} characters."
+    return ""
+
+
+def _registry_problem(content: TemplateContent) -> str:
+    """Of the registry to log in to: the image has to be there."""
+    registry = content.docker_login_repo
+    if not registry:
+        return ""
+    if wrong := registry_problem(registry):
+        return wrong
+    if registry_of(content.image) != registry:
+        return f"The image is on {registry_of(content.image)}, so a login to {registry} is of no use."
     return ""
 
 

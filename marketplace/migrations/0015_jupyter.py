@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("marketplace", "0012_templates"),
+        ("marketplace", "0013_registry_logins"),
     ]
 
     operations = [

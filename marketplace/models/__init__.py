@@ -4,6 +4,7 @@ from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, InstanceKey, SshKey
 from marketplace.models.notice import Notice
 from marketplace.models.offer import Offer
+from marketplace.models.registry_login import RegistryLogin
 from marketplace.models.template import Template, TemplateVersion
 from marketplace.models.user import User
 from marketplace.models.webhook import Webhook, WebhookDelivery
@@ -17,6 +18,7 @@ __all__ = [
     "InstanceKey",
     "Notice",
     "Offer",
+    "RegistryLogin",
     "SshKey",
     "Template",
     "TemplateVersion",

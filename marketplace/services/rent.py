@@ -28,6 +28,7 @@ from marketplace.services.credit import require_credit
 from marketplace.services.keys import authorized_keys, instance_keep_keys
 from marketplace.services.metering import meters_open, storage_starts
 from marketplace.services.offers import offer_consume
+from marketplace.services.registry_logins import login_mark
 from marketplace.services.transition import instance_event
 
 JUPYTER_TOKEN_BYTES = 32
@@ -75,10 +76,14 @@ def _refuse_nonsense(request: RentRequest) -> None:
 
 def _earlier_rental(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> Instance | None:
     """What the same request rented before. One that was destroyed since is no answer to a request for an instance."""
-    same = Instance.objects.filter(offer=offer, client_id=client.pk, request_fingerprint=request.fingerprint())
+    same = Instance.objects.filter(offer=offer, client_id=client.pk, request_fingerprint=_fingerprint(request))
     if request.bid_micros_per_hour is not None and not request.idempotency_key:
         same = same.filter(created_at__gt=now - RETRY_WINDOW)
     return same.exclude(state__in=(states.DESTROYING, states.DESTROYED)).order_by("-pk").first()
+
+
+def _fingerprint(request: RentRequest) -> str:
+    return request.fingerprint(login_mark(request.registry_login))
 
 
 def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> None:
@@ -139,7 +144,7 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         machine=machine,
         offer=offer,
         task=task,
-        request_fingerprint=request.fingerprint(),
+        request_fingerprint=_fingerprint(request),
         rental_type=_rental_type(request),
         bid_micros_per_hour=request.bid_micros_per_hour,
         bid_placed_at=None if request.bid_micros_per_hour is None else now,
@@ -247,6 +252,7 @@ def _task_for(
         label=f"C.{instance_id}",
         authorized_keys=authorized_keys(client),
         now=now,
+        registry_login=request.registry_login,
     )
     try:
         leases = ports_lease(task=task, wanted=request.ports_wanted())

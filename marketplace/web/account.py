@@ -12,7 +12,7 @@ from marketplace import selectors
 from marketplace.errors import MarketError
 from marketplace.services.keys import api_key_create, api_key_revoke, ssh_key_add, ssh_key_delete
 from marketplace.services.profile import profile_set
-from marketplace.web.forms import ApiKeyForm, ProfileForm, SshKeyForm, WebhookForm
+from marketplace.web.forms import ApiKeyForm, ProfileForm, RegistryLoginForm, SshKeyForm, WebhookForm
 from marketplace.web.requests import UserRequest
 
 DELIVERIES_SHOWN = 10
@@ -35,7 +35,9 @@ def account_page(
         "ssh_key_form": SshKeyForm(),
         "api_key_form": ApiKeyForm(),
         "webhook_form": WebhookForm(initial={"url": webhook.url if webhook else ""}),
+        "registry_login_form": RegistryLoginForm(),
         **forms,
+        "registry_logins": selectors.registry_logins_of(request.user),
         "ssh_keys": selectors.ssh_keys_of(request.user),
         "api_keys": selectors.api_keys_of(request.user),
         "new_api_key": new_api_key,

@@ -37,6 +37,25 @@ class ApiKeyForm(forms.Form):
     )
 
 
+class RegistryLoginForm(forms.Form):
+    """A login to an image registry."""
+
+    registry = forms.CharField(
+        label="Registry",
+        required=False,  # the service says better what is wrong
+        widget=forms.TextInput(attrs={"placeholder": "docker.io", "autocomplete": "off", "spellcheck": "false"}),
+    )
+    username = forms.CharField(
+        label="User name", required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+    )
+    password = forms.CharField(
+        label="Password or access token",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+
 class WebhookForm(forms.Form):
     """Where events go."""
 

@@ -11,9 +11,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.selectors import balance_micros
+from hosting.domain.registries import Login
 from marketplace import selectors
 from marketplace.access import offer_for_display
 from marketplace.domain import instance_states as states
@@ -21,11 +23,13 @@ from marketplace.domain.rent import MIN_DISK_GB
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Offer
 from marketplace.services.keys import ssh_key_add
+from marketplace.services.registry_logins import kept_login
 from marketplace.services.rent import instance_rent
 from marketplace.template_lists import Chosen, template_chosen
 from marketplace.web.rent_form import (
     INTERRUPTIBLE,
     ON_DEMAND,
+    OTHER_LOGIN,
     SUGGESTED_DISK_GB,
     RentForm,
     micros_typed,
@@ -37,17 +41,31 @@ from marketplace.web.requests import UserRequest
 LARGEST_NUMBER_CHARS = 9
 
 
+@sensitive_post_parameters("login_password")
 @login_required
 @require_http_methods(["GET", "POST"])
 def rent(request: UserRequest, offer_id: int) -> HttpResponse:
     """Show the dialog, or rent."""
     offer = offer_for_display(offer_id)
     if request.method != "POST":
-        return _dialog(request, offer, RentForm(initial=_suggested(request, offer)))
-    form = RentForm(request.POST)
+        return _dialog(request, offer, RentForm(initial=_suggested(request, offer), registries=_registries(request)))
+    form = RentForm(request.POST, registries=_registries(request))
     if form.is_valid() and _rented(request, offer, form):
         return _to_instances(request)
     return _dialog(request, offer_for_display(offer_id), form, status=422)
+
+
+def _registries(request: UserRequest) -> list[str]:
+    """Those that the client keeps logins to."""
+    return list(selectors.registry_logins_of(request.user).values_list("registry", flat=True))
+
+
+def _login(request: UserRequest, form: RentForm) -> Login | None:
+    """The login that was chosen or typed in. Raises MarketError(no_such_login)."""
+    chosen = form.cleaned_data["image_login"]
+    if chosen in ("", OTHER_LOGIN):
+        return form.given_login()
+    return kept_login(request.user, chosen, field="image_login")
 
 
 def _suggested(request: UserRequest, offer: Offer) -> dict[str, Any]:
@@ -93,7 +111,11 @@ def _rented(request: UserRequest, offer: Offer, form: RentForm) -> bool:
         if form.cleaned_data["ssh_key"].strip():
             ssh_key_add(user=request.user, text=form.cleaned_data["ssh_key"], now=now)
         chosen = _template(request, form.cleaned_data["template"])
-        wanted = replace(form.rent_request(), template=chosen.used if chosen else None)
+        wanted = replace(
+            form.rent_request(),
+            template=chosen.used if chosen else None,
+            registry_login=_login(request, form),
+        )
         instance = instance_rent(client=request.user, offer_id=offer.pk, request=wanted, now=now)
     except MarketError as refusal:
         form.add_error(_field_of(refusal, form, offer), refusal.message)

@@ -11,6 +11,7 @@ from django.urls import reverse_lazy
 
 from billing.domain.errors import InvalidAmountError
 from billing.domain.money import parse_dollars
+from hosting.domain.registries import Login, registry_of
 from hosting.web.fields import CommandField, DollarsField
 from marketplace.domain.rent import RentRequest
 from marketplace.domain.templates import TemplateContent
@@ -20,6 +21,7 @@ SUGGESTED_DISK_GB = 10
 MOST_KEY_CHARS = 64
 MOST_BID_CHARS = 24
 ON_DEMAND = Instance.RentalType.ON_DEMAND.value
+OTHER_LOGIN = "+"
 INTERRUPTIBLE = Instance.RentalType.INTERRUPTIBLE.value
 _PORT = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
 
@@ -158,6 +160,16 @@ class RentForm(forms.Form):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 3, "class": "font-monospace", "spellcheck": "false"}),
     )
+    image_login = forms.ChoiceField(label="Registry login", required=False, choices=[("", "None: a public image")])
+    login_username = forms.CharField(
+        label="User name", required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+    )
+    login_password = forms.CharField(
+        label="Password or access token",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
     label = forms.CharField(label="Label", required=False, widget=forms.TextInput(attrs={"autocomplete": "off"}))
     ssh_key = forms.CharField(
         label="Your public SSH key",
@@ -172,6 +184,22 @@ class RentForm(forms.Form):
             }
         ),
     )
+
+    def __init__(self, data: Any = None, *, initial: Any = None, registries: Iterable[str] = ()) -> None:
+        """``registries`` are those that the client keeps logins to."""
+        super().__init__(data, initial=initial)
+        field = self.fields["image_login"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - narrows the type
+        kept = [(registry, f"Mine to {registry}") for registry in registries]
+        field.choices = [("", "None: a public image"), *kept, (OTHER_LOGIN, "Another one")]
+
+    def given_login(self) -> Login | None:
+        """The login that is typed in, for the registry of the image."""
+        data = self.cleaned_data
+        if data["image_login"] != OTHER_LOGIN:
+            return None
+        registry = registry_of(data["image"].strip())
+        return Login(registry=registry, username=data["login_username"].strip(), password=data["login_password"])
 
     def clean(self) -> dict[str, Any]:
         """A bid is needed where one bids, and what stands in the field is nobody's concern elsewhere."""
@@ -216,6 +244,7 @@ def template_initial(content: TemplateContent) -> dict[str, Any]:
     return {
         "template": content.hash_id,
         "image": content.full_image,
+        "image_login": content.docker_login_repo,
         "mode": content.runtype,
         "use_jupyter_lab": content.use_jupyter_lab,
         "jupyter_dir": content.jupyter_dir,

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from hosting.domain.registries import registry_name
 from hosting.web.fields import CommandField
 from marketplace.domain.query_text import conditions_of_query, query_of_text
 from marketplace.domain.templates import DEFAULT_DISK_GB, TemplateContent
@@ -82,7 +83,8 @@ class TemplateForm(forms.Form):
         is_args, is_jupyter = data["runtype"] == "args", data["runtype"] == "jupyter"
         kept = self._before.document() if self._before is not None else {}
         said = {
-            **{name: data[name].strip() for name in ("name", "desc", "image", "tag", "docker_login_repo")},
+            **{name: data[name].strip() for name in ("name", "desc", "image", "tag")},
+            "docker_login_repo": registry_name(data["docker_login_repo"]) if data["docker_login_repo"].strip() else "",
             "href": data["href"].strip(),
             "repo": data["repo"].strip(),
             "runtype": data["runtype"],

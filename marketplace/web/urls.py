@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, help_page, instance_keys, instances, jupyter, rent, search, templates, webhook
+from marketplace.web import (
+    account,
+    bid,
+    help_page,
+    instance_keys,
+    instances,
+    jupyter,
+    registry_logins,
+    rent,
+    search,
+    templates,
+    webhook,
+)
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -38,6 +50,8 @@ urlpatterns = [
     path("account/ssh-keys/<int:key_id>/delete/", account.ssh_key_remove, name="ssh_key_delete"),
     path("account/api-keys/", account.api_key_make, name="api_key_create"),
     path("account/api-keys/<int:key_id>/revoke/", account.api_key_end, name="api_key_revoke"),
+    path("account/registry-logins/", registry_logins.save, name="registry_login_save"),
+    path("account/registry-logins/<int:login_id>/delete/", registry_logins.delete, name="registry_login_delete"),
     path("account/webhook/", webhook.save, name="webhook_save"),
     path("account/webhook/rotate/", webhook.rotate, name="webhook_rotate"),
     path("account/webhook/remove/", webhook.remove, name="webhook_remove"),

@@ -1,5 +1,7 @@
 """Where the demo keeps what, and on which ports it answers."""
 
+import base64
+import hashlib
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +124,11 @@ class Layout:
     def secret_key(self) -> str:
         """Django's SECRET_KEY of this demo, made once: sessions outlive a restart."""
         return self._secret("secret_key")
+
+    def encryption_key(self) -> str:
+        """With which this demo encrypts the logins that clients store."""
+        digest = hashlib.sha256(self._secret("encryption_key").encode()).digest()
+        return base64.urlsafe_b64encode(digest).decode()
 
     def webhook_secret(self) -> str:
         """With which the sandbox signs what it tells the site."""

@@ -19,6 +19,7 @@ def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[st
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "marketplace.settings"),
         "DEMO": "1",
         "SECRET_KEY": layout.secret_key(),
+        "FIELD_ENCRYPTION_KEYS": layout.encryption_key(),
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SITE_URL": layout.url,

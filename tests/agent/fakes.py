@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.engine.references import repository_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
     ContainerFacts,
@@ -25,9 +26,10 @@ from agent.engine.types import (
     VolumeMissingError,
 )
 from agent.pool import Job, Pool
-from agent.protocol import ContainerSpec, DesiredTask, PortMapping
+from agent.protocol import ContainerSpec, DesiredTask, PortMapping, RegistryLogin
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
+from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, no_checkpoint
 
@@ -101,6 +103,9 @@ class FakeEngine:
 
     images: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"image:1": ()})
     pullable: set[str] = field(default_factory=set)
+    guarded: dict[str, RegistryLogin] = field(default_factory=dict)
+    """Images that their registry gives to this login only."""
+    pulls: list[tuple[str, RegistryLogin | None]] = field(default_factory=list)
     containers: dict[str, ContainerFacts] = field(default_factory=dict)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -265,12 +270,20 @@ class FakeEngine:
     def _mounts(self) -> list[dict[str, str]]:
         return [self.mounted[name] for name in self.containers]
 
-    def pull(self, image: str, watch: PullWatch) -> None:
+    def repositories(self, image: str) -> frozenset[str] | None:
         self._check()
+        return frozenset({repository_of(image)}) if image in self.images else None
+
+    def pull(self, image: str, watch: PullWatch, login: RegistryLogin | None = None) -> None:
+        self._check()
+        self.pulls.append((image, login))
         watch.on_progress(0.5)
+        if image in self.guarded and login != self.guarded[image]:
+            raise TaskError("image_missing", "The registry refuses.")
         if image not in self.pullable:
             raise AssertionError(f"{image} can't be pulled here")
         self.images[image] = ()
+        self.interrupt("after pull")
 
     def disk_used_mb(self, container_id: str) -> int:
         self._name(container_id)
@@ -362,6 +375,7 @@ class Life:
                 engine=engine,
                 store=store,
                 traffic=TrafficStore(directory),
+                private=PrivateRepositories(directory),
                 identity=IDENTITY,
                 disk_floor_gb=0.0,
                 checkpoint=checkpoint,

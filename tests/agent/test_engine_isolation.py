@@ -17,6 +17,7 @@ from agent import firewall
 from agent.engine.docker_engine import DockerEngine
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import BRIDGE, NETWORK, Identity
+from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Tools
 from agent.usage import UsageSampler
@@ -168,7 +169,14 @@ def test_disk_over_the_limit_ends_the_run_with_the_reason(host: Host, tmp_path: 
     (host.state / "owner").write_text(identity.owner)
     engine.ensure_network(NETWORK, BRIDGE)
     traffic = TrafficStore(tmp_path)
-    tools = Tools(engine=engine, store=MemoryStore(tmp_path), traffic=traffic, identity=identity, disk_floor_gb=0.0)
+    tools = Tools(
+        engine=engine,
+        store=MemoryStore(tmp_path),
+        traffic=traffic,
+        private=PrivateRepositories(tmp_path),
+        identity=identity,
+        disk_floor_gb=0.0,
+    )
     changes: list[bool] = []
     reconciler = Reconciler(tools=tools, pool=pool, on_change=changes.append, on_engine_down=pytest.fail)
     sampler = UsageSampler(engine)

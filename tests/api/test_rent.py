@@ -116,8 +116,6 @@ def test_a_runtype_fits_its_column() -> None:
         ({"price": "cheap"}, "invalid_args", "price"),
         ({"price": True}, "invalid_args", "price"),
         ({"accept_waiting": 1}, "invalid_args", "accept_waiting"),
-        ({"template_hash_id": "abc"}, "invalid_args", "template_hash_id"),
-        ({"image_login": "-u a -p b docker.io"}, "invalid_args", "image_login"),
         ({"volume_info": {"mount_path": "/x"}}, "invalid_args", "volume_info"),
         ({"use_jupyter_lab": True}, "invalid_args", "use_jupyter_lab"),
         ({"runtype": "ssh", "jupyter_dir": "/work"}, "invalid_args", "jupyter_dir"),

@@ -145,6 +145,8 @@ def test_a_command_with_arguments(api: Api, agent: TestAgent) -> None:
         ({"recommended_disk_space": "3"}, "disk_gb", "at least 8 GB"),
         ({"readme": "x" * 40_000}, "readme", "is the most"),
         ({"href": "javascript:alert(1)"}, "href", "https://"),
+        ({"docker_login_repo": "-u"}, "docker_login_repo", "is not a registry"),
+        ({"docker_login_repo": "docker.io"}, "docker_login_repo", "The image is on ghcr.io"),
         ({"colour": "red"}, "colour", "There is no field"),
     ],
 )

@@ -4,6 +4,7 @@ The machine has 4 GPUs, three offers and three bids: two run (2 GPUs and 1 GPU),
 has three instances, every host ten machines. Copies are rows like the first, with ids shifted by ``STRIDE`` for each.
 """
 
+import base64
 import os
 import tempfile
 from collections.abc import Iterator
@@ -102,7 +103,13 @@ def _disk() -> Path:
 
 def set_up(database_url: str, redis_url: str) -> None:
     """Point Django at these servers, as an installation would be."""
-    os.environ |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SECRET_KEY": "b" * 50, "LOG_LEVEL": "ERROR"}
+    os.environ |= {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "b" * 50,
+        "FIELD_ENCRYPTION_KEYS": base64.b64encode(b"b" * 32).decode(),
+        "LOG_LEVEL": "ERROR",
+    }
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
     django.setup()
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import docker
 import pytest
 
 from scripts.services.launching import wait_until
+from tests.plumbing.registry import Registry
 from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, host_machine
 from tests.plumbing.stack import Stack
 
@@ -336,6 +338,27 @@ def test_templates_from_creation_to_a_rental(
     client.wait_until(int(contract[1]), "gone")
 
 
+def test_an_image_of_a_private_registry(
+    vast: VastAi, client: Account, search: Callable[..., list[dict[str, Any]]], engine: docker.DockerClient
+) -> None:
+    with Registry(engine, login=("ada", "s3cret")) as registry:
+        options = ["--image", registry.image, "--args", "sleep", "1000"]
+        rented = []
+        for login, state in ((f"-u ada -p s3cret {registry.address}", "running"), ("", "exited")):
+            (offer,) = search("num_gpus=1")
+            login_option = ["--login", login] if login else []
+            started = vast("create", "instance", str(offer["id"]), *login_option, *options)
+            contract = re.search(r"'new_contract': (\d+)", started)
+            assert contract, started
+            rented.append(int(contract[1]))
+            row = client.wait_until(rented[-1], state)
+        assert "needs a login to its registry" in row["status_msg"]
+        assert "s3cret" not in str(vast.raw("show", "instances"))
+        for number in rented:
+            vast("destroy", "instance", str(number), "-y")
+            client.wait_until(number, "gone")
+
+
 def test_what_can_not_be_rented_is_refused(
     vast: VastAi, search: Callable[..., list[dict[str, Any]]], demo_image: str
 ) -> None:
@@ -344,7 +367,6 @@ def test_what_can_not_be_rented_is_refused(
     for options, reason in (
         (["--image", demo_image, "--bid_price", "0.41"], "Rent on demand instead"),
         (["--image", demo_image, "--bid_price", "0.0001"], "at least $0.001"),
-        (["--image", demo_image, "--jupyter"], "Jupyter is not available"),
         (["--image", "NOT/An Image"], "is not an image name"),
         (["--image", demo_image, "--disk", "2"], "at least 8 GB"),
         (["--template_hash", "abc"], "There is no template"),

@@ -64,6 +64,8 @@ PRIVATE_POSTS = [
     "/account/profile/",
     "/account/ssh-keys/",
     "/account/ssh-keys/1/delete/",
+    "/account/registry-logins/",
+    "/account/registry-logins/1/delete/",
     "/account/api-keys/",
     "/account/api-keys/1/revoke/",
     "/host/machines/1/prices/",

@@ -1,0 +1,164 @@
+"""Images that need a login: who gets them, with the engine in memory and with a registry and the real one."""
+
+from pathlib import Path
+
+import docker
+import pytest
+
+from agent.engine.docker_engine import DockerEngine
+from agent.engine.references import registry_of, repository_of
+from agent.engine.types import PullWatch, TaskError
+from agent.protocol import DesiredTask, RegistryLogin
+from tests.agent.fakes import FakeEngine, Life, ProcessKilledError, changed, task
+from tests.agent.host import Host
+from tests.plumbing.registry import Registry, Scheme
+
+ADA = ("ada", "s3cret-of-ada")
+BEN = ("ben", "s3cret-of-ben")
+IMAGE = "registry.example.com/team/app:1"
+LOGIN = RegistryLogin(registry="registry.example.com", username=ADA[0], password=ADA[1])
+WATCH = PullWatch(on_progress=lambda _share: None, abandoned=lambda: False)
+
+
+def login_to(registry: Registry, user: tuple[str, str] = ADA) -> RegistryLogin:
+    return RegistryLogin(registry=registry.address, username=user[0], password=user[1])
+
+
+def with_image(number: int, login: RegistryLogin | None, image: str = IMAGE) -> DesiredTask:
+    return changed(task(number, mode="args"), image=image, registry_login=login)
+
+
+def guarded() -> FakeEngine:
+    return FakeEngine(pullable={IMAGE}, guarded={IMAGE: LOGIN})
+
+
+@pytest.mark.parametrize(
+    ("image", "registry", "repository"),
+    [
+        ("ubuntu", "docker.io", "ubuntu"),
+        ("ubuntu:22.04", "docker.io", "ubuntu"),
+        ("docker.io/library/ubuntu:22.04", "docker.io", "ubuntu"),
+        ("index.docker.io/team/app@sha256:0a", "docker.io", "team/app"),
+        ("library/ubuntu", "docker.io", "ubuntu"),
+        ("127.0.0.1:5000/team/app", "127.0.0.1:5000", "127.0.0.1:5000/team/app"),
+        ("127.0.0.1:5000/app:1@sha256:0a", "127.0.0.1:5000", "127.0.0.1:5000/app"),
+        ("localhost/app:1", "localhost", "localhost/app"),
+        ("ghcr.io/library/app:1", "ghcr.io", "ghcr.io/library/app"),
+    ],
+)
+def test_parts_of_names(image: str, registry: str, repository: str) -> None:
+    assert (registry_of(image), repository_of(image)) == (registry, repository)
+
+
+def test_a_cached_private_image_is_given_to_who_may_fetch_it_only(tmp_path: Path) -> None:
+    life = Life(guarded(), tmp_path)
+    life.want(with_image(1, LOGIN))
+    assert life.seen(1) == ("running", 1, None)
+    for number, thief in ((2, None), (3, RegistryLogin(registry=LOGIN.registry, username="ben", password="x"))):
+        life.want(with_image(1, LOGIN), with_image(number, thief))
+        assert life.seen(number) == ("failed", 1, "image_missing")
+    life.want(with_image(4, LOGIN))
+    assert life.seen(4) == ("running", 1, None)
+    again = Life(life.engine, tmp_path)
+    again.want(with_image(5, None))
+    assert again.seen(5) == ("failed", 1, "image_missing")
+
+
+def test_the_mark_is_there_before_the_image(tmp_path: Path) -> None:
+    engine = guarded()
+
+    def die(name: str) -> None:
+        if name == "after pull":
+            raise ProcessKilledError
+
+    engine.interrupt = die
+    with pytest.raises(ProcessKilledError):
+        Life(engine, tmp_path).want(with_image(1, LOGIN))
+    assert IMAGE in engine.images
+    engine.interrupt = lambda _name: None
+    again = Life(engine, tmp_path)
+    again.want(with_image(2, None))
+    assert again.seen(2) == ("failed", 1, "image_missing")
+
+
+def test_what_anybody_may_fetch_is_private_no_more(tmp_path: Path) -> None:
+    life = Life(FakeEngine(pullable={IMAGE}), tmp_path)
+    life.want(with_image(1, LOGIN))
+    life.want(with_image(2, None))
+    life.want(with_image(3, None))
+    assert [life.seen(number) for number in (1, 2, 3)] == [("running", 1, None)] * 3
+    assert life.engine.pulls == [(IMAGE, LOGIN), (IMAGE, None)], "the third is not asked about"
+
+
+def test_a_task_asks_once_and_others_images_are_not_asked_about(tmp_path: Path) -> None:
+    life = Life(guarded(), tmp_path)
+    life.want(with_image(1, LOGIN))
+    life.want(with_image(1, LOGIN), task(2))
+    assert life.engine.pulls == [(IMAGE, LOGIN)]
+
+
+def test_logins_are_nowhere_on_the_disk_or_in_the_container(tmp_path: Path) -> None:
+    life = Life(guarded(), tmp_path)
+    life.want(with_image(1, LOGIN))
+    written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert "app" in written
+    assert ADA[1] not in written
+    assert ADA[1] not in repr(life.engine.plans)
+    assert ADA[1] not in repr(with_image(1, LOGIN))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+def test_refusals_of_a_real_registry_are_told_apart(engine: docker.DockerClient, scheme: Scheme) -> None:
+    docker_engine = DockerEngine()
+    with Registry(engine, login=ADA, others=(BEN,), scheme=scheme) as registry:
+        wrong = RegistryLogin(registry=registry.address, username="ada", password="wrong")
+        for image, login, sentence in (
+            (registry.image, None, f"The image {registry.image} does not exist, or needs a login to its registry."),
+            (
+                registry.image,
+                wrong,
+                f"The registry {registry.address} refuses the login: user name or password is wrong.",
+            ),
+            (registry.image, login_to(registry, BEN), f"has no right to the image {registry.image}"),
+            (f"{registry.address}/team/app:2", login_to(registry), f"has no image {registry.address}/team/app:2"),
+            (f"{registry.address}/no/such:1", login_to(registry), f"has no image {registry.address}/no/such:1"),
+        ):
+            with pytest.raises(TaskError) as refused:
+                docker_engine.pull(image, WATCH, login)
+            assert sentence in refused.value.message
+            assert refused.value.reason == "image_missing"
+        docker_engine.pull(registry.image, WATCH, login_to(registry))
+        assert docker_engine.repositories(registry.image) == frozenset({f"{registry.address}/team/app"})
+        with pytest.raises(TaskError):
+            docker_engine.pull(registry.image, WATCH)
+        address = registry.address
+    with pytest.raises(TaskError) as refused:
+        docker_engine.pull(f"{address}/team/app:1", WATCH, LOGIN)
+    assert "can't be reached" in refused.value.message
+
+
+@pytest.mark.engine
+def test_a_private_image_runs_for_who_has_the_login(host: Host, engine: docker.DockerClient) -> None:
+    with Registry(engine, login=ADA, others=(BEN,)) as registry:
+        host.start()
+        image = {"image": registry.image}
+        mine = host.args_task("sleep 1000", 1, **image, registry_login=login_to(registry))
+        host.market.desire(mine)
+        host.market.await_phase(1, "running")
+        host.market.desire(host.args_task("sleep 1000", 2, **image))
+        host.market.desire(host.args_task("sleep 1000", 3, **image, registry_login=login_to(registry, BEN)))
+        assert "needs a login" in host.market.await_phase(2, "failed").message
+        assert "has no right" in host.market.await_phase(3, "failed").message
+        by_id = host.args_task("sleep 1000", 4, image=str(engine.images.get(registry.image).id))
+        host.market.desire(by_id)
+        host.market.await_phase(4, "failed")
+        shown = str(host.container(1).attrs)
+        kept = "".join(path.read_text(errors="replace") for path in host.state.rglob("*") if path.is_file())
+        host.end()
+        for text in (shown, kept, host.output):
+            assert ADA[1] not in text
+            assert BEN[1] not in text
+        host.kill()
+        for container in host.containers(1):
+            container.remove(force=True)
