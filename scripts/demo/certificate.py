@@ -1,4 +1,4 @@
-"""A certificate that the demo signs itself, for the relay's https ports. Browsers warn of it, as nobody vouches for it."""
+"""A certificate that the demo signs itself, for the relay's https ports. Browsers warn of it: nobody vouches for it."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta

@@ -25,14 +25,14 @@ def jupyter_task(host: Host, **changes: object) -> DesiredTask:
     ports = [
         PortMapping(container_port=inside, host_port=own) for inside, own in zip((22, 8080), addresses, strict=True)
     ]
-    own: dict[str, object] = {
-        "image": ensure_images(ROOT / "var" / "cache")[0],
-        "ports": ports,
-        "env": OFFLINE,
-        "ram_mb": 1024,
-        "jupyter": JupyterSpec(lab=True, directory="/work"),
-    }
-    return host.task(**(own | changes))
+    wish = host.task(
+        image=ensure_images(ROOT / "var" / "cache")[0],
+        ports=ports,
+        env=OFFLINE,
+        ram_mb=1024,
+        jupyter=JupyterSpec(lab=True, directory="/work"),
+    )
+    return changed(wish, **changes)
 
 
 def await_jupyter(host: Host, wish: DesiredTask, state: str) -> JupyterReport:

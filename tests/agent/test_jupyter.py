@@ -98,7 +98,7 @@ class Scene:
         self.now, self.answers, self.asked, self.news = 0.0, False, 0, 0
         self.watch = JupyterWatch(self.engine, clock=lambda: self.now, probe=self._probe)
         self.watch.watch(self.life.reconciler, self._on_news)
-        self.wish = task(**({"jupyter": LAB} | spec))
+        self.wish = changed(task(jupyter=LAB), **spec)
         self.life.want(self.wish)
 
     def _probe(self, _address: str, _port: int) -> bool:
