@@ -30,6 +30,14 @@ class Slice:
         return self.ram_mb * self.gpus // self.gpu_count
 
 
+@dataclass(frozen=True)
+class Jupyter:
+    """JupyterLab, else Notebook, and the directory that it shows."""
+
+    lab: bool
+    directory: str
+
+
 def container_spec(
     *,
     part: Slice,
@@ -44,7 +52,7 @@ def container_spec(
     ports: list[tuple[int, int, str]],
     network: Literal["guests", "none"] = "guests",
     result_bytes: int = 0,
-    jupyter: JupyterSpec | None = None,
+    jupyter: Jupyter | None = None,
 ) -> ContainerSpec:
     """The agent's order for a container; ``ports`` are (container port, host port, protocol).
 
@@ -69,5 +77,5 @@ def container_spec(
         ],
         network=network,
         result_bytes=result_bytes,
-        jupyter=jupyter,
+        jupyter=JupyterSpec(lab=jupyter.lab, directory=jupyter.directory) if jupyter is not None else None,
     )

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from agent.protocol import ABILITY_JUPYTER
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.port_checks import reachable_ports
 from hosting.domain.reliability import NO_HISTORY
@@ -112,6 +113,11 @@ class Machine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+    @property
+    def knows_jupyter(self) -> bool:
+        """Whether its agent can run Jupyter in containers."""
+        return ABILITY_JUPYTER in self.abilities
 
     @property
     def is_direct(self) -> bool:

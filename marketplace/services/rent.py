@@ -9,9 +9,8 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 
-from agent.protocol import ABILITY_JUPYTER, JupyterSpec
 from billing.domain.money import exact_dollars
-from hosting.domain.containers import Slice, container_spec
+from hosting.domain.containers import Jupyter, Slice, container_spec
 from hosting.errors import HostingError
 from hosting.models import Machine, PortLease, Task
 from hosting.services.relay_leases import relay_lease
@@ -110,7 +109,7 @@ def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequ
 
 
 def _refuse_what_it_can_not(machine: Machine, request: RentRequest) -> None:
-    if request.mode == "jupyter" and ABILITY_JUPYTER not in machine.abilities:
+    if request.mode == "jupyter" and not machine.knows_jupyter:
         message = (
             "The agent of this machine is too old for the launch mode Jupyter: rent it with SSH, or another machine."
         )
@@ -293,12 +292,12 @@ def _set_spec(
         onstart=request.onstart,
         disk_gb=request.disk_gb,
         ports=ports,
-        jupyter=_jupyter_spec(request),
+        jupyter=_jupyter(request),
     )
     task_set_spec(task=task, spec=spec)
 
 
-def _jupyter_spec(request: RentRequest) -> JupyterSpec | None:
+def _jupyter(request: RentRequest) -> Jupyter | None:
     if request.mode != "jupyter":
         return None
-    return JupyterSpec(lab=request.use_jupyter_lab, directory=request.jupyter_dir or "/")
+    return Jupyter(lab=request.use_jupyter_lab, directory=request.jupyter_dir or "/")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from agent.protocol import ABILITY_JUPYTER
 from hosting.connecting import relay_address, relay_now
 from marketplace.domain import instance_states as states
 from marketplace.domain.jupyter import opening_url, shares_cookies, tunnel_url, web_host
@@ -70,7 +69,7 @@ class JupyterView:
 
     @property
     def _agent_is_too_old(self) -> bool:
-        return not self.instance.task.jupyter_state and ABILITY_JUPYTER not in self.instance.machine.abilities
+        return not self.instance.task.jupyter_state and not self.instance.machine.knows_jupyter
 
 
 def jupyter_views(instances: Iterable[Instance]) -> dict[int, JupyterView]:
