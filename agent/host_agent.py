@@ -11,8 +11,8 @@ from pathlib import Path
 from agent import __version__
 from agent.backoff import Backoff
 from agent.engine.hub import EngineHub
+from agent.guest.rounds import Rounds
 from agent.guest.tools import GuestTools
-from agent.guest.watch import GuestWatch
 from agent.inventory import collect as whole
 from agent.inventory.host import RealHost
 from agent.inventory.nvml import NvmlSource
@@ -53,7 +53,8 @@ class Shared:
     hub: EngineHub
     pool: Pool
     usage: UsageSampler
-    reports: GuestWatch
+    rounds: tuple[Rounds, ...]
+    """Those who learn what containers tell of themselves."""
     checkpoint: Checkpoint = no_checkpoint
 
 
@@ -198,7 +199,8 @@ class HostAgent:
             return
         self._shared.hub.unsubscribe(self._owner)
         self._shared.usage.unwatch(self._reconciler)
-        self._shared.reports.unwatch(self._reconciler)
+        for rounds in self._shared.rounds:
+            rounds.unwatch(self._reconciler)
         self._reconciler.retire()
         if self._jobs is not None and self._logs is not None:
             self._jobs.retire()
@@ -221,7 +223,8 @@ class HostAgent:
         )
         reconciler.remember(store.load_all())
         self._shared.usage.watch(reconciler, tools.traffic)
-        self._shared.reports.watch(reconciler, lambda: on_change(False))
+        for rounds in self._shared.rounds:
+            rounds.watch(reconciler, lambda: on_change(False))
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
         self._jobs = self._job_runner(tools, courier, on_change)
         self._logs.start(courier)

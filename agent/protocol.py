@@ -26,6 +26,11 @@ MOST_KEPT_LOG_BYTES = 1 << 20
 MOST_RESULT_BYTES = 256 * 1024
 """The longest result of a task, written as a JSON string."""
 
+JUPYTER_PORT = 8080
+"""Where Jupyter listens in containers."""
+ABILITY_JUPYTER = "jupyter"
+"""In ``SyncRequest.abilities``: the agent knows ``ContainerSpec.jupyter``."""
+
 DesiredState = Literal["running", "stopped", "removed"]
 Phase = Literal["pulling", "creating", "starting", "running", "stopping", "stopped", "exited", "removed", "failed"]
 FailureReason = Literal[
@@ -44,6 +49,7 @@ FailureReason = Literal[
     "container_lost",
     "exited",
 ]
+JupyterState = Literal["starting", "installing", "ready", "failed"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +164,15 @@ class PortMapping(Message, frozen=True):
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
+class JupyterSpec(Message, frozen=True):
+    """Jupyter on JUPYTER_PORT of the container, with the token in the variable JUPYTER_TOKEN."""
+
+    lab: bool
+    """JupyterLab, else Notebook; the other one where the image has only that."""
+    directory: str
+    """What it shows, an absolute path; made where it is missing."""
+
+
 class ContainerSpec(Message, frozen=True):
     """What to create. Fixed for the life of a task's container."""
 
@@ -181,6 +196,9 @@ class ContainerSpec(Message, frozen=True):
     result_bytes: int = 0
     """Above 0, the last line that the container writes to its standard output is the task's result, told with its end;
     one that is longer than this as a JSON string, or than MOST_RESULT_BYTES, is no result."""
+
+    jupyter: JupyterSpec | None = None
+    """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
 
 
 class RegistryLogin(Message, frozen=True):
@@ -220,6 +238,14 @@ class DesiredTask(Message, frozen=True):
     """With ``running``: the login that the image is fetched with, where it needs one."""
 
 
+class JupyterReport(Message, frozen=True):
+    """What has become of Jupyter in a container that runs."""
+
+    state: JupyterState
+    message: str = ""
+    """Plain words for the client, with installing and failed."""
+
+
 class ObservedTask(Message, frozen=True):
     """What is true of one task on the machine."""
 
@@ -249,6 +275,8 @@ class ObservedTask(Message, frozen=True):
     result: str | None = None
     """With phase exited, where the spec asks for one: the container's last line, told in every report until the task is
     to be removed. Empty where there is none; None as long as it has not been read."""
+    jupyter: JupyterReport | None = None
+    """With phase running, where the spec asks for it; None before it has been looked at."""
 
 
 class DesiredJob(Message, frozen=True):
@@ -308,6 +336,8 @@ class SyncRequest(Message, frozen=True):
     """Why the container engine can't be used now, in plain words; None when it can."""
     jobs: list[JobReport] | None = None
     """On the jobs that the server listed last; None from agents that know no jobs."""
+    abilities: list[str] = []
+    """What this agent can do that others of this protocol can't, by the names above."""
     relay_key: str | None = None
     """Public half of the key that the agent logs in to the relay with, "ssh-ed25519 AAAA..."; None where it can't."""
 

@@ -17,6 +17,7 @@ from agent.backoff import Backoff
 from agent.logs import say
 from agent.pool import Pool
 from agent.protocol import (
+    ABILITY_JUPYTER,
     PROTOCOL_VERSION,
     DesiredJob,
     DesiredTask,
@@ -83,9 +84,9 @@ class Surroundings:
     """``inventory`` and ``engine_error`` are asked before each request.
 
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
-    guest tools that containers are to have. ``on_refused`` is called, once, when the server does
-    not know this machine any more: the loop has then ended. ``relay_key`` is asked before each request too, and
-    ``on_reply`` gets each reply that counts, for what is in it besides, before the tasks are acted on.
+    guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
+    any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
+    that counts, for what is in it besides, before the tasks are acted on.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -155,6 +156,7 @@ class Session:
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
                 jobs=self._around.jobs.reports(),
+                abilities=[ABILITY_JUPYTER],
                 relay_key=self._around.relay_key(),
             )
 

@@ -10,15 +10,7 @@ from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, 
 from django.urls import reverse
 from django.utils import timezone
 
-from agent.protocol import (
-    SYNC_PATH,
-    TOOLS_PATH,
-    ContainerSpec,
-    DesiredTask,
-    RegistryLogin,
-    SyncReply,
-    ToolsBundle,
-)
+from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, RegistryLogin, SyncReply, ToolsBundle
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores

@@ -101,7 +101,7 @@ class InstanceAdmin(ReadOnlyAdmin):
     list_display = ("id", "client", "machine", "num_gpus", "rental_type", "state", "state_since", "image")
     list_filter = ("state", "rental_type")
     search_fields = ("=id", "client__email", "=machine__id", "image")
-    exclude = ("env", "onstart")  # a client's secrets are no business of staff's browsing
+    exclude = ("env", "onstart", "jupyter_token")  # a client's secrets are no business of staff's browsing
     inlines = (InstanceEventInline,)
     actions = ("stop", "destroy")
 

@@ -13,6 +13,7 @@ from billing.schedule import BEAT_SCHEDULE as BILLING_SCHEDULE
 from hosting.schedule import BEAT_SCHEDULE as HOSTING_SCHEDULE
 from marketplace.environment import DEBUG, DEMO, TESTING, derived_key, env, is_fernet_key, is_http_url, read
 from marketplace.schedule import BEAT_SCHEDULE as MARKETPLACE_SCHEDULE
+from marketplace.settings_jupyter import *  # noqa: F403  # likewise
 from marketplace.settings_money import *  # noqa: F403  # each of its names is a setting
 from marketplace.settings_money import STRIPE_PAGE_ORIGINS
 from marketplace.settings_relay import *  # noqa: F403  # likewise

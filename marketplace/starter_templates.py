@@ -37,6 +37,21 @@ STARTERS: dict[str, TemplateContent] = {
         readme="Log in as root and run python.\n\nPort 6006 is open for TensorBoard: "
         "tensorboard --host 0.0.0.0 --logdir runs\nPort 8080 is open for a server of yours.",
     ),
+    "pytorch-jupyter": TemplateContent(
+        name="PyTorch with JupyterLab",
+        desc="The same in the browser: notebooks, terminals and files, and SSH.",
+        image="pytorch/pytorch",
+        tag="2.5.1-cuda12.4-cudnn9-devel",
+        href="https://hub.docker.com/r/pytorch/pytorch",
+        runtype="jupyter",
+        use_jupyter_lab=True,
+        jupyter_dir="/workspace",
+        disk_gb=40,
+        ports=((6006, "tcp"),),
+        extra_filters={"cuda_max_good": {"gte": 12.4}},
+        readme="Open Jupyter on the instance's card opens it. At the first start JupyterLab is installed, which takes "
+        "a minute or two.\n\nPort 6006 is open for TensorBoard.",
+    ),
     "tensorflow": TemplateContent(
         name="TensorFlow",
         desc="TensorFlow and Keras with GPU support.",

@@ -60,6 +60,7 @@ def shell_check() -> list[str]:
         ".ci/run",
         "agent/guest/start.sh",
         "agent/guest/boot.sh",
+        "agent/guest/jupyter.sh",
         "agent/guest/session.sh",
         "agent/guest/shrc",
     ]

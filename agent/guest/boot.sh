@@ -16,10 +16,15 @@ if [ ! -e "$here/start.sh" ]; then
         printf '%s' "$SPOTYARD_ONSTART" >/root/onstart.sh
         chmod 755 /root/onstart.sh
     fi
+    if [ -n "$SPOTYARD_JUPYTER" ]; then
+        printf '%s' "$SPOTYARD_JUPYTER" >"$here/jupyter"
+        printf '%s' "$SPOTYARD_FIND_PIP" >"$here/find_pip.py"
+        printf '%s' "$SPOTYARD_JUPYTER_SCRIPT" >"$here/jupyter.sh"
+    fi
     # shellcheck disable=SC2153 # it is another variable than SPOTYARD_ONSTART
     printf '%s' "$SPOTYARD_START" >"$here/start.new" && mv "$here/start.new" "$here/start.sh"
 fi
 PATH=$path
 unset SPOTYARD_BOOT SPOTYARD_KEYS SPOTYARD_SESSION_KEYS SPOTYARD_SSHD_CONFIG SPOTYARD_SESSION SPOTYARD_SHRC \
-    SPOTYARD_ONSTART SPOTYARD_START
+    SPOTYARD_JUPYTER SPOTYARD_JUPYTER_SCRIPT SPOTYARD_FIND_PIP SPOTYARD_ONSTART SPOTYARD_START
 exec /bin/sh "$here/start.sh"

@@ -11,6 +11,9 @@ import tarfile
 from datetime import UTC, datetime
 from importlib import resources
 
+from agent.guest import jupyter as notebooks
+from agent.protocol import JupyterSpec
+
 DIRECTORY = ".spotyard"
 START_COMMAND = ["/bin/sh", "-c", 'eval "$SPOTYARD_BOOT"']
 NO_SERVER_EXIT_CODE = 117
@@ -29,11 +32,13 @@ _START_SCRIPT = _resource("start.sh")
 _SESSION_SCRIPT = _resource("session.sh")
 _SHRC = _resource("shrc")
 _SSHD_CONFIG = _resource("sshd_config")
+_JUPYTER_SCRIPT = _resource("jupyter.sh")
+_FIND_PIP = _resource("find_pip.py")
 _SESSION = 'command="exec /bin/sh /.spotyard/session.sh" '
 """Before a key: what its logins begin with."""
 
 
-def boot_environment(onstart: str, authorized_keys: list[str]) -> dict[str, str]:
+def boot_environment(onstart: str, authorized_keys: list[str], jupyter: JupyterSpec | None = None) -> dict[str, str]:
     """Variables for START_COMMAND that carry the same files as ``first_files``; see ``carries_files``."""
     files = {
         "SPOTYARD_KEYS": _keys_text(authorized_keys).decode(),
@@ -44,6 +49,10 @@ def boot_environment(onstart: str, authorized_keys: list[str]) -> dict[str, str]
         "SPOTYARD_ONSTART": _ending_in_newline(onstart) if onstart else "",
         "SPOTYARD_START": _START_SCRIPT.decode(),
     }
+    if jupyter is not None:
+        files["SPOTYARD_JUPYTER"] = notebooks.settings_text(jupyter)
+        files["SPOTYARD_JUPYTER_SCRIPT"] = _JUPYTER_SCRIPT.decode()
+        files["SPOTYARD_FIND_PIP"] = _FIND_PIP.decode()
     boot = {"SPOTYARD_BOOT": _BOOT_SCRIPT.decode()}
     return boot | files if carries_files(onstart, authorized_keys) else boot
 
@@ -54,8 +63,9 @@ def carries_files(onstart: str, authorized_keys: list[str]) -> bool:
     return longest <= _LONGEST_VARIABLE and "\0" not in onstart
 
 
-def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
-    """An archive of start script, SSH server settings, keys, and the client's on-start script where there is one.
+def first_files(onstart: str, authorized_keys: list[str], jupyter: JupyterSpec | None = None) -> bytes:
+    """An archive of start script, SSH server settings, keys, what Jupyter needs where it is wanted, and the client's
+    on-start script where there is one.
 
     The last replaces one that the image may ship; after the first start it is the client's to edit.
     """
@@ -66,6 +76,10 @@ def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
         (f"{DIRECTORY}/sshd_config", _SSHD_CONFIG, 0o644),
         *_key_files(authorized_keys),
     ]
+    if jupyter is not None:
+        files.append((f"{DIRECTORY}/{notebooks.SETTINGS_FILE}", notebooks.settings_text(jupyter).encode(), 0o644))
+        files.append((f"{DIRECTORY}/jupyter.sh", _JUPYTER_SCRIPT, 0o644))
+        files.append((f"{DIRECTORY}/find_pip.py", _FIND_PIP, 0o644))
     if onstart:
         files.append(("root/onstart.sh", _ending_in_newline(onstart).encode(), 0o755))
     return _archive(files)

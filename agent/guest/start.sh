@@ -178,6 +178,12 @@ start_dropbear() {
     "$dropbear" "$@" &
 }
 
+# In the background: SSH is there meanwhile, and goes on without it.
+start_jupyter() {
+    [ -s "$here/jupyter.sh" ] || return 0
+    PATH=$session_path /bin/sh "$here/jupyter.sh" &
+}
+
 others_left() {
     for entry in /proc/[0-9]*; do
         pid=${entry#/proc/}
@@ -225,12 +231,15 @@ keep_path
 wait "$!"
 [ -n "$ending" ] && exit 143
 run_onstart
+rm -f "$report/jupyter"
 
 restarts=0
 while :; do
     if [ -n "$sshd" ]; then start_openssh; else start_dropbear; fi
+    server=$!
+    [ "$restarts" = 0 ] && start_jupyter
     [ -n "$ending" ] && finish
-    wait "$!"
+    wait "$server"
     [ -n "$ending" ] && finish
     restarts=$((restarts + 1))
     [ "$restarts" -gt "$most_restarts" ] && exit "$server_fails"

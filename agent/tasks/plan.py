@@ -121,7 +121,9 @@ def _environment(task: DesiredTask) -> dict[str, str]:
     ports = {
         f"VAST_{port.protocol.upper()}_PORT_{port.container_port}": str(port.host_port) for port in task.spec.ports
     }
-    boot = boot_environment(task.spec.onstart, task.authorized_keys) if task.spec.mode == "ssh" else {}
+    boot = (
+        boot_environment(task.spec.onstart, task.authorized_keys, task.spec.jupyter) if task.spec.mode == "ssh" else {}
+    )
     keys = "\n".join(task.authorized_keys)
     own = {"SSH_PUBLIC_KEY": keys} if 0 < len(keys) <= _MOST_KEY_CHARS else {}
     return {"VAST_CONTAINERLABEL": task.label, **ports, **task.spec.env, **own, **boot}

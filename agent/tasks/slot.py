@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from agent.engine.timestamps import instant
 from agent.engine.types import ContainerFacts
 from agent.guest.report import GuestReport
-from agent.protocol import DesiredTask, FailureReason, ObservedTask, RegistryLogin
+from agent.protocol import DesiredTask, FailureReason, JupyterReport, ObservedTask, RegistryLogin
 from agent.tasks.decide import Observation
 from agent.tasks.memory import TaskMemory, Traffic, Verdict
 
@@ -42,6 +42,8 @@ class Slot:
     traffic: Traffic | None = None
     guest: GuestReport | None = None
     """What the container tells of itself in its present run."""
+    jupyter: JupyterReport | None = None
+    """What has become of Jupyter in it."""
     signal: threading.Event = field(default_factory=threading.Event)
     """Set together with ``dirty``."""
 
@@ -67,6 +69,7 @@ class Slot:
             onstart_exit_code=guest.onstart_exit_code,
             onstart_output=guest.onstart_output,
             result=seen.result,
+            jupyter=self.jupyter if seen.phase == "running" else None,
         )
 
     def container(self) -> ContainerFacts:

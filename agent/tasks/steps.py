@@ -207,7 +207,7 @@ class Steps:
         )
         self._save(slot, intent)
         self._checkpoint("intent_saved", slot.task_id)
-        slot.guest = None
+        slot.guest = slot.jupyter = None
         with self._tools.disk_guard.kept_free(slot.task_id):
             self._engine.start(container.container_id)
         slot.looked = False
@@ -222,7 +222,7 @@ class Steps:
         if desired.spec.mode != "ssh" or carried == keys_digest(desired.authorized_keys):
             return
         if container.started_at == NEVER and step.previous_generation == NO_RUN:
-            archive = first_files(desired.spec.onstart, desired.authorized_keys)
+            archive = first_files(desired.spec.onstart, desired.authorized_keys, desired.spec.jupyter)
         elif slot.memory is None or slot.memory.keys_digest != keys_digest(desired.authorized_keys):
             archive = keys_file(desired.authorized_keys)
         else:

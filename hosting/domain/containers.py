@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.protocol import ContainerSpec, PortMapping
+from agent.protocol import ContainerSpec, JupyterSpec, PortMapping
 
 PIDS_LIMIT = 8192
 SHM_SHARE_OF_RAM = 2
@@ -30,6 +30,14 @@ class Slice:
         return self.ram_mb * self.gpus // self.gpu_count
 
 
+@dataclass(frozen=True)
+class Jupyter:
+    """JupyterLab, else Notebook, and the directory that it shows."""
+
+    lab: bool
+    directory: str
+
+
 def container_spec(
     *,
     part: Slice,
@@ -44,11 +52,15 @@ def container_spec(
     ports: list[tuple[int, int, str]],
     network: Literal["guests", "none"] = "guests",
     result_bytes: int = 0,
+    jupyter: Jupyter | None = None,
 ) -> ContainerSpec:
-    """The agent's order for a container; ``ports`` are (container port, host port, protocol)."""
+    """The agent's order for a container; ``ports`` are (container port, host port, protocol).
+
+    To an agent, mode jupyter is ssh with ``jupyter`` besides.
+    """
     return ContainerSpec(
         image=image,
-        mode="ssh" if mode == "ssh" else "args",
+        mode="args" if mode == "args" else "ssh",
         args=args,
         entrypoint=entrypoint or None,
         env=env,
@@ -65,4 +77,5 @@ def container_spec(
         ],
         network=network,
         result_bytes=result_bytes,
+        jupyter=JupyterSpec(lab=jupyter.lab, directory=jupyter.directory) if jupyter is not None else None,
     )

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from agent.protocol import ABILITY_JUPYTER
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.port_checks import reachable_ports
 from hosting.domain.reliability import NO_HISTORY
@@ -18,6 +19,12 @@ class Machine(models.Model):
     credential_hash = models.CharField(max_length=64, unique=True)
     agent_version = models.CharField(max_length=40, blank=True)
     protocol = models.PositiveIntegerField(default=1)
+    abilities = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        blank=True,
+        help_text="What its agent can do that older ones can't: agent.protocol.",
+    )
 
     online = models.BooleanField(default=False, db_index=True)
     last_seen_at = models.DateTimeField(
@@ -106,6 +113,11 @@ class Machine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+    @property
+    def knows_jupyter(self) -> bool:
+        """Whether its agent can run Jupyter in containers."""
+        return ABILITY_JUPYTER in self.abilities
 
     @property
     def is_direct(self) -> bool:

@@ -63,6 +63,8 @@ class Task(models.Model):
     )
     onstart_exit_code = models.PositiveIntegerField(null=True, blank=True, help_text="Of /root/onstart.sh in this run.")
     onstart_output = models.TextField(blank=True, help_text="Its last lines where it failed.")
+    jupyter_state = models.CharField(max_length=10, blank=True, help_text="agent.protocol.JupyterState, in this run.")
+    jupyter_message = models.TextField(blank=True, help_text="For the client, while it is installed or has failed.")
     disk_used_mb = models.PositiveIntegerField(null=True, blank=True)
     net_rx_bytes = models.PositiveBigIntegerField(default=0)
     net_tx_bytes = models.PositiveBigIntegerField(default=0)

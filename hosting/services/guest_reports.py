@@ -1,4 +1,5 @@
-"""Takes in what a container tells of itself: its SSH server's keys and how its on-start script ended.
+"""Takes in what a container tells of itself: its SSH server's keys, how its on-start script ended, and what Jupyter
+does.
 
 It is for the client's eyes only: nothing is decided by it, and the client is root where it comes from.
 """
@@ -18,11 +19,15 @@ _MOST_EXIT_CODE = 255
 def guest_told(task: Task, observed: ObservedTask) -> list[str]:
     """Put what was told on the task; returns which columns are to be saved.
 
-    Host keys outlive the runs. What is told of the on-start script is about the run observed, or nothing yet.
+    Host keys outlive the runs. What is told of the on-start script and of Jupyter is about the run observed, or nothing
+    yet.
     """
     if observed.host_keys is not None:
         task.host_keys = [key for key in observed.host_keys[:MOST_HOST_KEYS] if _HOST_KEY.fullmatch(key)]
     code = observed.onstart_exit_code
     task.onstart_exit_code = code if code is not None and 0 <= code <= _MOST_EXIT_CODE else None
     task.onstart_output = clean(observed.onstart_output, OUTPUT_CHARS) if task.onstart_exit_code else ""
-    return ["host_keys", "onstart_exit_code", "onstart_output"]
+    jupyter = observed.jupyter
+    task.jupyter_state = jupyter.state if jupyter is not None else ""
+    task.jupyter_message = clean(jupyter.message, OUTPUT_CHARS) if jupyter is not None else ""
+    return ["host_keys", "onstart_exit_code", "onstart_output", "jupyter_state", "jupyter_message"]

@@ -34,6 +34,7 @@ COUNTERS_EVERY_SECONDS = 60
 MESSAGE_CHARS = 2000
 SESSIONS_KEPT = 16
 MAX_TASKS = 2000
+MOST_ABILITIES = 20
 LARGEST_INT = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1
 LONGEST_AGE_SECONDS = 10 * 365 * 24 * 3600
@@ -102,13 +103,17 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
     facts = [
         request.agent_version,
         request.engine_error,
+        request.abilities,
         request.relay_key,
         int(now.timestamp()) // COUNTERS_EVERY_SECONDS if counted else None,
         [
             [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, t.result, _coarse(t.progress)]
             for t in sorted(request.tasks, key=lambda t: t.task_id)
         ],
-        [[t.host_keys, t.onstart_exit_code, t.onstart_output] for t in sorted(request.tasks, key=lambda t: t.task_id)],
+        [
+            [t.host_keys, t.onstart_exit_code, t.onstart_output, t.jupyter]
+            for t in sorted(request.tasks, key=lambda t: t.task_id)
+        ],
         [
             [j.job_id, j.state, j.reason, j.message, j.result, _coarse(j.progress)]
             for j in sorted(request.jobs or (), key=lambda j: j.job_id)
@@ -200,6 +205,7 @@ def _store_contact(machine: Machine, request: SyncRequest, remote_address: str, 
     machine.last_seen_at = now
     machine.dialled_from = clean(remote_address, 45)
     machine.agent_version = clean(request.agent_version, 40)
+    machine.abilities = [clean(ability, 40) for ability in request.abilities[:MOST_ABILITIES]]
     machine.engine_error = clean(request.engine_error or machine.inventory_problem, MESSAGE_CHARS)
     machine.save(
         update_fields=[
@@ -211,6 +217,7 @@ def _store_contact(machine: Machine, request: SyncRequest, remote_address: str, 
             "last_seen_at",
             "dialled_from",
             "agent_version",
+            "abilities",
             "engine_error",
         ]
     )

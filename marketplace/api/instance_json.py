@@ -14,8 +14,8 @@ PUBLISHED_ON = "0.0.0.0"  # noqa: S104 - what docker says of a port that is open
 UNKNOWN_DISK_USAGE = -1.0
 
 _UNKNOWN_NAMES = """
-    gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage
-    credit_balance credit_discount client_run_time host_run_time ssh_idx
+    gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage credit_balance credit_discount client_run_time
+    host_run_time ssh_idx
 """
 _UNKNOWN: dict[str, None] = dict.fromkeys(_UNKNOWN_NAMES.split())
 """Fields of features that don't exist here and of measurements that nobody takes yet."""

@@ -17,18 +17,17 @@ from marketplace.errors import MarketError
 DEFAULT_DISK_GB = 10.0
 MOST_KEY_CHARS = 255
 SSH_RUNTYPES = frozenset({"ssh", "ssh_proxy", "ssh_direct", "ssh_direc"})
+JUPYTER_RUNTYPES = frozenset({"jupyter", "jupyter_proxy", "jupyter_direct", "jupyter_direc"})
 ARGS_RUNTYPES = frozenset({"args", "args_str"})
 
 _MEANINGLESS_HERE = frozenset({"client_id", "api_key", "cancel_unavail", "id", "ids"})
 """Who asks is in the header; what is not available is always an error."""
 _READ_NAMES = """
     image env disk label onstart entrypoint runtype args args_str price force accept_waiting target_state
-    lang_utf8 python_utf8
+    lang_utf8 python_utf8 use_jupyter_lab jupyter_dir
 """
 _UNAVAILABLE = {
     "volume_info": "Volumes are not available yet: leave volume_info out.",
-    "use_jupyter_lab": "Jupyter is not available yet: use an ssh runtype and forward a port.",
-    "jupyter_dir": "Jupyter is not available yet: use an ssh runtype and forward a port.",
     "user": "Containers run as the image's own user: leave user out.",
     "extra": "Extra options of docker are not taken: leave extra out.",
     "vm": "Virtual machines are not available.",
@@ -68,9 +67,18 @@ def rent_request(body: object, idempotency_key: str = "") -> RentRequest:
         entrypoint=fields.text("entrypoint", script if mode == "args" else ""),
         env=env,
         ports=ports,
-        onstart=script if mode == "ssh" else "",
+        onstart="" if mode == "args" else script,
         label=fields.text("label"),
+        use_jupyter_lab=_for_jupyter(fields, "use_jupyter_lab", mode) and fields.flag("use_jupyter_lab"),
+        jupyter_dir=fields.text("jupyter_dir").strip() if _for_jupyter(fields, "jupyter_dir", mode) else "",
     )
+
+
+def _for_jupyter(fields: Fields, name: str, mode: str) -> bool:
+    """Whether the field counts: it is refused where there is no Jupyter that it could say something of."""
+    if mode != "jupyter" and fields.get(name) not in (None, False, ""):
+        raise MarketError("invalid_args", f"{name} needs a jupyter runtype.", field=name)
+    return mode == "jupyter"
 
 
 def _key(text: str) -> str:
@@ -93,15 +101,14 @@ def _launch(fields: Fields) -> tuple[str, str, tuple[str, ...]]:
     asked = fields.text("runtype").split() or ["ssh" if args is None else "args"]
     runtype = " ".join(dict.fromkeys(asked))  # each word once: it is kept, and a column has an end
     words = set(asked)
-    if any("jupyter" in word for word in words):
-        raise MarketError("invalid_args", _UNAVAILABLE["use_jupyter_lab"], field="runtype")
-    if words <= SSH_RUNTYPES:
+    if words <= SSH_RUNTYPES | JUPYTER_RUNTYPES:
         if args:
-            raise MarketError("invalid_args", "Arguments need the runtype args; in ssh use onstart.", field="args")
-        return runtype, "ssh", ()
+            message = "Arguments need the runtype args; in ssh and jupyter use onstart."
+            raise MarketError("invalid_args", message, field="args")
+        return runtype, "jupyter" if words & JUPYTER_RUNTYPES else "ssh", ()
     if words <= ARGS_RUNTYPES:
         return runtype, "args", args or ()
-    raise MarketError("invalid_args", f"{shown(runtype)} is not a runtype: use ssh or args.", field="runtype")
+    raise MarketError("invalid_args", f"{shown(runtype)} is not a runtype: use ssh, jupyter or args.", field="runtype")
 
 
 def launch_arguments(fields: Fields) -> tuple[str, ...] | None:

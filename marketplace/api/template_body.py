@@ -137,6 +137,9 @@ def _under(content: TemplateContent, body: dict[str, Any]) -> dict[str, Any]:
         own.pop("disk")
     if "onstart" in own or "entrypoint" in own:
         base.pop("entrypoint", None)
+    if "jupyter" not in str(own.get("runtype", "jupyter")):
+        base.pop("use_jupyter_lab", None)
+        base.pop("jupyter_dir", None)
     if "args_str" in own:
         base.pop("args", None)
     env = own.get("env", {})
@@ -155,11 +158,17 @@ def rental_body(content: TemplateContent) -> dict[str, Any]:
         "args": list(content.args),
         "entrypoint": content.entrypoint,
         "onstart": content.onstart,
-        "use_jupyter_lab": content.use_jupyter_lab,
-        "jupyter_dir": content.jupyter_dir,
+        **_jupyter(content),
         "image_login": content.docker_login_repo,
     }
     return {name: value for name, value in body.items() if value not in _NOTHING} | {"env": body["env"]}
+
+
+def _jupyter(content: TemplateContent) -> dict[str, Any]:
+    """Only where there is Jupyter: the client sends its defaults in every mode."""
+    if content.runtype != "jupyter":
+        return {}
+    return {"use_jupyter_lab": content.use_jupyter_lab, "jupyter_dir": content.jupyter_dir}
 
 
 def rental_runtype(content: TemplateContent) -> str:

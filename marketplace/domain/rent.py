@@ -15,6 +15,10 @@ MAX_ENV_CHARS = 32_768
 MAX_ONSTART_CHARS = 65_536
 MAX_PORTS = 64
 SSH_PORT = 22
+JUPYTER_PORT = 8080
+MODES = ("ssh", "jupyter", "args")
+"""jupyter is ssh with Jupyter besides."""
+MAX_DIRECTORY_CHARS = 1024
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_ENV = frozenset(
@@ -60,10 +64,19 @@ class RentRequest:
     ports: tuple[tuple[int, str], ...] = ()
     onstart: str = ""
     label: str = ""
+    use_jupyter_lab: bool = False
+    """In jupyter mode JupyterLab, else Notebook."""
+    jupyter_dir: str = ""
+    """What Jupyter shows, an absolute path; empty for everything."""
     registry_login: Login | None = None
     """With what the image is fetched."""
     template: TemplateUsed | None = None
     """What the rest was filled in from, to be noted."""
+
+    @property
+    def has_ssh(self) -> bool:
+        """Whether the container is ours to start, with an SSH server, and not the image's own command."""
+        return self.mode != "args"
 
     def fingerprint(self, login_mark: str = "") -> str:
         """Hash of the whole request: equal for a retry, different for another wish.
@@ -74,8 +87,10 @@ class RentRequest:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def ports_wanted(self) -> list[tuple[int, str]]:
-        """Container ports to publish: SSH's own in ssh mode, then the client's."""
-        wanted = [(SSH_PORT, "tcp")] if self.mode == "ssh" else []
+        """Container ports to publish: SSH's own and Jupyter's where the mode has them, then the client's."""
+        wanted = [(SSH_PORT, "tcp")] if self.has_ssh else []
+        if self.mode == "jupyter":
+            wanted.append((JUPYTER_PORT, "tcp"))
         return wanted + [port for port in self.ports if port not in wanted]
 
 
@@ -98,7 +113,8 @@ def problems(request: RentRequest) -> dict[str, str]:
     found = {
         "image": image_problem(request.image),
         "disk_gb": "" if request.disk_gb >= MIN_DISK_GB else f"The disk must have at least {MIN_DISK_GB} GB.",
-        "mode": "" if request.mode in ("ssh", "args") else f"{request.mode!r} is not a launch mode.",
+        "mode": "" if request.mode in MODES else f"{request.mode!r} is not a launch mode.",
+        "jupyter_dir": directory_problem(request.jupyter_dir),
         "runtype": text_problem("The runtype", request.runtype, MAX_RUNTYPE_CHARS),
         "args": args_problem(request.args),
         "env": _env_problem(request.env),
@@ -109,6 +125,13 @@ def problems(request: RentRequest) -> dict[str, str]:
         "image_login": login_problem(request.registry_login, request.image) if request.registry_login else "",
     }
     return {name: text for name, text in found.items() if text}
+
+
+def directory_problem(path: str) -> str:
+    """Why Jupyter can't be given this directory; empty for one that it can, or for none."""
+    if path and (not path.startswith("/") or not path.isprintable()):
+        return "Jupyter's directory must be an absolute path such as /workspace."
+    return text_problem("Jupyter's directory", path, MAX_DIRECTORY_CHARS)
 
 
 def _env_problem(env: dict[str, str]) -> str:

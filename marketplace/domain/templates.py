@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from hosting.domain.images import MAX_IMAGE_CHARS, text_problem
+from hosting.domain.images import text_problem
 from hosting.domain.registries import registry_of, registry_problem
 from marketplace.domain import rent
 from marketplace.domain.query import parse_query
@@ -93,7 +93,6 @@ def problems(content: TemplateContent) -> dict[str, str]:
         "href": _url_problem(content.href),
         "repo": _url_problem(content.repo),
         "runtype": "" if content.runtype in RUNTYPES else f"The runtype must be one of {', '.join(RUNTYPES)}.",
-        "jupyter_dir": text_problem("The directory", content.jupyter_dir, MAX_IMAGE_CHARS),
         "readme": text_problem("The readme", content.readme, MAX_README_CHARS),
         "docker_login_repo": _registry_problem(content),
         "extra_filters": _filters_problem(content.extra_filters),
@@ -109,7 +108,9 @@ def _as_rental(content: TemplateContent) -> rent.RentRequest:
     return rent.RentRequest(
         image=content.full_image,
         disk_gb=content.disk_gb,
-        mode="args" if content.runtype == "args" else "ssh",
+        mode=content.runtype if content.runtype in RUNTYPES else "ssh",
+        use_jupyter_lab=content.use_jupyter_lab,
+        jupyter_dir=content.jupyter_dir,
         args=content.args,
         entrypoint=content.entrypoint,
         env=content.env,

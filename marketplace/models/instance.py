@@ -5,6 +5,7 @@ from django.db import models
 
 from hosting.models import Machine, Task
 from marketplace.domain.instance_states import STATES
+from marketplace.domain.rent import MAX_DIRECTORY_CHARS, MODES
 from marketplace.domain.templates import HASH_CHARS, MAX_NAME_CHARS
 from marketplace.models.offer import Offer
 from marketplace.models.template import Template
@@ -43,12 +44,14 @@ class Instance(models.Model):
     disk_gb = models.PositiveIntegerField()
 
     image = models.CharField(max_length=1024)
-    mode = models.CharField(max_length=4, choices=[("ssh", "ssh"), ("args", "args")])
+    mode = models.CharField(max_length=7, choices=[(mode, mode) for mode in MODES])
     runtype = models.CharField(max_length=80, help_text="As the client asked, for the API.")
     args = models.JSONField(default=list, blank=True)
     entrypoint = models.CharField(max_length=1024, blank=True)
     env = models.JSONField(default=dict, blank=True)
     onstart = models.TextField(blank=True)
+    use_jupyter_lab = models.BooleanField(default=False, help_text="In mode jupyter: JupyterLab, else Notebook.")
+    jupyter_dir = models.CharField(max_length=MAX_DIRECTORY_CHARS, blank=True)
     label = models.CharField(max_length=256, blank=True)
     template = models.ForeignKey(
         Template,

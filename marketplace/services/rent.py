@@ -10,7 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 
 from billing.domain.money import exact_dollars
-from hosting.domain.containers import Slice, container_spec
+from hosting.domain.containers import Jupyter, Slice, container_spec
 from hosting.errors import HostingError
 from hosting.models import Machine, PortLease, Task
 from hosting.services.relay_leases import relay_lease
@@ -47,7 +47,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
     Raises:
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
             accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
-            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409).
+            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409), no_jupyter (409).
     """
     _refuse_nonsense(request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
@@ -60,6 +60,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
         if earlier is not None:
             return earlier
         _refuse_unrentable(client, offer, request, now)
+        _refuse_what_it_can_not(machine, request)
         if request.bid_micros_per_hour is not None and not request.accepts_waiting:
             refuse_losing_bid(offer, request.bid_micros_per_hour, offer.min_bid_micros_per_hour)
         return _create(client, machine, offer, request, now)
@@ -107,6 +108,14 @@ def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequ
     require_credit(client=client, micros_per_hour=_gpu_rate(offer, request) + storage, now=now)
 
 
+def _refuse_what_it_can_not(machine: Machine, request: RentRequest) -> None:
+    if request.mode == "jupyter" and not machine.knows_jupyter:
+        message = (
+            "The agent of this machine is too old for the launch mode Jupyter: rent it with SSH, or another machine."
+        )
+        raise MarketError("no_jupyter", message, field="mode", status=409)
+
+
 def _refuse_crowd(client: AbstractBaseUser, offer: Offer) -> None:
     """Bids that wait keep disk and ports of the machine from others, so there is an end to their number."""
     waiting = Instance.objects.filter(machine_id=offer.machine_id, state=states.OUTBID, task__run_generation=0)
@@ -152,6 +161,8 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         entrypoint=request.entrypoint,
         env=request.env,
         onstart=request.onstart,
+        use_jupyter_lab=request.use_jupyter_lab,
+        jupyter_dir=request.jupyter_dir,
         label=request.label,
         **_template_note(request),
         ssh_port=_ssh_port(leases),
@@ -281,5 +292,12 @@ def _set_spec(
         onstart=request.onstart,
         disk_gb=request.disk_gb,
         ports=ports,
+        jupyter=_jupyter(request),
     )
     task_set_spec(task=task, spec=spec)
+
+
+def _jupyter(request: RentRequest) -> Jupyter | None:
+    if request.mode != "jupyter":
+        return None
+    return Jupyter(lab=request.use_jupyter_lab, directory=request.jupyter_dir or "/")

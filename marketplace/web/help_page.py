@@ -44,6 +44,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "log_hours": KEPT_FOR.total_seconds() / SECONDS_PER_HOUR,
         "command_seconds": COMMAND_SECONDS,
         "minimums": MINIMUMS,
+        "self_signed": settings.RELAY_TLS_SELF_SIGNED,
         "agent_url": settings.AGENT_URL,
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,

@@ -1,7 +1,7 @@
 """What a page says about an instance: its state in plain words, what it cost, what can be done with it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from billing.selectors import meter_totals_micros
@@ -11,6 +11,7 @@ from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.models import Instance
 from marketplace.services.metering import references, storage_reference
 from marketplace.web.bid_view import BidView, bid_views
+from marketplace.web.jupyter_view import JupyterView, jupyter_views
 from marketplace.web.ways import Way, ways
 
 LABELS = {
@@ -70,6 +71,8 @@ class InstanceView:
     now: datetime
     bid: BidView | None = None
     """None on demand."""
+    jupyter: JupyterView | None = None
+    """None in other launch modes."""
 
     @property
     def hint(self) -> str:
@@ -159,8 +162,8 @@ def instance_views(instances: Iterable[Instance], now: datetime) -> list[Instanc
     """The views of several instances, with one look into the ledger for all."""
     found = list(instances)
     totals = meter_totals_micros([name for instance in found for name in references(instance)], now)
-    bids = bid_views(found)
-    return [_view(instance, totals, bids, now) for instance in found]
+    bids, jupyters = bid_views(found), jupyter_views(found)
+    return [replace(_view(one, totals, bids, now), jupyter=jupyters.get(one.pk)) for one in found]
 
 
 def _view(instance: Instance, totals: dict[str, int], bids: Mapping[int, BidView], now: datetime) -> InstanceView:

@@ -76,6 +76,7 @@ def _suggested(request: UserRequest, offer: Offer) -> dict[str, Any]:
         "idempotency_key": secrets.token_urlsafe(16),
         "image": settings.SUGGESTED_IMAGES[0],
         "mode": "ssh",
+        "use_jupyter_lab": True,
         "disk_gb": _disk_gb(request, offer),
     } | _from_template(request, offer)
 

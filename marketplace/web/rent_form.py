@@ -95,6 +95,25 @@ def micros_typed(value: object) -> int | None:
     return micros if micros > 0 else None
 
 
+class JupyterField(forms.ChoiceField):
+    """Whether it is to be JupyterLab: a choice in the browser, a bool in Python."""
+
+    def __init__(self) -> None:
+        choices = [("True", "JupyterLab"), ("False", "Notebook")]
+        super().__init__(label="Interface", choices=choices, required=False)
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value) != "False"
+
+
+class DirectoryField(forms.CharField):
+    """What Jupyter shows."""
+
+    def __init__(self) -> None:
+        attrs = {"placeholder": "/", "autocomplete": "off", "spellcheck": "false"}
+        super().__init__(label="Directory", required=False, widget=forms.TextInput(attrs=attrs))
+
+
 class RentForm(forms.Form):
     """How a client wants to rent, and the container it wants. The bid is called ``price``, as in refusals."""
 
@@ -115,8 +134,12 @@ class RentForm(forms.Form):
     )
     disk_gb = forms.IntegerField(label="Disk")
     mode = forms.ChoiceField(
-        label="Launch mode", choices=[("ssh", "SSH"), ("args", "Custom command")], widget=forms.RadioSelect
+        label="Launch mode",
+        choices=[("ssh", "SSH"), ("jupyter", "Jupyter"), ("args", "Custom command")],
+        widget=forms.RadioSelect,
     )
+    use_jupyter_lab = JupyterField()
+    jupyter_dir = DirectoryField()
     args = CommandField(
         label="Command and arguments",
         required=False,
@@ -195,7 +218,7 @@ class RentForm(forms.Form):
     def rent_request(self) -> RentRequest:
         """What the service is asked for."""
         data = self.cleaned_data
-        is_ssh = data["mode"] == "ssh"
+        is_args, is_jupyter = data["mode"] == "args", data["mode"] == "jupyter"
         is_bid = data["rental_type"] == INTERRUPTIBLE
         return RentRequest(
             bid_micros_per_hour=data["price"] if is_bid else None,
@@ -205,23 +228,26 @@ class RentForm(forms.Form):
             disk_gb=data["disk_gb"],
             mode=data["mode"],
             runtype=data["mode"],
-            args=() if is_ssh else data["args"],
-            entrypoint="" if is_ssh else data["entrypoint"].strip(),
+            args=data["args"] if is_args else (),
+            entrypoint=data["entrypoint"].strip() if is_args else "",
             env=data["env"],
             ports=data["ports"],
-            onstart=data["onstart"].replace("\r\n", "\n") if is_ssh else "",
+            onstart="" if is_args else data["onstart"].replace("\r\n", "\n"),
             label=data["label"].strip(),
+            use_jupyter_lab=is_jupyter and data["use_jupyter_lab"],
+            jupyter_dir=data["jupyter_dir"].strip() if is_jupyter else "",
         )
 
 
 def template_initial(content: TemplateContent) -> dict[str, Any]:
-    """What a template puts into the form's fields, but for the disk. A mode that can't be rented is left as it is."""
-    is_args = content.runtype == "args"
+    """What a template puts into the form's fields, but for the disk."""
     return {
         "template": content.hash_id,
         "image": content.full_image,
         "image_login": content.docker_login_repo,
-        "mode": "args" if is_args else "ssh",
+        "mode": content.runtype,
+        "use_jupyter_lab": content.use_jupyter_lab,
+        "jupyter_dir": content.jupyter_dir,
         "args": content.args,
         "entrypoint": content.entrypoint,
         "env": list(content.env.items()),

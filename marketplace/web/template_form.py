@@ -10,9 +10,10 @@ from hosting.web.fields import CommandField
 from marketplace.domain.query_text import conditions_of_query, query_of_text
 from marketplace.domain.templates import DEFAULT_DISK_GB, TemplateContent
 from marketplace.errors import MarketError
-from marketplace.web.rent_form import EnvironmentField, PortsField, ports_text
+from marketplace.web.rent_form import DirectoryField, EnvironmentField, JupyterField, PortsField, ports_text
 
-MODES = [("ssh", "SSH"), ("args", "Custom command")]
+MODES = [("ssh", "SSH"), ("jupyter", "Jupyter"), ("args", "Custom command")]
+_FRESH = {"runtype": "ssh", "use_jupyter_lab": True}
 _TEXT = {"autocomplete": "off", "spellcheck": "false"}
 
 
@@ -42,6 +43,8 @@ class TemplateForm(forms.Form):
         label="Private registry", required=False, widget=forms.TextInput(attrs=_TEXT | {"placeholder": "docker.io"})
     )
     runtype = forms.ChoiceField(label="Launch mode", choices=MODES, widget=forms.RadioSelect)
+    use_jupyter_lab = JupyterField()
+    jupyter_dir = DirectoryField()
     args = CommandField(label="Command and arguments", required=False, widget=forms.TextInput(attrs=_TEXT))
     entrypoint = forms.CharField(label="Entrypoint", required=False, widget=forms.TextInput(attrs=_TEXT))
     env = EnvironmentField(label="Environment", required=False)
@@ -67,11 +70,7 @@ class TemplateForm(forms.Form):
 
     def __init__(self, data: Any = None, *, before: TemplateContent | None = None, public: bool = False) -> None:
         self._before = before
-        super().__init__(data, initial=_initial(before, public=public) if before else {"runtype": "ssh"})
-        field = self.fields["runtype"]
-        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - narrows the type
-        if before is not None and before.runtype not in dict(MODES):
-            field.choices = [*MODES, (before.runtype, before.runtype.capitalize())]
+        super().__init__(data, initial=_initial(before, public=public) if before else _FRESH)
 
     def env_rows(self) -> list[tuple[str, str]]:
         """The rows as typed, for drawing them again."""
@@ -81,7 +80,7 @@ class TemplateForm(forms.Form):
     def content(self) -> TemplateContent:
         """What the fields say; what the form does not show stays as it was."""
         data = self.cleaned_data
-        is_args = data["runtype"] == "args"
+        is_args, is_jupyter = data["runtype"] == "args", data["runtype"] == "jupyter"
         kept = self._before.document() if self._before is not None else {}
         said = {
             **{name: data[name].strip() for name in ("name", "desc", "image", "tag")},
@@ -89,6 +88,8 @@ class TemplateForm(forms.Form):
             "href": data["href"].strip(),
             "repo": data["repo"].strip(),
             "runtype": data["runtype"],
+            "use_jupyter_lab": is_jupyter and data["use_jupyter_lab"],
+            "jupyter_dir": data["jupyter_dir"].strip() if is_jupyter else "",
             "args": data["args"] if is_args else (),
             "entrypoint": data["entrypoint"].strip() if is_args else "",
             "env": data["env"],

@@ -3,7 +3,10 @@
 import shlex
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from hosting.connecting import RelayAddress, is_only_direct, relay_address, relay_addresses, relay_now
+from marketplace.domain.jupyter import web_host
 from marketplace.domain.rent import SSH_PORT
 from marketplace.models import Instance
 
@@ -81,16 +84,16 @@ def published_ports(instance: Instance) -> list[PublishedPort]:
             PublishedPort(
                 name=f"{lease.container_port}/{lease.protocol}",
                 direct=f"{machine.public_address}:{lease.host_port}" if is_direct else "",
-                relay=_told(address) if address else "",
+                relay=_told(address, instance) if address else "",
                 tunnel=f"-L {lease.container_port}:localhost:{lease.container_port}" if is_tunnelled else "",
             )
         )
     return found
 
 
-def _told(address: RelayAddress) -> str:
+def _told(address: RelayAddress, instance: Instance) -> str:
     if address.kind != "https":
         return f"{address.host}:{address.port}"
     relay = relay_now()
     scheme = "https" if relay is not None and relay.has_tls else "http"
-    return f"{scheme}://{address.host}:{address.port}"
+    return f"{scheme}://{web_host(settings.RELAY_WEB_HOST, instance.pk)}:{address.port}"

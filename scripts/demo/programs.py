@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scripts import dlperf_image
+from scripts.demo.certificate import ensure_certificate
 from scripts.demo.layout import AGENT_PORTS, ROOT, SIMULATED, Layout
 
 _BIN = Path(sys.executable).parent
@@ -13,6 +14,7 @@ _BIN = Path(sys.executable).parent
 
 def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[str, str]:
     """What every process of the demo reads its settings from."""
+    certificate, certificate_key = ensure_certificate(layout.data)
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "marketplace.settings"),
         "DEMO": "1",
@@ -38,6 +40,11 @@ def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[st
         "RELAY_PORT": str(layout.relay_port),
         "RELAY_PORTS": layout.relay_ports,
         "RELAY_HOST_KEY_FILE": str(layout.data / "relay_host_key"),
+        "RELAY_TLS_CERT_FILE": str(certificate),
+        "RELAY_TLS_KEY_FILE": str(certificate_key),
+        "RELAY_TLS_SELF_SIGNED": "1",
+        # Another name than the site's, so that its cookies stay away from instances.
+        "RELAY_WEB_HOST": "localhost",
         "DLPERF_IMAGE": os.environ.get("DLPERF_IMAGE", dlperf_image.name()),
         "STATIC_ROOT": str(layout.data / "static"),
         "PYTHONUNBUFFERED": "1",

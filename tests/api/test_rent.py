@@ -60,6 +60,17 @@ def test_the_body_the_client_sends() -> None:
         ({"args": ["true"]}, "args", "args", ("true",), "", ""),
         ({"args_str": "python -c 'a b'"}, "args", "args", ("python", "-c", "a b"), "", ""),
         ({"args": [], "entrypoint": "sh", "runtype": "args"}, "args", "args", (), "sh", ""),
+        ({"runtype": "jupyter", "onstart": "x"}, "jupyter", "jupyter", (), "", "x"),
+        ({"runtype": "jupyter_proxy ssh_proxy"}, "jupyter", "jupyter_proxy ssh_proxy", (), "", ""),
+        (
+            {"runtype": "jupyter_direc ssh_direc ssh_proxy"},
+            "jupyter",
+            "jupyter_direc ssh_direc ssh_proxy",
+            (),
+            "",
+            "",
+        ),
+        ({"runtype": "jupyter_direct ssh_direct"}, "jupyter", "jupyter_direct ssh_direct", (), "", ""),
     ],
 )
 def test_launch_modes(
@@ -68,6 +79,14 @@ def test_launch_modes(
     request = rent_request({"image": "x"} | body)
     assert (request.mode, request.runtype, request.args) == (mode, runtype, args)
     assert (request.entrypoint, request.onstart) == (entrypoint, onstart)
+
+
+def test_what_jupyter_is_to_be() -> None:
+    asked = {"image": "x", "runtype": "jupyter_proxy ssh_proxy"}
+    request = rent_request(asked | {"use_jupyter_lab": True, "jupyter_dir": " /workspace "})
+    assert (request.use_jupyter_lab, request.jupyter_dir) == (True, "/workspace")
+    request = rent_request(asked | {"use_jupyter_lab": False, "jupyter_dir": None})
+    assert (request.use_jupyter_lab, request.jupyter_dir) == (False, "")
 
 
 def test_a_runtype_is_kept_as_its_words_each_once() -> None:
@@ -99,7 +118,9 @@ def test_a_runtype_fits_its_column() -> None:
         ({"accept_waiting": 1}, "invalid_args", "accept_waiting"),
         ({"volume_info": {"mount_path": "/x"}}, "invalid_args", "volume_info"),
         ({"use_jupyter_lab": True}, "invalid_args", "use_jupyter_lab"),
-        ({"runtype": "jupyter_proxy ssh_proxy"}, "invalid_args", "runtype"),
+        ({"runtype": "ssh", "jupyter_dir": "/work"}, "invalid_args", "jupyter_dir"),
+        ({"runtype": "jupyter", "args": ["x"]}, "invalid_args", "args"),
+        ({"runtype": "jupyter args"}, "invalid_args", "runtype"),
         ({"runtype": "windows"}, "invalid_args", "runtype"),
         ({"user": "bob"}, "invalid_args", "user"),
         ({"extra": "--privileged"}, "invalid_args", "extra"),

@@ -210,11 +210,20 @@ def test_filters_and_columns(api: Api) -> None:
     assert api.get("/template/", select_filters={"nmae": {"eq": "b"}}).error == "invalid_query"
 
 
-def test_jupyter_is_kept_but_refused_at_renting(api: Api, agent: TestAgent) -> None:
+def test_a_template_of_runtype_jupyter_is_rented(api: Api, agent: TestAgent) -> None:
     row = create(api, runtype="jupyter", jup_direct=True, jupyter_dir="/work")
     assert (row["runtype"], row["jup_direct"], row["jupyter_dir"]) == ("jupyter", True, "/work")
-    refused = api.put(f"/asks/{market.offer(agent, 1).pk}/", {"template_hash_id": row["hash_id"]})
-    assert "Jupyter is not available" in refused.json["msg"]
+    rented = api.put(f"/asks/{market.offer(agent, 1).pk}/", {"template_hash_id": row["hash_id"]})
+    instance = Instance.objects.get(pk=rented.json["new_contract"])
+    assert (instance.mode, instance.runtype) == ("jupyter", "jupyter_direc ssh_direc ssh_proxy")
+    assert (instance.use_jupyter_lab, instance.jupyter_dir) == (False, "/work")
+
+
+def test_another_launch_mode_than_the_templates_is_rented(api: Api, agent: TestAgent) -> None:
+    row = create(api, runtype="jupyter", use_jupyter_lab=True, jupyter_dir="/work")
+    wish = {"template_hash_id": row["hash_id"], "runtype": "ssh_proxy"}
+    rented = api.put(f"/asks/{market.offer(agent, 1).pk}/", wish)
+    assert Instance.objects.get(pk=rented.json["new_contract"]).mode == "ssh"
 
 
 @pytest.mark.parametrize(

@@ -398,7 +398,6 @@ def test_what_can_not_be_rented_is_refused(
     for options, reason in (
         (["--image", demo_image, "--bid_price", "0.41"], "Rent on demand instead"),
         (["--image", demo_image, "--bid_price", "0.0001"], "at least $0.001"),
-        (["--image", demo_image, "--jupyter"], "Jupyter is not available"),
         (["--image", "NOT/An Image"], "is not an image name"),
         (["--image", demo_image, "--disk", "2"], "at least 8 GB"),
         (["--template_hash", "abc"], "There is no template"),

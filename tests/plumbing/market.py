@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from agent.protocol import PROTOCOL_VERSION, GpuFacts, Inventory, ObservedTask, RegisterRequest, SyncReply, SyncRequest
+from agent.protocol import (
+    ABILITY_JUPYTER,
+    PROTOCOL_VERSION,
+    GpuFacts,
+    Inventory,
+    ObservedTask,
+    RegisterRequest,
+    SyncReply,
+    SyncRequest,
+)
 from billing.services import credit_grant
 from hosting.domain.listing import ListingTerms
 from hosting.models import Machine
@@ -132,6 +141,7 @@ class TestAgent:
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
     seq: int = 0
     phases: dict[int, ObservedTask] = field(default_factory=dict)
+    abilities: list[str] = field(default_factory=lambda: [ABILITY_JUPYTER])
 
     def report(self, now: datetime, *observed: ObservedTask, **values: object) -> SyncReply:
         """One sync: everything known, with ``observed`` on top."""
@@ -147,6 +157,7 @@ class TestAgent:
             known_generation=-1,
             hold_seconds=0.0,
             tasks=list(self.phases.values()),
+            abilities=self.abilities,
         )
         request = msgspec.structs.replace(plain, **values)
         report_receive(machine_id=self.machine.pk, request=request, remote_address="198.51.100.1", now=now)
