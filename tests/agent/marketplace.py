@@ -279,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == REGISTER_PATH:
             return self.market.on_register(decode(RegisterRequest, body))
         credential = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if "?" in self.path:
+        if self.path.partition("?")[0].endswith(("/output", "/log")):
             return self.market.on_bytes(credential, self.path, body)
         return self.market.on_sync(credential, decode(SyncRequest, body))
 

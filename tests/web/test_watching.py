@@ -65,7 +65,8 @@ def test_metrics_tell_of_the_ledger_and_the_backlog(staff: Client) -> None:
     LedgerAccount.objects.filter(kind="adjustments").update(checkpoint_micros=1)
     ledger_check_record(now=T0)
     with time_machine.travel(T0 + 3 * HOUR, tick=False):
-        assert figures(staff) == {
+        found = {name: value for name, value in figures(staff).items() if not name.startswith("spotyard_relay_")}
+        assert found == {
             "spotyard_ledger_discrepancies": 1,
             "spotyard_ledger_check_age_seconds": 3 * 3600,
             "spotyard_clients_exhausted": 1,
