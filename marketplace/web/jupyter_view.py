@@ -81,8 +81,8 @@ def jupyter_views(instances: Iterable[Instance]) -> dict[int, JupyterView]:
 
 def _address(instance: Instance) -> tuple[str, int] | None:
     """Never under the site's own name, to which the browser would send the client's session as well."""
-    host = web_host(settings.RELAY_WEB_HOST, instance.pk)
     found = relay_address(instance.machine, instance.task, JUPYTER_PORT)
-    if found is None or found.kind != "https" or shares_cookies(settings.SITE_URL, host):
+    if found is None or found.kind != "https":
         return None
-    return host, found.port
+    host = web_host(settings.RELAY_WEB_HOST or found.host, instance.pk)
+    return None if shares_cookies(settings.SITE_URL, host) else (host, found.port)

@@ -96,4 +96,4 @@ def _told(address: RelayAddress, instance: Instance) -> str:
         return f"{address.host}:{address.port}"
     relay = relay_now()
     scheme = "https" if relay is not None and relay.has_tls else "http"
-    return f"{scheme}://{web_host(settings.RELAY_WEB_HOST, instance.pk)}:{address.port}"
+    return f"{scheme}://{web_host(settings.RELAY_WEB_HOST or address.host, instance.pk)}:{address.port}"

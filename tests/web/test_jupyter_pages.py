@@ -18,6 +18,7 @@ from tests.web.pages import HTMX, field_errors, text
 
 pytestmark = pytest.mark.django_db
 
+RELAY_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 WISH = {"rental_type": "on_demand", "image": "ubuntu:22.04", "disk_gb": "20", "mode": "jupyter"}
 
 
@@ -35,6 +36,7 @@ def say_of_the_relay(*, has_tls: bool) -> None:
 
 
 def rent(agent: TestAgent, renter: User, **wish: Any) -> Instance:
+    agent.report(T0, relay_key=RELAY_KEY)
     asked = market.wish(**({"mode": "jupyter", "runtype": "jupyter", "use_jupyter_lab": True} | wish))
     return instance_rent(client=renter, offer_id=market.offer(agent).pk, request=asked, now=T0)
 
