@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from agent.inventory.host import RealHost
 from agent.inventory.nvml import NvmlSource
 from agent.inventory.simulated import SimulatedMachine
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
+from agent.jobs.courier import Courier
+from agent.jobs.handlers import handlers
+from agent.jobs.record import JobStore
+from agent.jobs.runner import JobRunner, JobTools
+from agent.jobs.workplace import Workplace
+from agent.kept_logs import KeptLogs
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.pool import Pool
@@ -24,7 +31,7 @@ from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.tools import Checkpoint, Tools, no_checkpoint
+from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
 from agent.usage import UsageSampler
 
 _log = logging.getLogger(__name__)
@@ -66,6 +73,8 @@ class HostAgent:
         self._refused = threading.Event()
         self._sync: SyncLoop | None = None
         self._reconciler: Reconciler | None = None
+        self._jobs: JobRunner | None = None
+        self._logs: KeptLogs | None = None
         self._owner = ""
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
@@ -177,12 +186,16 @@ class HostAgent:
         self._shared.hub.unsubscribe(self._owner)
         self._shared.usage.unwatch(self._reconciler)
         self._reconciler.retire()
+        if self._jobs is not None and self._logs is not None:
+            self._jobs.retire()
+            self._logs.stop()
         self._reconciler.wait_until_at_rest(_RETIRING_SECONDS)
 
     def _connect(self, identity: Identity, account: Account) -> tuple[Reconciler, SyncLoop]:
         """Tasks and sync tell each other; the one that exists first is told of the other here."""
         store = MemoryStore(self._directory.tasks(identity.machine_id))
-        tools = self._tools(identity, store)
+        self._logs = KeptLogs(self._directory.logs(identity.machine_id), self._shared.hub.engine)
+        tools = self._tools(identity, store, self._logs)
         told: list[SyncLoop] = []
 
         def on_change(urgent: bool) -> None:
@@ -194,17 +207,38 @@ class HostAgent:
         )
         reconciler.remember(store.load_all())
         self._shared.usage.watch(reconciler, tools.traffic)
+        courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
+        self._jobs = self._job_runner(tools, courier, on_change)
+        self._logs.start(courier)
         around = Surroundings(
             inventory=self._current_inventory,
             engine_error=lambda: self._shared.hub.error,
             on_sync_url=self._keep_sync_url,
             on_refused=self._on_refused,
+            jobs=self._jobs,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
         return reconciler, sync
 
-    def _tools(self, identity: Identity, store: MemoryStore) -> Tools:
+    def _job_runner(self, tools: Tools, courier: Courier, on_change: Callable[[bool], None]) -> JobRunner:
+        workplace = Workplace(
+            engine=tools.engine,
+            identity=tools.identity,
+            disk_guard=tools.disk_guard,
+            mount_point=self._options.state_dir / "disk",
+            has_room=lambda more_mb: has_room(tools, more_mb),
+        )
+        job_tools = JobTools(
+            store=JobStore(self._directory.jobs(tools.identity.machine_id)),
+            courier=courier,
+            handlers=handlers(workplace),
+            on_change=on_change,
+            checkpoint=self._shared.checkpoint,
+        )
+        return JobRunner(job_tools)
+
+    def _tools(self, identity: Identity, store: MemoryStore, logs: KeptLogs) -> Tools:
         return Tools(
             engine=self._shared.hub.engine,
             store=store,
@@ -213,6 +247,7 @@ class HostAgent:
             disk_floor_gb=self._options.disk_floor_gb,
             data_root=self._shared.hub.data_root,
             checkpoint=self._shared.checkpoint,
+            keep_log=logs.keep,
         )
 
     def _client(self) -> ServerClient:

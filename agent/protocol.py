@@ -6,7 +6,7 @@ host: a host's clock may be wrong, so the agent tells *ages* (seconds before the
 them into instants of its own clock.
 """
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -14,6 +14,13 @@ PROTOCOL_VERSION = 1
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
 CHECK_PATH = "/api/agent/v1/check"
+JOB_OUTPUT_PATH = "/api/agent/v1/jobs/{job_id}/output"
+"""Takes bytes, with ``?offset=`` of the first of them in the job's output; answers ``OutputReply``."""
+KEPT_LOG_PATH = "/api/agent/v1/tasks/{task_id}/log"
+"""Takes the end of a log whose container is gone, compressed by zlib, with ``?container=`` its id."""
+MOST_OUTPUT_CHUNK_BYTES = 256 * 1024
+MOST_KEPT_LOG_BYTES = 1 << 20
+"""Of a log whose container is gone, before compression."""
 MOST_RESULT_BYTES = 256 * 1024
 """The longest result of a task, written as a JSON string."""
 
@@ -222,6 +229,42 @@ class ObservedTask(Message, frozen=True):
     to be removed. Empty where there is none; None as long as it has not been read."""
 
 
+class DesiredJob(Message, frozen=True):
+    """One thing that the server asks to be done once. It is wanted as long as it is listed."""
+
+    job_id: int
+    kind: str
+    task_id: int | None
+    """The task it is about, where there is one."""
+    arguments: dict[str, Any]
+    seconds_left: float
+    """Until its deadline; what has not begun by then does not begin, what goes on ends."""
+    most_output_bytes: int
+    """How much of its output the server takes."""
+
+
+class JobReport(Message, frozen=True):
+    """How a listed job is. Told in every request until the server lists the job no more."""
+
+    job_id: int
+    state: Literal["running", "done", "failed"]
+    progress: float | None = None
+    """Share that is done, 0..1."""
+    reason: str = ""
+    """With ``failed``: a stable code. ``interrupted``: the agent was killed, and how far the job came is not known."""
+    message: str = ""
+    """Plain words for whoever asked."""
+    result: dict[str, Any] | None = None
+    """With ``done``, a few facts; more travels as output, which is complete before this is told."""
+
+
+class OutputReply(Message, frozen=True):
+    """What the server has of a job's output, from its beginning on, and whether it wants more."""
+
+    received_bytes: int
+    wanted: bool
+
+
 class SyncRequest(Message, frozen=True):
     """Observed state up. Always complete: each request supersedes all with a lower ``seq`` of the same session."""
 
@@ -241,6 +284,8 @@ class SyncRequest(Message, frozen=True):
     """Sent at session start and when it changed."""
     engine_error: str | None = None
     """Why the container engine can't be used now, in plain words; None when it can."""
+    jobs: list[JobReport] | None = None
+    """On the jobs that the server listed last; None from agents that know no jobs."""
 
 
 class SyncReply(Message, frozen=True):
@@ -249,6 +294,8 @@ class SyncReply(Message, frozen=True):
     generation: int
     tasks: list[DesiredTask]
     sync_url: str
+    jobs: list[DesiredJob] | None = None
+    """All open jobs of the machine; one that is not among them is wanted no more. None from servers without jobs."""
 
 
 class ErrorReply(Message, frozen=True):

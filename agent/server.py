@@ -12,6 +12,7 @@ from agent.protocol import (
     CheckRequest,
     ErrorReply,
     Message,
+    OutputReply,
     RegisterReply,
     RegisterRequest,
     SyncReply,
@@ -24,7 +25,7 @@ _CONNECT_SECONDS = 10.0
 _REPLY_SECONDS = 30.0
 _TRY_LATER = (408, 425, 429)
 
-R = TypeVar("R", RegisterReply, SyncReply, CheckReply)
+R = TypeVar("R", RegisterReply, SyncReply, CheckReply, OutputReply)
 
 
 class ServerAwayError(Exception):
@@ -62,12 +63,20 @@ class ServerClient:
         headers = {"Authorization": f"Bearer {credential}"}
         return self._post(url, request, SyncReply, headers, request.hold_seconds + _REPLY_SECONDS)
 
+    def send_bytes(self, url: str, credential: str, content: bytes) -> OutputReply:
+        """Raises ``ServerAwayError``, ``RefusedError``."""
+        headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/octet-stream"}
+        return self._post_bytes(url, content, OutputReply, headers, _REPLY_SECONDS)
+
     def close(self) -> None:
         self._session.close()
 
     def _post(self, url: str, message: Message, kind: type[R], headers: dict[str, str], seconds: float) -> R:
+        return self._post_bytes(url, encode(message), kind, headers, seconds)
+
+    def _post_bytes(self, url: str, body: bytes, kind: type[R], headers: dict[str, str], seconds: float) -> R:
         try:
-            response = self._send(url, encode(message), headers, seconds)
+            response = self._send(url, body, headers, seconds)
         except requests.RequestException as error:
             raise ServerAwayError(_reason(error)) from error
         if response.status_code != 200:

@@ -74,6 +74,14 @@ class StateDir:
         """Write down the label value of this agent's containers, for whoever tidies up from outside."""
         (self.path / "owner").write_text(f"{owner}\n")
 
+    def jobs(self, machine_id: int) -> Path:
+        """Directory of what is remembered of this machine's jobs."""
+        return self.path / "jobs" / str(machine_id)
+
+    def logs(self, machine_id: int) -> Path:
+        """Directory of logs whose containers are gone, until the server has them."""
+        return self.path / "logs" / str(machine_id)
+
     def tasks(self, machine_id: int) -> Path:
         """Directory of the memories of this machine's tasks: another registration's have other meanings."""
         return self.path / "tasks" / str(machine_id)

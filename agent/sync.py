@@ -9,14 +9,23 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent import __version__
 from agent.backoff import Backoff
 from agent.logs import say
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, DesiredTask, Inventory, ObservedTask, SyncReply, SyncRequest
+from agent.protocol import (
+    PROTOCOL_VERSION,
+    DesiredJob,
+    DesiredTask,
+    Inventory,
+    JobReport,
+    ObservedTask,
+    SyncReply,
+    SyncRequest,
+)
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
 _log = logging.getLogger(__name__)
@@ -38,6 +47,24 @@ class Machine(Protocol):
     def observed(self) -> list[ObservedTask]: ...
 
     def apply(self, desired: Iterable[DesiredTask]) -> None: ...
+
+
+class JobBoard(Protocol):
+    """Like ``Machine``, of what is to be done once."""
+
+    def reports(self) -> list[JobReport]: ...
+
+    def apply(self, wanted: Iterable[DesiredJob]) -> None: ...
+
+
+class NoJobs:
+    """For an agent that does none."""
+
+    def reports(self) -> list[JobReport]:
+        return []
+
+    def apply(self, wanted: Iterable[DesiredJob]) -> None:
+        """Leaves them alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +89,7 @@ class Surroundings:
     engine_error: Callable[[], str | None]
     on_sync_url: Callable[[str], None]
     on_refused: Callable[[RefusedError], None]
+    jobs: JobBoard = field(default_factory=NoJobs)
 
 
 class Session:
@@ -120,6 +148,7 @@ class Session:
                 tasks=self._machine.observed(),
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
+                jobs=self._around.jobs.reports(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
@@ -138,6 +167,8 @@ class Session:
             moved = reply.sync_url != self._sync_url
             self._sync_url = reply.sync_url
             self._machine.apply(reply.tasks)
+            if reply.jobs is not None:
+                self._around.jobs.apply(reply.jobs)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 

@@ -1,12 +1,12 @@
 """Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
 
-A pulse and a period of maintenance are locked alone.
+A pulse and a period of maintenance are locked alone, a job alone or after its machine.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from hosting.models import Machine, Pulse, QuietPeriod
+from hosting.models import Job, Machine, Pulse, QuietPeriod
 
 
 def lock_machine(machine_id: int) -> Machine:
@@ -28,6 +28,11 @@ def lock_pulse(name: str, now: datetime) -> Pulse:
         Pulse.objects.bulk_create([Pulse(name=name, at=now)], ignore_conflicts=True)
         found = locked.get(pk=name)
     return found
+
+
+def lock_job(job_id: int) -> Job:
+    """The job, locked until the transaction ends. Raises ``Job.DoesNotExist``."""
+    return Job.objects.select_for_update(of=("self",)).get(pk=job_id)
 
 
 def lock_quiet_period(period_id: int) -> QuietPeriod | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "hosting-sweep-offline": {"task": "hosting.tasks.sweep_offline", "schedule": 5.0},
+    "hosting-sweep-jobs": {"task": "hosting.tasks.sweep_jobs", "schedule": 5.0},
     "hosting-expire-listings": {"task": "hosting.tasks.expire_listings", "schedule": 60.0},
     "hosting-restart-idle-jobs": {"task": "hosting.tasks.restart_idle_jobs", "schedule": 15.0},
     "hosting-verify-machines": {"task": "hosting.tasks.verify_machines", "schedule": 30.0},

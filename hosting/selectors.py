@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core import signing
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.urls import reverse
+from django.utils import timezone
 
 from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from dlperf.catalogue import gpu_scores, hardware_known_as
@@ -18,6 +19,7 @@ from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware
 from hosting.domain.secrets import secret_hash
 from hosting.domain.verification import CASE_OVERTURNED
 from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
+from hosting.outputs import desired_jobs
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -72,7 +74,12 @@ def desired_state(machine_id: int) -> SyncReply:
         to_attr="live_claims",
     )
     tasks = Task.objects.filter(machine_id=machine_id, removed_at=None).prefetch_related(live_claims).order_by("pk")
-    return SyncReply(generation=generation, tasks=[_desired_task(task) for task in tasks], sync_url=sync_url())
+    return SyncReply(
+        generation=generation,
+        tasks=[_desired_task(task) for task in tasks],
+        sync_url=sync_url(),
+        jobs=desired_jobs(machine_id, timezone.now()),
+    )
 
 
 def _desired_task(task: Any) -> DesiredTask:

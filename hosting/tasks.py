@@ -6,6 +6,7 @@ from django.utils import timezone
 from hosting.services.challenge_settling import challenges_settle
 from hosting.services.challenge_sweeps import challenges_ask_due
 from hosting.services.idle_jobs import idle_jobs_restart
+from hosting.services.jobs import jobs_sweep
 from hosting.services.listing import listings_expire
 from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.offline import machines_sweep_offline
@@ -16,6 +17,12 @@ from hosting.services.reliability import reliability_sweep
 def sweep_offline() -> int:
     """Every few seconds: machines whose agents fell silent."""
     return machines_sweep_offline(now=timezone.now())
+
+
+@shared_task
+def sweep_jobs() -> int:
+    """Every few seconds: jobs whose deadline has passed, and what is left of old ones."""
+    return jobs_sweep(now=timezone.now())
 
 
 @shared_task

@@ -1,7 +1,11 @@
 """One gate per object type: outsiders get the same answer as for something that does not exist."""
 
-from django.contrib.auth.base_user import AbstractBaseUser
+from datetime import datetime
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import Q
+
+from hosting.domain.jobs import KEPT_FOR
 from marketplace.errors import MarketError
 from marketplace.models import ApiKey, Instance, Offer, SshKey
 
@@ -12,6 +16,22 @@ def instance_for(user: AbstractBaseUser, instance_id: int) -> Instance:
         Instance.objects.select_related("machine", "task", "offer")
         .filter(pk=instance_id, client_id=user.pk)
         .exclude(state="destroyed")
+        .first()
+    )
+    if instance is None:
+        raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
+    return instance
+
+
+def instance_with_log_for(user: AbstractBaseUser, instance_id: int, now: datetime) -> Instance:
+    """The user's own instance, also one that was destroyed as long as its log is kept.
+
+    Raises MarketError(no_such_instance, 404) otherwise.
+    """
+    instance = (
+        Instance.objects.select_related("machine", "task", "offer")
+        .filter(pk=instance_id, client_id=user.pk)
+        .filter(Q(destroyed_at=None) | Q(destroyed_at__gt=now - KEPT_FOR))
         .first()
     )
     if instance is None:

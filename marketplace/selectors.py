@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
+from hosting.domain.jobs import KEPT_FOR
+from hosting.models import KeptLog
 from marketplace.domain.auction import Claim, Kind, quote_for
 from marketplace.models import ApiKey, DirtyMark, Instance, Offer, SshKey, User, Webhook, WebhookDelivery
 from marketplace.services.clearing_sql import MarketFacts, bids_on_their_way, market_facts
@@ -48,6 +50,13 @@ def instances_of(user: AbstractBaseUser) -> "QuerySet[InstanceWithMinBid]":
         .annotate(min_bid_now_micros=_MIN_BID_NOW, bid_newest_micros=F("bid_micros_per_hour"))
         .order_by("-pk")
     )
+
+
+def destroyed_with_logs(user: AbstractBaseUser, now: datetime) -> QuerySet[Instance]:
+    """The user's instances that are destroyed, and of which a log is kept still; the last ones first."""
+    kept = KeptLog.objects.filter(task=OuterRef("task"), expires_at__gt=now)
+    gone = Instance.objects.filter(client_id=user.pk, state="destroyed", destroyed_at__gt=now - KEPT_FOR)
+    return gone.filter(Exists(kept)).order_by("-destroyed_at")[:20]
 
 
 def min_bid_now(instance: Instance) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
-from agent.engine.types import ContainerGoneError, DiskName, Layer, Saved, TaskError
+from agent.engine.types import ContainerGoneError, DiskName, DiskParts, Layer, Saved, TaskError
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -54,6 +54,22 @@ def volumes(client: APIClient, container_id: str) -> dict[str, str]:
     """Names of a container's volumes by the directory they are mounted on."""
     mounts = _inspected(client, container_id).get("Mounts") or []
     return {mount["Destination"]: mount["Name"] for mount in mounts if mount.get("Type") == "volume"}
+
+
+def parts(client: APIClient, container_id: str) -> DiskParts | None:
+    """See ``Engine.disk_parts``."""
+    inspected = _inspected(client, container_id)
+    driver = inspected.get("GraphDriver") or {}
+    data = driver.get("Data") or {}
+    if driver.get("Name") != "overlay2" or not data.get("UpperDir"):
+        return None
+    mounts = inspected.get("Mounts") or []
+    return DiskParts(
+        lower=[part for part in str(data["LowerDir"]).split(":") if part],
+        upper=str(data["UpperDir"]),
+        work=str(data["WorkDir"]),
+        volumes={mount["Destination"]: mount["Source"] for mount in mounts if mount.get("Type") == "volume"},
+    )
 
 
 def layer(client: APIClient, container_id: str) -> Layer:

@@ -10,7 +10,7 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import disks, output, volumes
+from agent.engine import commands, disks, output, volumes
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -20,14 +20,19 @@ from agent.engine.types import (
     NEVER,
     OWNER_LABEL,
     TASK_LABEL,
+    Command,
+    CommandOutcome,
     ContainerFacts,
     ContainerGoneError,
     ContainerPlan,
     DiskName,
+    DiskParts,
     EngineEvent,
     EngineInfo,
     ImageMissingError,
     Layer,
+    LogStream,
+    LogTail,
     Owned,
     PullWatch,
     Saved,
@@ -174,6 +179,22 @@ class DockerEngine:
     def last_line(self, container_id: str, most_bytes: int) -> str:
         with translated():
             return output.last_line(self._client, container_id, most_bytes)
+
+    def log_tail(self, container_id: str, most_bytes: int) -> LogTail:
+        with translated():
+            return output.tail(self._client, container_id, most_bytes)
+
+    def follow_log(self, container_id: str, tail_lines: int) -> LogStream:
+        with translated():
+            return output.follow(self._client, container_id, tail_lines)
+
+    def run_command(self, container_id: str, command: Command) -> CommandOutcome:
+        with translated():
+            return commands.run(self._client, container_id, command)
+
+    def disk_parts(self, container_id: str) -> DiskParts | None:
+        with translated():
+            return disks.parts(self._client, container_id)
 
     def volumes(self, container_id: str) -> dict[str, str]:
         with translated():

@@ -15,6 +15,9 @@ TASK_LABEL = "spotyard.task"
 GPUS_LABEL = "spotyard.gpus"
 """UUIDs of the GPUs a container was made for, simulated ones too."""
 
+Ending = Literal["", "time", "flood", "stop"]
+"""What ended a command before its own end; empty for nothing."""
+
 Status = Literal["created", "running", "exited", "removing"]
 
 
@@ -164,6 +167,56 @@ class PullWatch:
     abandoned: Callable[[], bool] = field(default=lambda: False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogTail:
+    """The end of what a container has written to its standard output and error, over all its runs."""
+
+    content: bytes
+    was_cut: bool
+
+
+class LogStream(Protocol):
+    """What a container has written lately and goes on writing; ``close`` ends the iteration, from any thread."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A shell command for a container, and its limits. ``stop`` tells now and then whether it has to end."""
+
+    text: str
+    seconds: float
+    most_output_bytes: int
+    """Kept of its output: so much of the beginning and of the end together."""
+    stop: Callable[[], bool] = field(default=lambda: False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOutcome:
+    """What came of a command; ``ended_by`` says why it was ended before its own end, where it was."""
+
+    exit_code: int | None
+    output: bytes
+    dropped_bytes: int = 0
+    """Taken out of the middle of the output."""
+    ended_by: Ending = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskParts:
+    """Where the host keeps what a stopped container has on its disk, for who can mount it (see ``agent/disk``)."""
+
+    lower: list[str]
+    """Directories of the layers below, the uppermost first."""
+    upper: str
+    work: str
+    volumes: Mapping[str, str]
+    """Directories of its volumes by where they are mounted."""
+
+
 class Engine(Protocol):
     """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
 
@@ -200,6 +253,21 @@ class Engine(Protocol):
 
         Empty where there is none, or where as a JSON string it is longer than this. Raises ``ContainerGoneError``.
         """
+
+    def log_tail(self, container_id: str, most_bytes: int) -> LogTail:
+        """Raises ``ContainerGoneError``."""
+
+    def follow_log(self, container_id: str, tail_lines: int) -> LogStream:
+        """The last lines and what comes; ends with the container's run. Raises ``ContainerGoneError``."""
+
+    def run_command(self, container_id: str, command: Command) -> CommandOutcome:
+        """By the shell of the running container, as root, with the container's own limits and rights.
+
+        Raises ``ContainerGoneError``; ``TaskError`` (no_shell) where it has none, or does not run.
+        """
+
+    def disk_parts(self, container_id: str) -> DiskParts | None:
+        """None where the engine keeps disks in another way than the overlay driver. Raises ``ContainerGoneError``."""
 
     def volumes(self, container_id: str) -> dict[str, str]:
         """Names of the container's volumes by where they are mounted. Raises ``ContainerGoneError``."""

@@ -69,6 +69,8 @@ dropbear_key() {
 run_onstart() {
     [ -s "$onstart" ] || return 0
     mkdir -p "${onstart_log%/*}"
+    # What the script writes is part of the container's own log too, from this run on.
+    : >>"$onstart_log" && tail -c "+$(($(wc -c <"$onstart_log") + 1))" -f "$onstart_log" 2>/dev/null &
     interpreter=$(sed -n '1s/^#![[:space:]]*\([^[:space:]]*\).*/\1/p' "$onstart")
     cd /root || return 0
     if [ -n "$interpreter" ] && [ -x "$interpreter" ]; then

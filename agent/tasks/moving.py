@@ -32,11 +32,13 @@ class Mover:
         Raises ``TaskError`` with the disk still there, in the container or saved from it.
         """
         container = slot.container()
-        saved = slot.memory_for(desired).moving
-        if saved is None or not saved.is_all_of(container) or not self._engine.has_image(saved.image):
-            saved = self._save(slot, desired, container, step)
-        slot.looked = False
-        self._engine.remove(container.container_id, keep_volumes=True)
+        with self._tools.disk_guard.kept_free(slot.task_id):
+            saved = slot.memory_for(desired).moving
+            if saved is None or not saved.is_all_of(container) or not self._engine.has_image(saved.image):
+                saved = self._save(slot, desired, container, step)
+            self._tools.keep_log(slot.task_id, container.container_id)
+            slot.looked = False
+            self._engine.remove(container.container_id, keep_volumes=True)
         self._checkpoint("old_removed", slot.task_id)
         say(_log, "container_moves", task=slot.task_id, image=saved.image, used_mb=saved.used_mb)
 

@@ -195,7 +195,8 @@ class Steps:
         )
         self._save(slot, intent)
         self._checkpoint("intent_saved", slot.task_id)
-        self._engine.start(container.container_id)
+        with self._tools.disk_guard.kept_free(slot.task_id):
+            self._engine.start(container.container_id)
         slot.looked = False
         self._checkpoint("started", slot.task_id)
         if desired.spec.mode == "args":
@@ -244,8 +245,10 @@ class Steps:
         # From here on its absence is no loss.
         self._save(slot, memory.changed(created=False, state_asked="removed"))
         self._checkpoint("removing", slot.task_id)
+        self._tools.keep_log(slot.task_id, container.container_id)
         slot.looked = False
-        self._engine.remove(container.container_id)
+        with self._tools.disk_guard.kept_free(slot.task_id):
+            self._engine.remove(container.container_id)
         self._checkpoint("removed", slot.task_id)
         say(_log, "container_removed", task=slot.task_id)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.engine.types import Engine, TaskError
 from agent.guest.probe import ssh_answers
+from agent.tasks.disk_guard import DiskGuard
 from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.slot import Slot
@@ -22,6 +23,10 @@ def no_checkpoint(_name: str, _task_id: int) -> None:
     """Passes."""
 
 
+def no_log_keeper(_task_id: int, _container_id: str) -> None:
+    """Lets it go."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tools:
     """One for all tasks of an agent."""
@@ -34,6 +39,9 @@ class Tools:
     data_root: Callable[[], str | None] = field(default=lambda: None)
     checkpoint: Checkpoint = no_checkpoint
     probe: Callable[[str, int], bool] = ssh_answers
+    keep_log: Callable[[int, str], None] = no_log_keeper
+    """Told a task and the id of its container, before that is deleted with its log."""
+    disk_guard: DiskGuard = field(default_factory=DiskGuard)
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, to compare with the engine's timestamps."""
 

@@ -34,6 +34,7 @@ from agent.protocol import (
 from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
+from hosting.models import Machine
 from hosting.selectors import desired_state, machine_by_credential, sync_url
 from hosting.services.registration import machine_register
 from hosting.services.reports import report_receive
@@ -46,24 +47,24 @@ MAX_BODY_BYTES = 256 * 1024 + 2 * MOST_RESULT_BYTES
 _handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
 
 
-def _reply(message: Message, status: int = 200) -> HttpResponse:
+def reply_with(message: Message, status: int = 200) -> HttpResponse:
     return HttpResponse(encode(message), content_type="application/json", status=status)
 
 
 def _refusal(code: str, text: str, status: int) -> HttpResponse:
-    return _reply(ErrorReply(error=code, msg=text), status)
+    return reply_with(ErrorReply(error=code, msg=text), status)
 
 
 AsyncView = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 
-def _refuses_clearly(view: AsyncView) -> AsyncView:
+def refuses_clearly(view: AsyncView) -> AsyncView:
     """Turn known refusals into ErrorReply."""
 
     @functools.wraps(view)
-    async def wrapped(request: HttpRequest) -> HttpResponse:
+    async def wrapped(request: HttpRequest, **captured: Any) -> HttpResponse:
         try:
-            return await view(request)
+            return await view(request, **captured)
         except HostingError as error:
             return _refusal(error.code, error.message, error.status)
         except msgspec.ValidationError as error:
@@ -78,40 +79,45 @@ def _refuses_clearly(view: AsyncView) -> AsyncView:
 
 @csrf_exempt
 @require_POST
-@_refuses_clearly
+@refuses_clearly
 async def register(request: HttpRequest) -> HttpResponse:
     """Exchange an install token for a machine and its credential."""
     body = _body(request)
-    return _reply(await sync_to_async(_register)(body, _remote_address(request)))
+    return reply_with(await sync_to_async(_register)(body, _remote_address(request)))
 
 
 @csrf_exempt
 @require_POST
-@_refuses_clearly
+@refuses_clearly
 async def sync(request: HttpRequest) -> HttpResponse:
     """Take in a report and answer with the desired state, at once when it changed, else when it does."""
     body = _body(request)
-    credential = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    credential = credential_in(request)
     handle = functools.partial(_handle, credential, body, _remote_address(request))
     if settings.SYNC_HOLD_MAX_SECONDS <= 0:
-        return _reply((await sync_to_async(handle)())[2])
-    machine_id, message, reply = await _in_pool(handle)
+        return reply_with((await sync_to_async(handle)())[2])
+    machine_id, message, reply = await in_pool(handle)
     hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
     if hold_seconds > 0 and reply.generation == message.known_generation:
         reply = await _hold(machine_id, message.known_generation, hold_seconds)
-    return _reply(reply)
+    return reply_with(reply)
 
 
 @csrf_exempt
 @require_POST
-@_refuses_clearly
+@refuses_clearly
 async def check(request: HttpRequest) -> HttpResponse:
     """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
     body = _body(request)
     _check_protocol(body)
     inventory = decode(CheckRequest, body).inventory
     facts = requirements.facts_of(inventory, inventory.gpus)
-    return _reply(CheckReply(requirements=requirements.check(facts)))
+    return reply_with(CheckReply(requirements=requirements.check(facts)))
+
+
+def credential_in(request: HttpRequest) -> str:
+    """What the agent shows for who it is."""
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def _body(request: HttpRequest) -> bytes:
@@ -149,13 +155,19 @@ def _register(body: bytes, remote_address: str) -> RegisterReply:
 
 def _handle(credential: str, body: bytes, remote_address: str) -> tuple[int, SyncRequest, SyncReply]:
     """The credential comes first: parsing costs time, which only machines of ours may take."""
-    machine = machine_by_credential(credential)
-    if machine is None:
-        raise HostingError("credential_revoked", "This machine's credential is not valid (any more).", status=401)
+    machine = machine_of(credential)
     _check_protocol(body)
     message = decode(SyncRequest, body)
     report_receive(machine_id=machine.pk, request=message, remote_address=remote_address, now=timezone.now())
     return machine.pk, message, desired_state(machine.pk)
+
+
+def machine_of(credential: str) -> Machine:
+    """The machine that has this credential. Raises HostingError(credential_revoked, 401)."""
+    machine = machine_by_credential(credential)
+    if machine is None:
+        raise HostingError("credential_revoked", "This machine's credential is not valid (any more).", status=401)
+    return machine
 
 
 async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> SyncReply:
@@ -163,14 +175,14 @@ async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> 
     deadline = time.monotonic() + hold_seconds
     async with Listener(machine_id) as listener:
         while True:
-            reply = await _in_pool(functools.partial(desired_state, machine_id))
+            reply = await in_pool(functools.partial(desired_state, machine_id))
             left = deadline - time.monotonic()
             if reply.generation != known_generation or left <= 0:
                 return reply
             await listener.wait(left)
 
 
-async def _in_pool(work: Callable[[], T]) -> T:
+async def in_pool(work: Callable[[], T]) -> T:
     """Run database work on a few threads with lasting connections, however many requests are held."""
 
     def run() -> T:

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from hosting.api import agent, speed
+from hosting.api import agent, jobs, speed
 
 urlpatterns = [
     path("register", agent.register, name="agent_register"),
     path("sync", agent.sync, name="agent_sync"),
     path("check", agent.check, name="agent_check"),
+    path("jobs/<int:job_id>/output", jobs.output, name="agent_job_output"),
+    path("tasks/<int:task_id>/log", jobs.log, name="agent_kept_log"),
     path("speed/<str:ticket>", speed.speed, name="agent_speed"),
 ]

@@ -1,6 +1,7 @@
 from hosting.models.gpu import Gpu, GpuClaim
 from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
+from hosting.models.job import Job, JobChunk, KeptLog
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
 from hosting.models.measurement import Measurement
@@ -16,6 +17,9 @@ __all__ = [
     "IdleJob",
     "IdleTask",
     "InstallToken",
+    "Job",
+    "JobChunk",
+    "KeptLog",
     "Listing",
     "Machine",
     "MachineEvent",

@@ -20,6 +20,7 @@ from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
 from hosting.services.idle_jobs import idle_task_observed
 from hosting.services.inventory import inventory_receive
+from hosting.services.jobs import jobs_observe
 from hosting.services.launches import launch_observe
 from hosting.services.measurement_reports import measurement_task_observed
 from hosting.services.tasks import claims_release_if_idle
@@ -104,6 +105,10 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
             [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, t.result, _coarse(t.progress)]
             for t in sorted(request.tasks, key=lambda t: t.task_id)
         ],
+        [
+            [j.job_id, j.state, j.reason, j.message, j.result, _coarse(j.progress)]
+            for j in sorted(request.jobs or (), key=lambda j: j.job_id)
+        ],
     ]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
@@ -141,6 +146,7 @@ def report_apply(
         changed = True
         message = machine.engine_error or "the container engine works again"
         machine_event(machine, "engine", now=now, message=message, works=not machine.engine_error)
+    jobs_observe(machine=machine, reports=request.jobs or (), now=now)
     tasks_changed, complete = _observe_all(machine, request.tasks, floor, now)
     changed |= tasks_changed
     if not was_online:

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
-from marketplace.api import account, instances, keys, machines, money, offers
+from marketplace.api import account, instances, keys, machines, money, offers, results
 from marketplace.api.views import UnknownView
 
 
@@ -43,6 +43,9 @@ urlpatterns = [
     *_both("v0/instances/balance/<id:instance_id>/", money.InstanceBalance),
     *_both("v0/instances/bid_price/<id:instance_id>/", instances.InstanceBid),
     *_both("v0/instances/reboot/<id:instance_id>/", instances.InstanceReboot),
+    *_both("v0/instances/request_logs/<id:instance_id>/", results.RequestLogs),
+    *_both("v0/instances/command/<id:instance_id>/", results.RunCommand),
+    path("v0/results/<str:ticket>/", results.Result.as_view(), name="result"),
     *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
     *_both("v0/ssh/", keys.SshKeys),
     *_both("v0/ssh/<id:key_id>/", keys.SshKeyDetail),

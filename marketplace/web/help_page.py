@@ -10,6 +10,7 @@ from billing.selectors import least_spend_limit_micros
 from dlperf.catalogue import learned_model
 from dlperf.domain.mixes import BALANCED, IMAGES, Mix
 from hosting.domain.beta import HALF_LIFE
+from hosting.domain.jobs import COMMAND_SECONDS, KEPT_FOR
 from hosting.domain.reliability import (
     AVAILABILITY_PRIOR,
     CHECKS_PRIOR,
@@ -40,6 +41,8 @@ def help_page(request: HttpRequest) -> HttpResponse:
         **_webhooks(),
         **_reliability(),
         **_dlperf(),
+        "log_hours": KEPT_FOR.total_seconds() / SECONDS_PER_HOUR,
+        "command_seconds": COMMAND_SECONDS,
         "minimums": MINIMUMS,
         "agent_url": settings.AGENT_URL,
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,

@@ -7,7 +7,13 @@ from datetime import datetime
 from marketplace.domain import instance_states as states
 from marketplace.models import InstanceEvent
 
-_KINDS = {"rented": "Rented", "bid": "Bid changed", "bid_refused": "Bid not taken", "extended": "Lifetime extended"}
+_KINDS = {
+    "rented": "Rented",
+    "bid": "Bid changed",
+    "bid_refused": "Bid not taken",
+    "extended": "Lifetime extended",
+    "command": "Command run",
+}
 _OUTBID = {
     "outbid": "Outbid",
     "on_demand": "Interrupted by an on-demand rental",

@@ -50,6 +50,7 @@ def _cards_context(request: UserRequest) -> dict[str, Any]:
     views = instance_views(selectors.instances_of(request.user), now)
     return {
         "views": views,
+        "destroyed": selectors.destroyed_with_logs(request.user, now),
         "disks_end_at": disks_end_at(request.user, now),
         "micros_per_hour": sum(view.micros_per_hour for view in views),
         "running": sum(view.instance.state == "running" for view in views),
@@ -74,7 +75,7 @@ def live(request: UserRequest, instance_id: int) -> HttpResponse:
     try:
         context = _instance_context(request, instance_id)
     except MarketError:
-        messages.success(request, f"Instance {instance_id} is destroyed.")
+        messages.success(request, f"Instance {instance_id} is destroyed. Its log is kept for a day.")
         return HttpResponse(status=204, headers={"HX-Redirect": "/instances/"})
     return render(request, "marketplace/_instance_live.html", context)
 

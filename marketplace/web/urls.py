@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, help_page, instances, rent, search, webhook
+from marketplace.web import account, bid, commands, help_page, instances, logs, rent, search, webhook
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -12,6 +12,11 @@ urlpatterns = [
     path("instances/cards/", instances.cards, name="instance_cards"),
     path("instances/<int:instance_id>/", instances.instance, name="instance"),
     path("instances/<int:instance_id>/live/", instances.live, name="instance_live"),
+    path("instances/<int:instance_id>/logs/", logs.logs, name="instance_logs"),
+    path("instances/<int:instance_id>/logs/tail/", logs.tail, name="instance_log_tail"),
+    path("instances/<int:instance_id>/logs/request/", logs.ask, name="instance_log_request"),
+    path("instances/<int:instance_id>/command/", commands.run, name="instance_command"),
+    path("instances/<int:instance_id>/command/<int:job_id>/", commands.outcome, name="instance_command_outcome"),
     path("instances/<int:instance_id>/connect/", instances.connect, name="instance_connect"),
     path("instances/<int:instance_id>/start/", instances.start, name="instance_start"),
     path("instances/<int:instance_id>/stop/", instances.stop, name="instance_stop"),

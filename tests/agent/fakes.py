@@ -8,15 +8,20 @@ import msgspec
 
 from agent.engine.timestamps import instant
 from agent.engine.types import (
+    Command,
+    CommandOutcome,
     ContainerFacts,
     ContainerGoneError,
     ContainerPlan,
     DiskName,
+    DiskParts,
     EngineDownError,
     EngineEvent,
     EngineInfo,
     ImageMissingError,
     Layer,
+    LogStream,
+    LogTail,
     NameTakenError,
     Owned,
     PullWatch,
@@ -29,7 +34,7 @@ from agent.protocol import ContainerSpec, DesiredTask, PortMapping
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.tools import Checkpoint, Tools, no_checkpoint
+from agent.tasks.tools import Checkpoint, Tools, no_checkpoint, no_log_keeper
 
 IDENTITY = Identity(7, "0123456789abcdef", simulated=True)
 
@@ -91,6 +96,13 @@ class ManualPool(Pool):
             self.jobs.pop(0)()
 
 
+class FakeStream(list[bytes]):
+    """A log that ends at once."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 @dataclass
 class FakeEngine:
     """Keeps containers in a dictionary. ``interrupt`` is called before and after each change, and may raise.
@@ -122,6 +134,9 @@ class FakeEngine:
     drop_error: Exception | None = None
     down: bool = False
     output: str = ""
+    log: bytes = b""
+    log_error: Exception | None = None
+    commands: list[str] = field(default_factory=list)
     interrupt: Callable[[str], None] = lambda _name: None
     _ticks: int = 0
 
@@ -205,6 +220,28 @@ class FakeEngine:
         self._name(container_id)
         self.interrupt("before last_line")
         return self.output if len(self.output) + 2 <= most_bytes else ""
+
+    def log_tail(self, container_id: str, most_bytes: int) -> LogTail:
+        self._name(container_id)
+        self.interrupt("before log_tail")
+        if self.log_error is not None:
+            raise self.log_error
+        return LogTail(content=self.log[-most_bytes:], was_cut=len(self.log) > most_bytes)
+
+    def follow_log(self, container_id: str, tail_lines: int) -> LogStream:
+        self._name(container_id)
+        return FakeStream(self.log.splitlines(keepends=True)[-tail_lines:])
+
+    def run_command(self, container_id: str, command: Command) -> CommandOutcome:
+        self._name(container_id)
+        self.interrupt("before run_command")
+        self.commands.append(command.text)
+        self.interrupt("after run_command")
+        return CommandOutcome(exit_code=0, output=f"ran {command.text}\n".encode())
+
+    def disk_parts(self, container_id: str) -> DiskParts | None:
+        self._name(container_id)
+        return None
 
     def volumes(self, container_id: str) -> dict[str, str]:
         return self.mounted[self._name(container_id)]
@@ -309,7 +346,13 @@ class FakeEngine:
 class Life:
     """One life of an agent's reconciler on an engine and a state directory; make another to restart the agent."""
 
-    def __init__(self, engine: FakeEngine, directory: Path, checkpoint: Checkpoint = no_checkpoint) -> None:
+    def __init__(
+        self,
+        engine: FakeEngine,
+        directory: Path,
+        checkpoint: Checkpoint = no_checkpoint,
+        keep_log: Callable[[int, str], None] = no_log_keeper,
+    ) -> None:
         self.engine = engine
         self.pool = ManualPool()
         self.changes: list[bool] = []
@@ -325,6 +368,7 @@ class Life:
                 identity=IDENTITY,
                 disk_floor_gb=0.0,
                 checkpoint=checkpoint,
+                keep_log=keep_log,
                 probe=lambda _address, _port: self.answers,
                 clock=lambda: instant(engine.last_time) + self.late_seconds,
             ),

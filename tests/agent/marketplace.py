@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from agent.protocol import (
     SYNC_PATH,
     CheckReply,
     CheckRequest,
+    DesiredJob,
     DesiredTask,
     ErrorReply,
+    JobReport,
     Message,
     ObservedTask,
+    OutputReply,
     Phase,
     RegisterReply,
     RegisterRequest,
@@ -48,6 +52,12 @@ class Marketplace:
     faults: deque[Fault] = field(default_factory=deque)
     generation: int = 0
     tasks: dict[int, DesiredTask] = field(default_factory=dict)
+    jobs: dict[int, DesiredJob] | None = None
+    reports: list[JobReport] = field(default_factory=list)
+    outputs: dict[int, bytes] = field(default_factory=dict)
+    logs: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    watched: bool = True
+    takes_logs: bool = True
 
     def __post_init__(self) -> None:
         self.condition = threading.Condition()
@@ -144,13 +154,52 @@ class Marketplace:
             if self.refusal is not None:
                 return self.refusal
             self.syncs.append(request)
+            self._take_reports(request)
             self.condition.notify_all()
             self.condition.wait_for(
                 lambda: self.closing or self.generation != request.known_generation,
                 request.hold_seconds if self.holds else 0.0,
             )
             tasks = list(self.tasks.values())
-            return 200, SyncReply(generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path)
+            jobs = None if self.jobs is None else list(self.jobs.values())
+            return 200, SyncReply(
+                generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path, jobs=jobs
+            )
+
+    def ask(self, job: DesiredJob) -> None:
+        """From now on this job is listed, until it is reported done or failed."""
+        with self.condition:
+            self.jobs = (self.jobs or {}) | {job.job_id: job}
+            self.generation += 1
+            self.condition.notify_all()
+
+    def end_of(self, job_id: int) -> JobReport:
+        """The job's last report, once it is over."""
+        self.await_that(lambda: any(one.job_id == job_id and one.state != "running" for one in self.reports))
+        return next(one for one in reversed(self.reports) if one.job_id == job_id)
+
+    def _take_reports(self, request: SyncRequest) -> None:
+        for report in request.jobs or ():
+            self.reports.append(report)
+            if report.state != "running" and self.jobs is not None:
+                self.jobs.pop(report.job_id, None)
+
+    def on_bytes(self, credential: str, path: str, content: bytes) -> tuple[int, Message]:
+        """Output of jobs, and logs of containers that are gone."""
+        with self.condition:
+            if credential not in self.credentials:
+                return 401, ErrorReply(error="credential_revoked", msg="This machine's credential is not valid.")
+            parts, _, value = path.partition("?")[0].split("/"), *path.partition("=")[1:]
+            number = int(parts[-2])
+            self.condition.notify_all()
+            if parts[-1] == "log":
+                if not self.takes_logs:
+                    return 503, ErrorReply(error="away", msg="Not now.")
+                self.logs[number, value] = zlib.decompress(content)
+                return 200, OutputReply(received_bytes=len(content), wanted=False)
+            known = self.outputs.get(number, b"")
+            self.outputs[number] = known[: int(value)] + content
+            return 200, OutputReply(received_bytes=len(self.outputs[number]), wanted=self.watched)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -188,6 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == REGISTER_PATH:
             return self.market.on_register(decode(RegisterRequest, body))
         credential = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if "?" in self.path:
+            return self.market.on_bytes(credential, self.path, body)
         return self.market.on_sync(credential, decode(SyncRequest, body))
 
     def handle(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, host_machine
 from tests.plumbing.stack import Stack
@@ -193,10 +194,15 @@ def test_a_rental_from_search_to_destroy(
     copied = scp(key, vast("scp-url", pk).strip(), tmp_path)
     assert key.ssh(host, port, f"cat /root/{copied.name}").stdout == copied.read_text()
 
+    check_logs(vast, pk)
+    assert executed(client, pk, "hostname; id -u") == f"C.{pk}\n0\n"
+
     assert "label for" in vast("label", "instance", pk, "second")
     assert vast.raw("show", "instance", pk)["label"] == "second"
     assert f"stopping instance {pk}" in vast("stop", "instance", pk)
     client.wait_until(contract, "stopped")
+    assert "started" in vast("logs", pk)
+    assert executed(client, pk, "ls /root/starts") == "/root/starts\n"
     assert f"starting instance {pk}" in vast("start", "instance", pk)
     client.wait_until(contract, "running")
     assert address(vast, pk) == (host, port)
@@ -209,6 +215,31 @@ def test_a_rental_from_search_to_destroy(
     assert f"destroying instance {pk}" in vast("destroy", "instance", pk, "-y")
     client.wait_until(contract, "gone")
     check_gone(vast, pk)
+    client.stack.wait_for(lambda: "started" in vast("logs", pk), "the log of a destroyed instance")
+
+
+def check_logs(vast: VastAi, pk: str) -> None:
+    """Every way in which the client shows logs."""
+    assert "started" in vast("logs", pk)
+    assert vast("logs", pk, "--tail", "1", "--filter", "started").strip().endswith("started")
+    told = vast("logs", pk, "--daemon-logs")
+    assert "agent run 1 running" in told
+    assert "You have no instance 999999" in vast.run("logs", "999999").stderr
+
+
+def executed(client: Account, pk: str, command: str) -> str:
+    """The output of a command in the instance, as the client fetches it. Its own command fails on any success."""
+    asked = client.call("PUT", f"/instances/command/{pk}/", {"command": command})
+    assert asked["success"]
+    assert asked["writeable_path"]
+    answers: list[requests.Response] = []
+
+    def is_there() -> bool:
+        answers.append(requests.get(asked["result_url"], timeout=10))
+        return answers[-1].status_code == 200
+
+    client.stack.wait_for(is_there, f"the output of {command}")
+    return answers[-1].text
 
 
 def check_charges(vast: VastAi, pk: str) -> None:
@@ -232,7 +263,7 @@ def check_charges(vast: VastAi, pk: str) -> None:
 def create(vast: VastAi, offer_id: int, image: str) -> int:
     """Rent through the client; the contract's number."""
     options = ["--image", image, "--disk", "10", "--ssh", "--direct", "--label", "first"]
-    container = ["--env", "-e MODE=fast -p 8080:8080", "--onstart-cmd", "echo started >> /root/starts"]
+    container = ["--env", "-e MODE=fast -p 8080:8080", "--onstart-cmd", "echo started | tee -a /root/starts"]
     started = vast("create", "instance", str(offer_id), *options, *container)
     told = re.search(r"Started\. .*'new_contract': (\d+)", started)
     assert told, started

@@ -1,0 +1,15 @@
+"""Which kinds of jobs this agent can do."""
+
+from agent.jobs.execute import Execute
+from agent.jobs.kinds import Handler
+from agent.jobs.logs import FollowLog, ReadLog
+from agent.jobs.workplace import Workplace
+
+
+def handlers(workplace: Workplace) -> dict[str, Handler]:
+    """By the names that the server uses."""
+    return {
+        "logs": ReadLog(workplace),
+        "follow": FollowLog(workplace),
+        "execute": Execute(workplace),
+    }
