@@ -25,7 +25,8 @@ COPY static static
 
 # Collecting static files needs settings that load, not real ones. The key signs nothing and stays in this layer.
 RUN SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --noinput --verbosity=0 \
-    && useradd --system --no-create-home --uid 10001 spotyard
+    && useradd --system --no-create-home --uid 10001 spotyard \
+    && install --directory --mode=700 --owner=spotyard /srv/spotyard/relay
 
 USER spotyard
 EXPOSE 8000

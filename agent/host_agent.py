@@ -23,6 +23,7 @@ from agent.jobs.workplace import Workplace
 from agent.kept_logs import KeptLogs
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
+from agent.outside import Outside
 from agent.pool import Pool
 from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
@@ -76,6 +77,7 @@ class HostAgent:
         self._jobs: JobRunner | None = None
         self._logs: KeptLogs | None = None
         self._owner = ""
+        self._outside = Outside(self._directory.path)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -104,6 +106,7 @@ class HostAgent:
     def stop(self) -> None:
         """End the agent; its containers go on."""
         self._ending.set()
+        self._outside.stop()
         if self._sync is not None:
             self._sync.stop()
         self._refused.set()
@@ -216,6 +219,8 @@ class HostAgent:
             on_sync_url=self._keep_sync_url,
             on_refused=self._on_refused,
             jobs=self._jobs,
+            relay_key=lambda: self._outside.relay_key,
+            on_reply=self._outside.heed,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)

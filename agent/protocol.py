@@ -286,6 +286,33 @@ class SyncRequest(Message, frozen=True):
     """Why the container engine can't be used now, in plain words; None when it can."""
     jobs: list[JobReport] | None = None
     """On the jobs that the server listed last; None from agents that know no jobs."""
+    relay_key: str | None = None
+    """Public half of the key that the agent logs in to the relay with, "ssh-ed25519 AAAA..."; None where it can't."""
+
+
+class RelayForward(Message, frozen=True):
+    """What comes to this port of the relay goes to this port of the machine's own loopback address."""
+
+    relay_port: int
+    host_port: int
+
+
+class RelayOrder(Message, frozen=True):
+    """Where the relay is and what the machine forwards through it: all of that, and nothing else."""
+
+    host: str
+    port: int
+    host_key: str
+    """The relay's own key, "ssh-ed25519 AAAA...": no other is to be trusted."""
+    user: str
+    forwards: list[RelayForward]
+
+
+class PortCheck(Message, frozen=True):
+    """The server is about to look whether this port can be reached: say the word there, whoever connects."""
+
+    port: int
+    word: str
 
 
 class SyncReply(Message, frozen=True):
@@ -296,6 +323,10 @@ class SyncReply(Message, frozen=True):
     sync_url: str
     jobs: list[DesiredJob] | None = None
     """All open jobs of the machine; one that is not among them is wanted no more. None from servers without jobs."""
+    relay: RelayOrder | None = None
+    """None where there is no relay, or where it does not know this machine's key."""
+    port_checks: list[PortCheck] = []
+    """Ports to answer on for as long as they are named here."""
 
 
 class ErrorReply(Message, frozen=True):

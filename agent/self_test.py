@@ -12,7 +12,9 @@ from agent.host_agent import sources
 from agent.inventory.collect import Surroundings, collect
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.options import MachineOptions
+from agent.outside import relay_obstacle
 from agent.protocol import PROTOCOL_VERSION, CheckRequest, Inventory
+from agent.relay import ssh
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
 _TOOLKIT_PROGRAMS = ("nvidia-container-runtime-hook", "nvidia-container-runtime", "nvidia-ctk")
@@ -49,6 +51,7 @@ def self_test(options: MachineOptions, engine: Engine, *, use_firewall: bool) ->
     if use_firewall:
         yield _firewall()
     yield _ports(options.port_first, options.port_last)
+    yield _relay()
     yield from _marketplace(options, gpus, host, info.version if info else "")
 
 
@@ -83,6 +86,12 @@ def _ports(first: int, last: int) -> Finding:
     used = [port for port in range(first, last + 1) if not _is_free(port)]
     told = f"{first}-{last}, {len(used)} in use" + (f", the first is {used[0]}" if used else "")
     return Finding("Ports for guests", told, _PORTS_REMEDY if 2 * len(used) > last - first + 1 else "")
+
+
+def _relay() -> Finding:
+    """Without it clients reach only what the host's router lets through."""
+    obstacle = relay_obstacle()
+    return Finding("Way to the relay", obstacle or "ssh is installed", ssh.REMEDY if obstacle else "")
 
 
 def _is_free(port: int) -> bool:

@@ -82,7 +82,8 @@ class Surroundings:
     """``inventory`` and ``engine_error`` are asked before each request.
 
     ``on_sync_url`` gets the address the server wants from now on. ``on_refused`` is called, once, when the server does
-    not know this machine any more: the loop has then ended.
+    not know this machine any more: the loop has then ended. ``relay_key`` is asked before each request too, and
+    ``on_reply`` gets each reply that counts, for what is in it besides tasks.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -90,6 +91,8 @@ class Surroundings:
     on_sync_url: Callable[[str], None]
     on_refused: Callable[[RefusedError], None]
     jobs: JobBoard = field(default_factory=NoJobs)
+    relay_key: Callable[[], str | None] = lambda: None
+    on_reply: Callable[[SyncReply], None] = lambda _: None
 
 
 class Session:
@@ -149,6 +152,7 @@ class Session:
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
                 jobs=self._around.jobs.reports(),
+                relay_key=self._around.relay_key(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
@@ -169,6 +173,7 @@ class Session:
             self._machine.apply(reply.tasks)
             if reply.jobs is not None:
                 self._around.jobs.apply(reply.jobs)
+            self._around.on_reply(reply)
         if moved:
             self._around.on_sync_url(reply.sync_url)
 

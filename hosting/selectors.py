@@ -14,6 +14,7 @@ from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
+from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
@@ -79,6 +80,8 @@ def desired_state(machine_id: int) -> SyncReply:
         tasks=[_desired_task(task) for task in tasks],
         sync_url=sync_url(),
         jobs=desired_jobs(machine_id, timezone.now()),
+        relay=relay_order(machine_id),
+        port_checks=port_checks_of(machine_id),
     )
 
 

@@ -10,6 +10,8 @@ from hosting.services.jobs import jobs_sweep
 from hosting.services.listing import listings_expire
 from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.offline import machines_sweep_offline
+from hosting.services.port_checks import port_checks_sweep
+from hosting.services.relay_leases import relay_leases_complete
 from hosting.services.reliability import reliability_sweep
 
 
@@ -47,6 +49,18 @@ def sweep_measurements() -> int:
 def compute_reliability() -> int:
     """Every ten minutes: the reliability of all machines."""
     return reliability_sweep(now=timezone.now())
+
+
+@shared_task
+def complete_relay_leases() -> int:
+    """Twice a minute: instances that have no port of the relay yet."""
+    return relay_leases_complete(now=timezone.now())
+
+
+@shared_task
+def check_ports() -> int:
+    """Every ten seconds: whether the ports of machines can be reached from here."""
+    return port_checks_sweep(now=timezone.now())
 
 
 @shared_task

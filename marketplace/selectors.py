@@ -46,7 +46,7 @@ def instances_of(user: AbstractBaseUser) -> "QuerySet[InstanceWithMinBid]":
         Instance.objects.filter(client_id=user.pk)
         .exclude(state="destroyed")
         .select_related("machine", "task", "offer")
-        .prefetch_related("task__port_leases")
+        .prefetch_related("task__port_leases", "task__relay_leases")
         .annotate(min_bid_now_micros=_MIN_BID_NOW, bid_newest_micros=F("bid_micros_per_hour"))
         .order_by("-pk")
     )

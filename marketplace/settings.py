@@ -15,6 +15,7 @@ from marketplace.environment import DEBUG, DEMO, TESTING, env, is_http_url, read
 from marketplace.schedule import BEAT_SCHEDULE as MARKETPLACE_SCHEDULE
 from marketplace.settings_money import *  # noqa: F403  # each of its names is a setting
 from marketplace.settings_money import STRIPE_PAGE_ORIGINS
+from marketplace.settings_relay import *  # noqa: F403  # likewise
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = read("SECRET_KEY", env.str, "insecure-development-key" if DEBUG or DEMO or TESTING else "")

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 from scripts.image import ensure_image
+from tests.plumbing.nat import Nat
 from tests.plumbing.stack import Stack
 
 # The same examples every time, and no judging by the clock: these machines are noisy.
@@ -126,6 +127,16 @@ def vastai() -> Path:
     if not program.exists():
         _unavailable(f"{program} is missing; run scripts/bootstrap.sh --tests")
     return program
+
+
+@pytest.fixture(scope="session")
+def nat() -> Iterator[Nat]:
+    """A host behind a router and a client elsewhere, as network namespaces. Without root and the tools it fails the
+    test under CI and skips it elsewhere."""
+    if obstacle := Nat.obstacle():
+        _unavailable(obstacle)
+    with Nat() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from hosting.models.job import Job, JobChunk, KeptLog
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
 from hosting.models.measurement import Measurement
+from hosting.models.relay import Relay, RelayLease
 from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
 from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
@@ -27,6 +28,8 @@ __all__ = [
     "PortLease",
     "Pulse",
     "QuietPeriod",
+    "Relay",
+    "RelayLease",
     "ReliabilityStanding",
     "Task",
     "TaskEvent",

@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from hosting.domain.benchmarks import kept_scores
+from hosting.domain.port_checks import reachable_ports
 from hosting.domain.reliability import NO_HISTORY
 
 
@@ -62,6 +63,18 @@ class Machine(models.Model):
     public_address = models.CharField(max_length=255)
     geolocation = models.CharField(max_length=120, blank=True)
 
+    relay_key = models.CharField(
+        max_length=120, null=True, blank=True, unique=True, help_text="Its agent logs in to the relay with this key."
+    )
+    dialled_from = models.CharField(max_length=45, blank=True, help_text="The address that its agent last came from.")
+    ports_checked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When we last looked from outside whether its ports can be reached."
+    )
+    ports_sampled = models.PositiveSmallIntegerField(default=0, help_text="How many ports were looked at then.")
+    ports_reached = models.PositiveSmallIntegerField(default=0, help_text="How many of them could be reached.")
+    ports_asked_at = models.DateTimeField(null=True, blank=True, help_text="Since when a check is under way.")
+    ports_asked = models.JSONField(default=dict, blank=True, help_text="The word that each port is to answer, by port.")
+
     measured_scores = models.JSONField(
         null=True,
         blank=True,
@@ -93,6 +106,18 @@ class Machine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.hostname} ({self.gpu_count}x {self.gpu_name})"
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether clients reach its ports without the relay, as far as we could see from outside."""
+        return self.direct_port_count > 0
+
+    @property
+    def direct_port_count(self) -> int:
+        """How many ports of its range can be reached from outside, judged by the sample; 0 before any was taken."""
+        return reachable_ports(
+            self.port_last - self.port_first + 1, sampled=self.ports_sampled, reached=self.ports_reached
+        )
 
     @property
     def measured_dlperf(self) -> float | None:

@@ -12,6 +12,7 @@ from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.services.events import machine_event
+from hosting.services.port_checks import ports_forget
 
 logger = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ _COPIED = (
 )
 
 _VERIFIED = {"gpu_name", "gpu_count", "simulated"}
+_REACHED_AT = {"public_address", "port_first", "port_last"}
 
 
 def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, object]:
@@ -103,6 +105,8 @@ def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: s
         setattr(machine, name, value)
     if changed:
         machine.save(update_fields=list(changed))
+    if _REACHED_AT & changed.keys():
+        ports_forget(machine)
     _reconsider_verification(machine, changed, now)
     _reconsider_score(machine, changed)
     gpus_changed = gpus_apply(machine, inventory.gpus)

@@ -23,6 +23,7 @@ from hosting.services.inventory import inventory_receive
 from hosting.services.jobs import jobs_observe
 from hosting.services.launches import launch_observe
 from hosting.services.measurement_reports import measurement_task_observed
+from hosting.services.relay_leases import relay_key_learn, relay_release
 from hosting.services.tasks import claims_release_if_idle
 
 logger = structlog.get_logger(__name__)
@@ -100,6 +101,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
     facts = [
         request.agent_version,
         request.engine_error,
+        request.relay_key,
         int(now.timestamp()) // COUNTERS_EVERY_SECONDS if counted else None,
         [
             [t.task_id, t.phase, t.run_generation, t.exit_code, t.reason, t.message, t.result, _coarse(t.progress)]
@@ -141,7 +143,8 @@ def report_apply(
     changed = request.inventory is not None and inventory_receive(
         machine=machine, inventory=request.inventory, remote_address=remote_address, now=now
     )
-    _store_contact(machine, request, now)
+    _store_contact(machine, request, remote_address, now)
+    relay_key_learn(machine=machine, told=request.relay_key, now=now)
     if had_engine_error != machine.engine_error:
         changed = True
         message = machine.engine_error or "the container engine works again"
@@ -184,7 +187,7 @@ def _supersedes(machine: Machine, request: SyncRequest, now: datetime) -> bool:
     return machine.session_started_at is None or started >= machine.session_started_at
 
 
-def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> None:
+def _store_contact(machine: Machine, request: SyncRequest, remote_address: str, now: datetime) -> None:
     if machine.session_id != request.session_id:
         if machine.session_id:
             machine.superseded_sessions = [*machine.superseded_sessions, machine.session_id][-SESSIONS_KEPT:]
@@ -193,6 +196,7 @@ def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> Non
     machine.session_seq = request.seq
     machine.online = True
     machine.last_seen_at = now
+    machine.dialled_from = clean(remote_address, 45)
     machine.agent_version = clean(request.agent_version, 40)
     machine.engine_error = clean(request.engine_error or machine.inventory_problem, MESSAGE_CHARS)
     machine.save(
@@ -203,6 +207,7 @@ def _store_contact(machine: Machine, request: SyncRequest, now: datetime) -> Non
             "session_seq",
             "online",
             "last_seen_at",
+            "dialled_from",
             "agent_version",
             "engine_error",
         ]
@@ -269,6 +274,7 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
     if observed.phase == "removed" and task.desired_state == Task.Desired.REMOVED:
         task.removed_at = now
         PortLease.objects.filter(task=task, released_at=None).update(released_at=now)
+        relay_release(task=task, now=now)
     task.save()
     launch_observe(task=task, now=now)
     _task_event(task)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting.web import benchmarks, earnings, idle_jobs, verification, views
+from hosting.web import benchmarks, earnings, idle_jobs, reachability, verification, views
 
 urlpatterns = [
     path("host/machines/", views.machines, name="host_machines"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("host/machines/<int:machine_id>/extend/", views.extend, name="host_extend"),
     path("host/machines/<int:machine_id>/benchmark/", benchmarks.ask, name="host_benchmark"),
     path("host/machines/<int:machine_id>/benchmarks/<int:run_id>/", benchmarks.run, name="host_benchmark_run"),
+    path("host/machines/<int:machine_id>/ports/", reachability.check_ports, name="host_check_ports"),
     path("host/machines/<int:machine_id>/challenge/", verification.challenge, name="host_challenge"),
     path("host/machines/<int:machine_id>/cases/<int:case_id>/appeal/", verification.appeal, name="host_appeal"),
     path("host/jobs/", idle_jobs.jobs, name="host_jobs"),

@@ -26,6 +26,7 @@ from hosting.services.lifetimes import lifetimes_extend
 from hosting.services.listing import listing_end, listing_set
 from hosting.web.benchmarks import benchmark_context
 from hosting.web.forms import ExtendForm, InstallTokenForm, PricesForm
+from hosting.web.reachability import reachability_context
 from hosting.web.verification import verification_context
 
 EVENTS_SHOWN = 50
@@ -89,6 +90,7 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             "bid_floor_micros": selectors.bid_floor_micros(found),
             **benchmark_context(found),
             **verification_context(found),
+            **reachability_context(found),
             "events": _events_shown(found),
             "report": reliability_report(found, now=now),
             "reported_days": REPORTED.days,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from hosting.connecting import is_only_direct, relay_address
 from marketplace.domain import instance_states as states
 from marketplace.domain.instance_status import status_of
 from marketplace.domain.rent import SSH_PORT
@@ -37,7 +38,10 @@ _OTHER_NAMES = """
     inet_up_cost inet_down_cost min_bid bid_price dlperf_per_dphtotal flops_per_dphtotal search instance
 """
 INSTANCE_COLUMNS = (*_UNKNOWN, *_HARDWARE, *_OTHER_NAMES.split())
-"""Every field of an instance; ``ports`` is there only while it runs."""
+"""Every field of an instance; ``ports`` is there only while it runs and its ports can be reached directly.
+
+The client prefers ``ports["22/tcp"]`` to ``ssh_host`` and keeps what it took for ever. So where there is a relay, whose
+address never changes, SSH's own port is there only for a client that asked for a direct connection."""
 
 
 def dollars(micros: int) -> float:
@@ -135,24 +139,33 @@ def _container(instance: Instance) -> dict[str, Any]:
 def _address(instance: Instance) -> dict[str, Any]:
     """Where it can be reached. The client keeps an SSH address for ever, so none is told before there is a port."""
     address, ssh_port = instance.machine.public_address, instance.ssh_port
+    relay = relay_address(instance.machine, instance.task, SSH_PORT) if ssh_port else None
     leases = _leases(instance)
     host_ports = [lease.host_port for lease in leases]
     facts: dict[str, Any] = {
         "public_ipaddr": address,
         "local_ipaddrs": "",
-        "ssh_host": address if ssh_port else None,
-        "ssh_port": ssh_port,
+        "ssh_host": relay.host if relay else address if ssh_port else None,
+        "ssh_port": _as_the_client_counts(instance, relay.port if relay else ssh_port),
         "machine_dir_ssh_port": ssh_port,
         "direct_port_count": len(leases),
         "direct_port_start": min(host_ports, default=None),
         "direct_port_end": max(host_ports, default=None),
     }
-    if instance.state == states.RUNNING:
+    is_direct = instance.machine.is_direct or is_only_direct(instance.machine)
+    if instance.state == states.RUNNING and is_direct:
+        hidden = SSH_PORT if relay is not None and "direc" not in instance.runtype else None
         facts["ports"] = {
             f"{lease.container_port}/{lease.protocol}": [{"HostIp": PUBLISHED_ON, "HostPort": str(lease.host_port)}]
             for lease in leases
+            if lease.container_port != hidden
         }
     return facts
+
+
+def _as_the_client_counts(instance: Instance, ssh_port: int | None) -> int | None:
+    """The client adds one to the port of what it takes for a notebook."""
+    return ssh_port - 1 if ssh_port is not None and "jupyter" in instance.runtype else ssh_port
 
 
 def _leases(instance: Instance) -> list[Any]:

@@ -47,7 +47,7 @@ def machine_json(machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[in
         "cuda_max_good": cuda_number(machine.cuda_version),
         "os_version": machine.os_version,
         "public_ipaddr": machine.public_address,
-        "direct_port_count": machine.port_last - machine.port_first + 1,
+        "direct_port_count": machine.direct_port_count,
         "geolocation": machine.geolocation or None,
         "reliability": machine.reliability,
         "reliability2": machine.reliability,

@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 import certifi
 from standardwebhooks import Webhook as Signer
 
-from marketplace.domain.webhook_urls import is_public
+from hosting.domain.addresses import is_public
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0

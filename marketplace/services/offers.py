@@ -128,7 +128,7 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
         "disk_name": machine.disk_name,
         "inet_up_mbps": machine.inet_up_mbps,
         "inet_down_mbps": machine.inet_down_mbps,
-        "direct_port_count": machine.port_last - machine.port_first + 1,
+        "direct_port_count": machine.direct_port_count,
         "mobo_name": machine.motherboard,
         "os_version": machine.os_version,
         "hostname": machine.hostname,

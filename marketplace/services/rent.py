@@ -11,6 +11,7 @@ from billing.domain.money import exact_dollars
 from hosting.domain.containers import Slice, container_spec
 from hosting.errors import HostingError
 from hosting.models import Machine, PortLease, Task
+from hosting.services.relay_leases import relay_lease
 from hosting.services.tasks import ports_lease, task_create, task_set_spec
 from marketplace.domain import instance_states as states
 from marketplace.domain.offers import storage_micros_per_hour
@@ -226,6 +227,7 @@ def _task_for(
         leases = ports_lease(task=task, wanted=request.ports_wanted())
     except HostingError as error:
         raise MarketError(error.code, error.message, status=error.status) from error
+    relay_lease(task=task, now=now)
     _set_spec(task, machine, offer, request, leases, instance_id)
     return task, leases
 

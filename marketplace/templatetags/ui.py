@@ -188,9 +188,10 @@ def _css_class(kind: str, *, bad: bool) -> str:
 
 
 @register.inclusion_tag("ui/copyable.html")
-def copyable(text: str, label: str = "") -> dict[str, Any]:
-    """A command or secret in a box with a button that copies it."""
-    return {"text": text, "label": label}
+def copyable(text: str, label: str = "", which: str = "") -> dict[str, Any]:
+    """A command or secret in a box with a button that copies it. ``which`` tells boxes of one label apart for those
+    who hear the button's name."""
+    return {"text": text, "label": label, "which": which}
 
 
 @register.filter

@@ -1,16 +1,17 @@
 """What a page says about an instance: its state in plain words, what it cost, what can be done with it."""
 
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing.selectors import meter_totals_micros
+from hosting.connecting import is_only_direct
 from marketplace.domain import instance_states as states
 from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.models import Instance
 from marketplace.services.metering import references, storage_reference
 from marketplace.web.bid_view import BidView, bid_views
+from marketplace.web.ways import Way, ways
 
 LABELS = {
     states.SCHEDULING: "Scheduling",
@@ -130,21 +131,14 @@ class InstanceView:
         return (self.instance.end_at - self.now).total_seconds()
 
     @property
-    def ssh_command(self) -> str:
-        return f"ssh -p {self.instance.ssh_port} {self._login} -L 8080:localhost:8080"
+    def ways(self) -> list[Way]:
+        """How to log in and to copy files, the recommended way first."""
+        return ways(self.instance)
 
     @property
-    def scp_up_command(self) -> str:
-        return f"scp -P {self.instance.ssh_port} LOCAL_FILE {self._login}:/root/"
-
-    @property
-    def scp_down_command(self) -> str:
-        return f"scp -P {self.instance.ssh_port} {self._login}:/root/REMOTE_FILE ."
-
-    @property
-    def _login(self) -> str:
-        """Quoted: the address is what a host's agent said, and these commands are pasted into shells."""
-        return shlex.quote(f"root@{self.address}")
+    def is_relayed_only(self) -> bool:
+        """Whether the machine's own ports can't be reached from outside."""
+        return not self.instance.machine.is_direct and not is_only_direct(self.instance.machine)
 
     @property
     def address(self) -> str:

@@ -27,6 +27,7 @@ from marketplace.web.forms import LabelForm
 from marketplace.web.history import history
 from marketplace.web.instance_view import InstanceView, instance_views
 from marketplace.web.requests import UserRequest
+from marketplace.web.ways import published_ports
 
 EVENTS_SHOWN = 60
 
@@ -87,7 +88,7 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
         "view": view,
         "disks_end_at": disks_end_at(request.user, view.now),
         "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
-        "ports": found.task.port_leases.filter(released_at=None).order_by("container_port"),
+        "ports": published_ports(found),
     }
 
 

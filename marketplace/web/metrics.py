@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from billing.selectors import exhausted_payers, flights, last_check, overdue_payers
+from hosting.connecting import relay_now
 from marketplace.selectors import marks_waiting
 
 
@@ -54,4 +55,24 @@ def _figures(now: datetime) -> list[tuple[str, str, float]]:
         ("payouts_in_flight", "Payouts that were made and have not arrived.", under_way.payouts),
         ("provider_events_waiting", "Events of providers that were not processed yet.", under_way.events),
         ("adjustments_waiting", "Adjustments that wait for a second person.", under_way.adjustments),
+        *_relay_figures(now),
+    ]
+
+
+def _relay_figures(now: datetime) -> list[tuple[str, str, float]]:
+    """What the relay last said of itself; only its age where none ever ran."""
+    relay = relay_now()
+    age = (now - relay.seen_at).total_seconds() if relay else float("inf")
+    told = [("relay_age_seconds", "Time since the relay last told of itself.", age)]
+    if relay is None:
+        return told
+    return [
+        *told,
+        ("relay_machines", "Machines that are logged in to the relay.", relay.machines),
+        ("relay_ports", "Public ports of the relay that are open.", relay.ports),
+        ("relay_connections", "Clients' connections through the relay.", relay.connections),
+        ("relay_connections_since_start", "All of them since it started.", relay.connections_total),
+        ("relay_connections_refused_since_start", "Those over a limit.", relay.connections_refused),
+        ("relay_bytes_in_since_start", "Bytes from clients.", relay.bytes_in),
+        ("relay_bytes_out_since_start", "Bytes to clients.", relay.bytes_out),
     ]

@@ -138,15 +138,15 @@ def _holder(layout: Layout) -> int | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Spotyard's demo.")
     parser.add_argument("action", choices=["start", "stop", "reset"])
-    parser.add_argument("--port", type=_port, default=8000, help="where the site answers; the next two are used too")
+    parser.add_argument("--port", type=_port, default=8000, help="where the site answers; the next three are used too")
     parser.add_argument("--detach", action="store_true", help="return when it is ready")
     parser.add_argument("--began", type=float, default=time.time(), help=argparse.SUPPRESS)
     return parser
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or not 1024 <= int(text) <= 65534:
-        raise argparse.ArgumentTypeError(f"PORT={text!r} is not usable: it must be a number from 1024 to 65534")
+    if not text.isdigit() or not 1024 <= int(text) <= 65532:
+        raise argparse.ArgumentTypeError(f"PORT={text!r} is not usable: it must be a number from 1024 to 65532")
     return int(text)
 
 

@@ -8,6 +8,7 @@ from scripts.demo.containers import owners_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 AGENT_PORTS = "21000-21199"
+RELAY_PORTS = "20800-20999"
 SIMULATED = "4x RTX 3090"
 
 
@@ -17,6 +18,8 @@ class Layout:
 
     port: int
     var: Path = ROOT / "var"
+    relay_ports: str = RELAY_PORTS
+    """What the relay gives to instances."""
 
     @property
     def data(self) -> Path:
@@ -86,6 +89,16 @@ class Layout:
     def provider_port(self) -> int:
         """Where the sandbox that stands for payment providers answers."""
         return self.port + 2
+
+    @property
+    def relay_port(self) -> int:
+        """Where agents log in to the relay."""
+        return self.port + 3
+
+    @property
+    def last_port(self) -> int:
+        """The last of those that begin with ``port``."""
+        return self.relay_port
 
     @property
     def provider_url(self) -> str:

@@ -32,6 +32,11 @@ def environment(layout: Layout, *, database_url: str, redis_url: str) -> dict[st
         "PAYPAL_WEBHOOK_ID": "WH-SANDBOX",
         "PAYPAL_API_BASE": layout.provider_url,
         "PAYPAL_WEB_BASE": layout.provider_url,
+        "RELAY_HOST": "127.0.0.1",
+        "RELAY_BIND": "127.0.0.1",
+        "RELAY_PORT": str(layout.relay_port),
+        "RELAY_PORTS": layout.relay_ports,
+        "RELAY_HOST_KEY_FILE": str(layout.data / "relay_host_key"),
         "DLPERF_IMAGE": os.environ.get("DLPERF_IMAGE", dlperf_image.name()),
         "STATIC_ROOT": str(layout.data / "static"),
         "PYTHONUNBUFFERED": "1",
@@ -69,6 +74,11 @@ def provider(layout: Layout) -> list[str]:
 def held_environment(base: Mapping[str, str]) -> dict[str, str]:
     """The held process may keep an agent's request this long."""
     return dict(base) | {"SYNC_HOLD_MAX_SECONDS": "25"}
+
+
+def relay() -> list[str]:
+    """What makes instances reachable on machines that are not."""
+    return manage("relay")
 
 
 def worker() -> list[str]:

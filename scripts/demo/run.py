@@ -15,7 +15,7 @@ from types import FrameType
 import requests
 
 from scripts import engine
-from scripts.demo import agents, containers, programs, static_files
+from scripts.demo import agents, containers, programs, static_files, tunnels
 from scripts.demo.layout import ROOT, SIMULATED, Layout
 from scripts.demo.supervisor import Service, Supervisor, end_left_overs
 from scripts.image import IMAGE
@@ -68,11 +68,11 @@ class Demo:
             stale.unlink(missing_ok=True)
         end_left_overs(self.layout.data / "processes.json")
         rotate_logs(self.layout.logs)
-        for port in (self.layout.port, self.layout.held_port, self.layout.provider_port):
+        for port in range(self.layout.port, self.layout.last_port + 1):
             if not port_is_free(port):
                 raise ServiceError(
                     f"Port {port} is taken by another program. The demo needs {self.layout.port} to "
-                    f"{self.layout.provider_port}; choose others with, for example, "
+                    f"{self.layout.last_port}; choose others with, for example, "
                     f"make demo PORT={self.layout.port + 100}"
                 )
 
@@ -149,6 +149,7 @@ class Demo:
             self.layout.go.touch()
             self._wait_for(site)
         # What they do can wait a moment; what comes before can not.
+        self._add("relay", programs.relay())
         self._add("provider", programs.provider(self.layout))
         self._add("worker", programs.worker())
         self._add("clearing", programs.clearing())
@@ -202,6 +203,7 @@ class Demo:
         for job in self.jobs:
             job.stop(grace_seconds=2)
         self.supervisor.stop()
+        tunnels.end(self.layout.data)
         if engine.answers():
             containers.stop(self.layout.owners(), self.layout.paused_containers)
         engine.release(ENGINE_HOLDER)
@@ -277,6 +279,7 @@ def _answers(url: str) -> bool:
 def end_remains(layout: Layout) -> None:
     """End what a supervisor that was killed left: processes, containers, an engine that only it used."""
     end_left_overs(layout.data / "processes.json")
+    tunnels.end(layout.data)
     if engine.answers():
         containers.stop(layout.owners(), layout.paused_containers)
     engine.release(ENGINE_HOLDER)

@@ -77,9 +77,11 @@ def test_commands_for_shells_quote_the_address(token: str) -> None:
         micros_per_hour=0,
         now=T0,
     )
-    assert "'root@x; id'" in view.ssh_command
-    assert "'root@x; id':/root/" in view.scp_up_command
-    assert "'root@x; id':/root/" in view.scp_down_command
+    (way,) = view.ways
+    assert "'root@x; id'" in way.ssh_command
+    assert "'root@x; id'" in way.scp_up_command
+    assert "'root@x; id':/root/" in way.rsync_command
+    assert "'root@x; id':/root/" in way.scp_down_command
 
 
 def test_a_repeated_registration_is_the_same_machine_with_a_new_credential(token: str) -> None:

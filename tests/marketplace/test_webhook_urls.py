@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis.strategies import ip_addresses, text
 
-from marketplace.domain.webhook_urls import URL_MAX_CHARS, BadUrlError, checked_url, is_public
+from hosting.domain.addresses import is_public
+from marketplace.domain.webhook_urls import URL_MAX_CHARS, BadUrlError, checked_url
 
 
 @pytest.mark.parametrize(

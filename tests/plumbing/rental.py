@@ -121,10 +121,11 @@ def host_machine(
     simulate: str = "2x RTX 3090",
     gpu_micros_per_hour: int = 400_000,
     inet_up_micros_per_gb: int = 0,
+    within: tuple[str, ...] = (),
 ) -> HostMachine:
     """A machine whose agent runs, listed and with offers that can be rented."""
     host = account(stack)
-    agent = stack.start_agent(name, token=host.token, simulate=simulate, ports=ports)
+    agent = stack.start_agent(name, token=host.token, simulate=simulate, ports=ports, within=within)
     stack.wait_for(lambda: _is_online(stack, host.id), f"agent {name} to come online")
     terms = {"gpu_micros_per_hour": gpu_micros_per_hour, "inet_up_micros_per_gb": inet_up_micros_per_gb}
     machine_id = int(stack.shell(_LIST.format(email=host.email, **terms)))
@@ -153,10 +154,15 @@ class SshKeyPair:
 
     def ssh(self, host: str, port: int, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command through the real ssh."""
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=10"]
-        flags = [part for option in (*options, "LogLevel=ERROR") for part in ("-o", option)]
-        arguments = ["ssh", *flags, "-i", str(self.private_file), "-p", str(port), f"root@{host}", command]
+        arguments = self.ssh_command(host, port, command)
         return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+
+    def ssh_command(self, host: str, port: int, command: str) -> list[str]:
+        """The real ssh with this key, to be run."""
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=10"]
+        options.append("ConnectionAttempts=10")  # once a second: the relay may learn of a port just now
+        flags = [part for option in (*options, "LogLevel=ERROR") for part in ("-o", option)]
+        return ["ssh", *flags, "-i", str(self.private_file), "-p", str(port), f"root@{host}", command]
 
 
 def containers_of(stack: Stack, instance_id: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The whole product as real processes: gunicorn twice, Celery's worker and beat, host agents, a database of its own.
+"""The whole product as real processes: gunicorn twice, the relay, Celery, host agents, a database of its own.
 
     with Stack(directory) as stack:
         agent = stack.start_agent("first", token=...)
@@ -22,12 +22,12 @@ from typing import Self
 import psycopg2
 import requests
 
-from scripts.demo import containers, programs
+from scripts.demo import containers, programs, tunnels
 from scripts.demo.layout import ROOT, Layout
 from scripts.services.launching import tail, wait_until
 from scripts.services.processes import ManagedProcess
 from tests.plumbing.environment import start_valkey
-from tests.plumbing.ports import claim_block, claim_ports
+from tests.plumbing.ports import PORTS_PER_BLOCK, claim_block, claim_ports
 
 START_TIMEOUT_SECONDS = 150.0
 """Far more than anything takes, on purpose: a busy machine is no failure, and only a failure waits so long."""
@@ -43,13 +43,15 @@ class Stack:
         self, directory: Path, *, database_url: str | None = None, settings: dict[str, str] | None = None
     ) -> None:
         self.directory = directory
-        self.layout = Layout(claim_block(), directory)
+        block = claim_block()
+        self.layout = Layout(block, directory, f"{block + 10}-{block + PORTS_PER_BLOCK - 1}")
         self.url = self.layout.url
         """Address of pages and the public API."""
         self.agent_url = self.layout.held_url
         """Address that agents are given."""
         self.processes: dict[str, ManagedProcess] = {}
-        self._settings = settings or {}
+        self.settings = dict(settings or {})
+        """Added to every process's environment when the stack starts."""
         self._server_url = (database_url or os.environ["DATABASE_URL"]).rsplit("/", 1)[0]
         self.database = f"stack_{uuid.uuid4().hex[:12]}"
         self.environment: dict[str, str] = {}
@@ -61,6 +63,7 @@ class Stack:
             self.start("provider", programs.provider(self.layout))
             self.start("web", programs.web(self.layout))
             self.start("held", programs.held(self.layout), SYNC_HOLD_MAX_SECONDS="25")
+            self.start("relay", programs.relay())
             self.start("worker", programs.worker())
             self.start("clearing", programs.clearing())
             self.start("beat", programs.beat(self.layout.data))
@@ -96,19 +99,29 @@ class Stack:
         return process
 
     def start_agent(
-        self, name: str, *, token: str, simulate: str = "4x RTX 3090", ports: str = "", options: tuple[str, ...] = ()
+        self,
+        name: str,
+        *,
+        token: str,
+        simulate: str = "4x RTX 3090",
+        ports: str = "",
+        options: tuple[str, ...] = (),
+        within: tuple[str, ...] = (),
     ) -> ManagedProcess:
         """A host agent with simulated GPUs on the real engine; registers with the install token ``token``.
 
-        ``ports`` is its range of public ports, like ``22000-22019``; when empty, one that nobody else uses.
+        ``ports`` is its range of public ports, like ``22000-22019``; when empty, one that nobody else uses. ``within``
+        is a command that runs the agent somewhere else, where its address is whatever the server sees.
         """
         state = self.agent_state(name)
         state.mkdir(parents=True, exist_ok=True)
         token_file = state.with_suffix(".token")
         token_file.touch(mode=0o600)
         token_file.write_text(token)
-        command = [*programs.python("agent"), "--server", self.agent_url, "--token-file", str(token_file)]
-        command += ["--simulate", simulate, "--state-dir", str(state), "--public-address", "127.0.0.1"]
+        server = self.environment["AGENT_URL"]
+        command = [*within, *programs.python("agent"), "--server", server, "--token-file", str(token_file)]
+        command += ["--simulate", simulate, "--state-dir", str(state)]
+        command += [] if within else ["--public-address", "127.0.0.1"]
         return self.start(f"agent-{name}", [*command, "--ports", ports or claim_ports(), *options])
 
     def agent_state(self, name: str) -> Path:
@@ -152,6 +165,7 @@ class Stack:
         for process in reversed(self.processes.values()):
             process.stop(grace_seconds=5)
         self.processes.clear()
+        tunnels.end(self.directory / "agents")
         containers.remove(containers.owners_in(self.directory / "agents"))
         self._on_server(f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
 
@@ -171,7 +185,7 @@ class Stack:
             "EMAIL_URL": "consolemail://",
             "STATIC_COMPRESSED": "0",
         }
-        self.environment = environment | self._settings
+        self.environment = environment | self.settings
         with ThreadPoolExecutor(2) as pool:
             collected = pool.submit(self.manage, "collectstatic", "--noinput", "--verbosity=0")
             self.manage("migrate", "--noinput", "--verbosity=0")
