@@ -1,11 +1,20 @@
 # The server: web, held requests, workers and beat are the same image with different commands (docker-compose.yml).
 # The host agent is not in it: it runs on hosts, from agent/ alone.
+FROM python:3.11-slim-bookworm AS guest-tools
+
+# What agents lend to containers, made of Debian packages; of this image's architecture. For machines of another one,
+# put the file that it makes there beside it, and name the folder in GUEST_TOOLS_DIR.
+WORKDIR /build
+COPY scripts scripts
+RUN apt-get update && python -m scripts.guest_tools /guest-tools
+
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PIP_NO_CACHE_DIR=1 \
-    STATIC_ROOT=/srv/spotyard/static
+    STATIC_ROOT=/srv/spotyard/static \
+    GUEST_TOOLS_DIR=/srv/spotyard/guest-tools
 
 WORKDIR /srv/spotyard/app
 
@@ -22,6 +31,7 @@ COPY hosting hosting
 COPY marketplace marketplace
 COPY templates templates
 COPY static static
+COPY --from=guest-tools /guest-tools/*.tar.gz ../guest-tools/
 
 # Collecting static files needs settings that load, not real ones. The key signs nothing and stays in this layer.
 RUN SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --noinput --verbosity=0 \

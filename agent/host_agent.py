@@ -1,6 +1,7 @@
 """One machine's agent: registration, inventory, tasks and sync, put together."""
 
 import logging
+import platform
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from agent import __version__
 from agent.backoff import Backoff
 from agent.engine.hub import EngineHub
+from agent.guest.tools import GuestTools
+from agent.guest.watch import GuestWatch
 from agent.inventory import collect as whole
 from agent.inventory.host import RealHost
 from agent.inventory.nvml import NvmlSource
@@ -25,7 +28,7 @@ from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
@@ -49,6 +52,7 @@ class Shared:
     hub: EngineHub
     pool: Pool
     usage: UsageSampler
+    reports: GuestWatch
     checkpoint: Checkpoint = no_checkpoint
 
 
@@ -78,6 +82,7 @@ class HostAgent:
         self._logs: KeptLogs | None = None
         self._owner = ""
         self._outside = Outside(self._directory.path)
+        self._guest_tools: GuestTools | None = None
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -107,6 +112,8 @@ class HostAgent:
         """End the agent; its containers go on."""
         self._ending.set()
         self._outside.stop()
+        if self._guest_tools is not None:
+            self._guest_tools.stop()
         if self._sync is not None:
             self._sync.stop()
         self._refused.set()
@@ -174,6 +181,8 @@ class HostAgent:
             sync_url=state.sync_url,
             home_url=self._options.server + SYNC_PATH,
         )
+        self._guest_tools = self._tools_for(state.credential)
+        self._guest_tools.start()
         reconciler, sync = self._connect(identity, account)
         self._shared.hub.subscribe(identity.owner, reconciler, sync.report)
         if not reconciler.wait_until_at_rest(_ADOPTION_SECONDS):
@@ -188,6 +197,7 @@ class HostAgent:
             return
         self._shared.hub.unsubscribe(self._owner)
         self._shared.usage.unwatch(self._reconciler)
+        self._shared.reports.unwatch(self._reconciler)
         self._reconciler.retire()
         if self._jobs is not None and self._logs is not None:
             self._jobs.retire()
@@ -213,6 +223,7 @@ class HostAgent:
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
         self._jobs = self._job_runner(tools, courier, on_change)
         self._logs.start(courier)
+        self._shared.reports.watch(reconciler, lambda: on_change(False))
         around = Surroundings(
             inventory=self._current_inventory,
             engine_error=lambda: self._shared.hub.error,
@@ -221,6 +232,7 @@ class HostAgent:
             jobs=self._jobs,
             relay_key=lambda: self._outside.relay_key,
             on_reply=self._outside.heed,
+            on_tools=self._announce_tools,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
@@ -253,7 +265,24 @@ class HostAgent:
             data_root=self._shared.hub.data_root,
             checkpoint=self._shared.checkpoint,
             keep_log=logs.keep,
+            tools_volume=self._guest_tools.volume if self._guest_tools is not None else str,
         )
+
+    def _tools_for(self, credential: str) -> GuestTools:
+        """The guest tools of a session; the ones before it end."""
+        if self._guest_tools is not None:
+            self._guest_tools.stop()
+        return GuestTools(
+            self._options.state_dir / "tools",
+            platform.machine(),
+            self._shared.hub.engine,
+            fetch=lambda url, offset: self._client().fetch(url, credential, offset),
+            point=lambda name: self._shared.checkpoint(name, 0),
+        )
+
+    def _announce_tools(self, bundle: ToolsBundle | None) -> None:
+        if self._guest_tools is not None:
+            self._guest_tools.announce(bundle)
 
     def _client(self) -> ServerClient:
         return ServerClient(self._options.ca_file)

@@ -10,6 +10,7 @@ from types import FrameType
 from agent import firewall
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.hub import EngineHub
+from agent.guest.watch import GuestWatch
 from agent.host_agent import Shared
 from agent.logs import say
 from agent.pool import Pool
@@ -30,16 +31,18 @@ def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) 
     """The engine watched, and the rules loaded, for as long as the block lasts. Containers outlive it."""
     ending = threading.Event()
     hub = EngineHub(DockerEngine(), on_up=_load_firewall if use_firewall else _nothing)
-    usage = UsageSampler(hub.engine)
+    usage, reports = UsageSampler(hub.engine), GuestWatch(hub.engine)
     hub.start()
     usage.start()
+    reports.start()
     if use_firewall:
         threading.Thread(target=firewall.keep_loaded, args=(BRIDGE, ending), name="firewall", daemon=True).start()
     try:
-        yield Shared(hub=hub, pool=Pool(_MOST_THREADS, "tasks"), usage=usage, checkpoint=checkpoint)
+        yield Shared(hub=hub, pool=Pool(_MOST_THREADS, "tasks"), usage=usage, reports=reports, checkpoint=checkpoint)
     finally:
         ending.set()
         usage.stop()
+        reports.stop()
         hub.stop()
 
 

@@ -21,6 +21,8 @@ KEPT_LOG_PATH = "/api/agent/v1/tasks/{task_id}/log"
 MOST_OUTPUT_CHUNK_BYTES = 256 * 1024
 MOST_KEPT_LOG_BYTES = 1 << 20
 """Of a log whose container is gone, before compression."""
+TOOLS_PATH = "/api/agent/v1/tools/"
+"""A bundle of guest tools is at this path and its digest, for machines that show their credential."""
 MOST_RESULT_BYTES = 256 * 1024
 """The longest result of a task, written as a JSON string."""
 
@@ -224,6 +226,12 @@ class ObservedTask(Message, frozen=True):
     disk_used_mb: int | None = None
     net_rx_bytes: int | None = None
     net_tx_bytes: int | None = None
+    host_keys: list[str] | None = None
+    """Of a container's SSH server, each as type and fingerprint: "ssh-ed25519 SHA256:…"; None while unknown."""
+    onstart_exit_code: int | None = None
+    """How /root/onstart.sh ended in this run; None while it runs, or where there is none."""
+    onstart_output: str = ""
+    """The last lines that it wrote before it failed."""
     result: str | None = None
     """With phase exited, where the spec asks for one: the container's last line, told in every report until the task is
     to be removed. Empty where there is none; None as long as it has not been read."""
@@ -315,6 +323,18 @@ class PortCheck(Message, frozen=True):
     word: str
 
 
+class ToolsBundle(Message, frozen=True):
+    """The programs that the agent lends to containers; the same digest is always the same content."""
+
+    arch: str
+    """Of the machines it runs on, as ``uname -m`` says it."""
+    digest: str
+    """SHA-256 in hex."""
+    size_bytes: int
+    url: str
+    """Absolute; takes the machine's credential, and a Range that begins in the middle."""
+
+
 class SyncReply(Message, frozen=True):
     """Desired state down. Always complete: tasks absent here are left untouched."""
 
@@ -327,6 +347,8 @@ class SyncReply(Message, frozen=True):
     """None where there is no relay, or where it does not know this machine's key."""
     port_checks: list[PortCheck] = []
     """Ports to answer on for as long as they are named here."""
+    tools: ToolsBundle | None = None
+    """None where the marketplace has none for this machine's architecture."""
 
 
 class ErrorReply(Message, frozen=True):

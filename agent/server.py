@@ -1,5 +1,6 @@
 """The marketplace's side of the wire, as seen from the agent."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from agent.protocol import (
 
 _CONNECT_SECONDS = 10.0
 _REPLY_SECONDS = 30.0
+_CHUNK_BYTES = 1 << 16
 _TRY_LATER = (408, 425, 429)
 
 R = TypeVar("R", RegisterReply, SyncReply, CheckReply, OutputReply)
@@ -67,6 +69,19 @@ class ServerClient:
         """Raises ``ServerAwayError``, ``RefusedError``."""
         headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/octet-stream"}
         return self._post_bytes(url, content, OutputReply, headers, _REPLY_SECONDS)
+    def fetch(self, url: str, credential: str, offset: int) -> Iterator[bytes]:
+        """The content at a URL from this byte on, as it comes. Raises ``ServerAwayError``, ``RefusedError``."""
+        headers = {"Authorization": f"Bearer {credential}", "Range": f"bytes={offset}-"}
+        timeouts = (_CONNECT_SECONDS, _REPLY_SECONDS)
+        try:
+            with self._session.get(
+                url, headers=headers, timeout=timeouts, stream=True, allow_redirects=False
+            ) as response:
+                if response.status_code not in (200, 206) or (offset > 0 and response.status_code == 200):
+                    raise _problem(response)
+                yield from response.iter_content(_CHUNK_BYTES)
+        except requests.RequestException as error:
+            raise ServerAwayError(_reason(error)) from error
 
     def close(self) -> None:
         self._session.close()

@@ -25,6 +25,7 @@ from agent.protocol import (
     ObservedTask,
     SyncReply,
     SyncRequest,
+    ToolsBundle,
 )
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
@@ -81,9 +82,10 @@ class Account:
 class Surroundings:
     """``inventory`` and ``engine_error`` are asked before each request.
 
-    ``on_sync_url`` gets the address the server wants from now on. ``on_refused`` is called, once, when the server does
-    not know this machine any more: the loop has then ended. ``relay_key`` is asked before each request too, and
-    ``on_reply`` gets each reply that counts, for what is in it besides tasks.
+    ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
+    guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
+    any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
+    that counts, for what is in it besides tasks.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -93,6 +95,7 @@ class Surroundings:
     jobs: JobBoard = field(default_factory=NoJobs)
     relay_key: Callable[[], str | None] = lambda: None
     on_reply: Callable[[SyncReply], None] = lambda _: None
+    on_tools: Callable[[ToolsBundle | None], None] = lambda _bundle: None
 
 
 class Session:
@@ -170,6 +173,7 @@ class Session:
             self._applied_at_seq = self._seq
             moved = reply.sync_url != self._sync_url
             self._sync_url = reply.sync_url
+            self._around.on_tools(reply.tools)
             self._machine.apply(reply.tasks)
             if reply.jobs is not None:
                 self._around.jobs.apply(reply.jobs)

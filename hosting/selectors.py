@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, 
 from django.urls import reverse
 from django.utils import timezone
 
-from agent.protocol import SYNC_PATH, ContainerSpec, DesiredTask, SyncReply
+from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, SyncReply, ToolsBundle
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
@@ -19,6 +19,7 @@ from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
 from hosting.domain.verification import CASE_OVERTURNED
+from hosting.gateways.guest_tools import bundle_for
 from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
 from hosting.outputs import desired_jobs
 
@@ -68,7 +69,7 @@ def desired_state(machine_id: int) -> SyncReply:
 
     The generation is read before the tasks: a change in between only makes the agent ask once more.
     """
-    generation = Machine.objects.values_list("desired_generation", flat=True).get(pk=machine_id)
+    generation, arch = Machine.objects.values_list("desired_generation", "cpu_arch").get(pk=machine_id)
     live_claims = Prefetch(
         "gpu_claims",
         queryset=GpuClaim.objects.filter(released_at=None).select_related("gpu").order_by("gpu__index"),
@@ -82,7 +83,16 @@ def desired_state(machine_id: int) -> SyncReply:
         jobs=desired_jobs(machine_id, timezone.now()),
         relay=relay_order(machine_id),
         port_checks=port_checks_of(machine_id),
+        tools=_tools_bundle(arch),
     )
+
+
+def _tools_bundle(arch: str) -> ToolsBundle | None:
+    found = bundle_for(arch)
+    if found is None:
+        return None
+    url = f"{settings.AGENT_URL}{TOOLS_PATH}{found.digest}"
+    return ToolsBundle(arch=found.arch, digest=found.digest, size_bytes=found.size_bytes, url=url)
 
 
 def _desired_task(task: Any) -> DesiredTask:

@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from hosting.domain.jobs import KEPT_FOR
 from marketplace.errors import MarketError
-from marketplace.models import ApiKey, Instance, Offer, SshKey
+from marketplace.models import ApiKey, Instance, InstanceKey, Offer, SshKey
 
 
 def instance_for(user: AbstractBaseUser, instance_id: int) -> Instance:
@@ -44,6 +44,14 @@ def ssh_key_for(user: AbstractBaseUser, key_id: int) -> SshKey:
     key = SshKey.objects.filter(pk=key_id, user_id=user.pk).first()
     if key is None:
         raise MarketError("no_such_ssh_key", f"You have no SSH key {key_id}.", status=404)
+    return key
+
+
+def instance_key_for(user: AbstractBaseUser, instance_id: int, key_id: int) -> InstanceKey:
+    """A key of the user's own instance. Raises MarketError(no_such_instance, no_such_ssh_key; 404) otherwise."""
+    key = instance_for(user, instance_id).ssh_keys.filter(pk=key_id).first()
+    if key is None:
+        raise MarketError("no_such_ssh_key", f"Instance {instance_id} has no SSH key {key_id} of its own.", status=404)
     return key
 
 

@@ -59,6 +59,8 @@ def shell_check() -> list[str]:
         ".ci/run",
         "agent/guest/start.sh",
         "agent/guest/boot.sh",
+        "agent/guest/session.sh",
+        "agent/guest/shrc",
     ]
     if shutil.which("shellcheck"):
         return ["shellcheck", *files]

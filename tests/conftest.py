@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
+from scripts.guest_tools import ensure_bundle
 from scripts.image import ensure_image
 from tests.plumbing.nat import Nat
 from tests.plumbing.stack import Stack
@@ -143,6 +144,7 @@ def nat() -> Iterator[Nat]:
 def stack(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[Stack]:
     """The whole product, started once for all tests that ask for it: see tests/plumbing/stack.py."""
     engine.ping()
+    ensure_bundle()
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 

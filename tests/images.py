@@ -4,6 +4,7 @@
 """
 
 import io
+import platform
 import re
 import shutil
 import subprocess
@@ -16,12 +17,25 @@ from typing import Literal
 import docker
 
 VERSION = "2"
-Kind = Literal["openssh", "dropbear", "nosshd", "noshell", "opinionated"]
-"""The last is the OpenSSH one with settings of its own: user, directory, entrypoint, command, and a volume."""
+Kind = Literal["openssh", "dropbear", "nosshd", "noshell", "opinionated", "alpine", "shellonly", "brokensshd"]
+"""opinionated is the OpenSSH one with settings of its own: user, directory, entrypoint, command, and a volume. alpine
+is laid out as Alpine Linux: busybox, musl, no other C library, no bash. shellonly has a shell and nothing besides."""
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nsshd:x:74:74:sshd:/run/sshd:/bin/false\nnobody:x:99:99:n:/:/bin/false\n"
 GROUP = "root:x:0:\nsshd:x:74:\nnogroup:x:99:\n"
 SHADOW = "root:*:19000:0:99999:7:::\nsshd:*:19000::::::\n"
+ALPINE = {
+    "etc/alpine-release": "3.19.1\n",
+    "etc/passwd": "root:x:0:0:root:/root:/bin/ash\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n",
+    "etc/group": "root:x:0:root\ntty:x:5:\n",
+    "etc/shadow": "root:*::0:::::\n",
+    "etc/profile": (
+        "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        "PS1='\\h:\\w\\$ '\n"
+        "for script in /etc/profile.d/*.sh; do [ -r $script ] && . $script; done\n"
+    ),
+    "etc/profile.d/README": "Read by /etc/profile.\n",
+}
 ENVIRONMENT = ["ENV PATH=/opt/tools/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV IMAGE_SAYS=hello"]
 OPINIONS = [
     "USER 99",
@@ -56,12 +70,19 @@ def build(kind: Kind = "openssh", client: docker.DockerClient | None = None) -> 
 def _tar(kind: Kind, scratch: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        _add_busybox(archive, scratch, shell=kind != "noshell")
+        if kind == "shellonly":
+            _add_shell(archive)
+        else:
+            _add_busybox(archive, scratch, shell=kind != "noshell")
         if kind in ("openssh", "opinionated"):
             _add_programs(archive, *_openssh(scratch))
         elif kind == "dropbear":
             _add_programs(archive, *_dropbear(scratch))
-        for name, text in {"etc/passwd": PASSWD, "etc/group": GROUP, "etc/shadow": SHADOW}.items():
+        elif kind == "alpine":
+            _add_musl(archive, scratch)
+        elif kind == "brokensshd":
+            _add_bytes(archive, "usr/sbin/sshd", b"#!/bin/sh\nexit 1\n", 0o755)
+        for name, text in _accounts(kind).items():
             _add_bytes(archive, name, text.encode(), 0o644)
         for directory, mode in {"tmp": 0o1777, "root": 0o700, "run/sshd": 0o755, "var/log": 0o755}.items():
             _add_directory(archive, directory, mode)
@@ -77,6 +98,30 @@ def _add_busybox(archive: tarfile.TarFile, scratch: Path, *, shell: bool) -> Non
         link.type, link.linkname = tarfile.SYMTYPE, "busybox"
         if applet != "busybox":
             archive.addfile(link)
+
+
+def _accounts(kind: Kind) -> dict[str, str]:
+    """Files in /etc by their names."""
+    if kind == "shellonly":
+        return {}
+    if kind == "alpine":
+        return ALPINE
+    return {"etc/passwd": PASSWD, "etc/group": GROUP, "etc/shadow": SHADOW}
+
+
+def _add_shell(archive: tarfile.TarFile) -> None:
+    """This machine's own plain shell, as /bin/sh."""
+    shell = str(Path("/bin/sh").resolve())
+    _add_programs(archive, Path("/"), [shell])
+    link = tarfile.TarInfo("bin/sh")
+    link.type, link.linkname = tarfile.SYMTYPE, shell
+    archive.addfile(link)
+
+
+def _add_musl(archive: tarfile.TarFile, scratch: Path) -> None:
+    """The C library, under both of its names."""
+    library = next(_unpack(["musl"], scratch).glob("lib/*-linux-musl/libc.so"))
+    _add_bytes(archive, f"lib/ld-musl-{platform.machine()}.so.1", library.read_bytes(), 0o755)
 
 
 def _openssh(scratch: Path) -> tuple[Path, list[str]]:

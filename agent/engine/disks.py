@@ -11,7 +11,7 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
-from agent.engine.types import ContainerGoneError, DiskName, DiskParts, Layer, Saved, TaskError
+from agent.engine.types import TOOLS_PLACE, ContainerGoneError, DiskName, DiskParts, Layer, Saved, TaskError
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ def sizes(client: APIClient, container_id: str) -> Sizes:
 
 
 def volumes(client: APIClient, container_id: str) -> dict[str, str]:
-    """Names of a container's volumes by the directory they are mounted on."""
-    mounts = _inspected(client, container_id).get("Mounts") or []
+    """Names of a container's own volumes by the directory they are mounted on."""
+    mounts = own_mounts(_inspected(client, container_id))
     return {mount["Destination"]: mount["Name"] for mount in mounts if mount.get("Type") == "volume"}
 
 
@@ -63,13 +63,18 @@ def parts(client: APIClient, container_id: str) -> DiskParts | None:
     data = driver.get("Data") or {}
     if driver.get("Name") != "overlay2" or not data.get("UpperDir"):
         return None
-    mounts = inspected.get("Mounts") or []
+    mounts = own_mounts(inspected)
     return DiskParts(
         lower=[part for part in str(data["LowerDir"]).split(":") if part],
         upper=str(data["UpperDir"]),
         work=str(data["WorkDir"]),
         volumes={mount["Destination"]: mount["Source"] for mount in mounts if mount.get("Type") == "volume"},
     )
+
+
+def own_mounts(inspected: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is mounted in an inspected container and belongs to it alone, unlike the guest tools."""
+    return [mount for mount in inspected.get("Mounts") or [] if mount.get("Destination") != TOOLS_PLACE]
 
 
 def layer(client: APIClient, container_id: str) -> Layer:

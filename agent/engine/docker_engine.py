@@ -4,13 +4,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import commands, disks, output, volumes
+from agent.engine import commands, disks, files, output, tools, volumes
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -244,7 +245,7 @@ class DockerEngine:
         with translated():
             sizes = disks.sizes(self._client, container_id)
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
-        return sizes.written_bytes // _MB + volumes.used_mb(inspected.get("Mounts") or [])
+        return sizes.written_bytes // _MB + volumes.used_mb(disks.own_mounts(inspected))
 
     def content_mb(self, container_id: str, base_mb: int) -> int | None:
         with translated():
@@ -252,7 +253,27 @@ class DockerEngine:
         whole_mb = volumes.root_mb(inspected)
         if whole_mb is None:
             return None
-        return max(0, whole_mb - base_mb) + volumes.used_mb(inspected.get("Mounts") or [])
+        return max(0, whole_mb - base_mb) + volumes.used_mb(disks.own_mounts(inspected))
+
+    def tools_volume(self, digest: str) -> str | None:
+        with translated():
+            return tools.volume_of(self._client, digest)
+
+    def stage_tools(self, digest: str, archive: Path) -> str:
+        with translated():
+            return tools.stage(self._slow_client, digest, archive)
+
+    def publish_tools(self, digest: str, staged: str) -> str:
+        with translated():
+            return tools.publish(self._client, digest, staged)
+
+    def drop_tools(self, keep: str) -> None:
+        with translated():
+            tools.drop(self._slow_client, keep)
+
+    def read_files(self, container_id: str, directory: str, most_bytes: int) -> dict[str, bytes]:
+        with translated():
+            return files.read(self._client, container_id, directory, most_bytes)
 
     def events(self) -> Iterator[EngineEvent]:
         filters = {"type": "container", "label": OWNER_LABEL, "event": ["start", "die", "destroy"]}

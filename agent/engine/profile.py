@@ -8,7 +8,7 @@ from typing import Any
 from docker.api.client import APIClient
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from agent.engine.types import ContainerPlan, EngineInfo
+from agent.engine.types import TOOLS_PLACE, ContainerPlan, EngineInfo
 
 CAPABILITIES = [
     "CHOWN",
@@ -64,12 +64,19 @@ def _host_config(client: APIClient, plan: ContainerPlan, info: EngineInfo, *, di
         network_mode=plan.network,
         port_bindings={f"{port.container_port}/{port.protocol}": ("0.0.0.0", port.host_port) for port in plan.ports},  # noqa: S104 - guests' ports are meant for the world
         device_requests=gpu_requests(plan.gpu_uuids) or None,
-        # Without copying: what the client deleted from a volume must not come back from the image.
-        mounts=[Mount(place, name, type="volume", no_copy=True) for place, name in plan.volumes.items()] or None,
+        mounts=_mounts(plan) or None,
         restart_policy={"Name": "no"},
         log_config=LogConfig(type="json-file", config={"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}),
         storage_opt={"size": f"{plan.disk_gb}G"} if disk_quota else None,
     )
+
+
+def _mounts(plan: ContainerPlan) -> list[Mount]:
+    """Without copying: what the client deleted from a volume must not come back from the image."""
+    own = [Mount(place, name, type="volume", no_copy=True) for place, name in plan.volumes.items()]
+    if not plan.tools_volume:
+        return own
+    return [*own, Mount(TOOLS_PLACE, plan.tools_volume, type="volume", read_only=True, no_copy=True)]
 
 
 def _limits(plan: ContainerPlan, info: EngineInfo) -> dict[str, Any]:

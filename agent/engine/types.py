@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from agent.protocol import FailureReason, PortMapping
@@ -17,6 +18,9 @@ GPUS_LABEL = "spotyard.gpus"
 
 Ending = Literal["", "time", "flood", "stop"]
 """What ended a command before its own end; empty for nothing."""
+
+TOOLS_PLACE = "/.spotyard/tools"
+"""Where containers have the guest tools. What is mounted there belongs to all of them and is never a task's own."""
 
 Status = Literal["created", "running", "exited", "removing"]
 
@@ -109,6 +113,8 @@ class ContainerPlan:
     network: str
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Names of existing volumes by the directory each is mounted on."""
+    tools_volume: str = ""
+    """A volume that is mounted on TOOLS_PLACE besides, read-only; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +308,24 @@ class Engine(Protocol):
         """What a running container has now on its disk beyond ``base_mb``, and in its volumes.
 
         Walks over all of it. None where that is not seen from here. Raises ``ContainerGoneError``.
+        """
+
+    def tools_volume(self, digest: str) -> str | None:
+        """Name of the volume with the guest tools of this digest, complete; None where there is none."""
+
+    def stage_tools(self, digest: str, archive: Path) -> str:
+        """Unpack a tar archive into a new volume; what it is called until ``publish_tools``."""
+
+    def publish_tools(self, digest: str, staged: str) -> str:
+        """Make a staged volume the one of its digest, unless another was quicker; that one's name."""
+
+    def drop_tools(self, keep: str) -> None:
+        """Delete the volumes of other digests than this that no container uses, and what was never published."""
+
+    def read_files(self, container_id: str, directory: str, most_bytes: int) -> dict[str, bytes]:
+        """Contents of the plain files in a container's directory by their names; empty where there is none.
+
+        Nothing is returned of files that are longer altogether. Raises ``ContainerGoneError``.
         """
 
     def events(self) -> Iterator[EngineEvent]:

@@ -26,14 +26,21 @@ def _resource(name: str) -> bytes:
 
 _BOOT_SCRIPT = _resource("boot.sh")
 _START_SCRIPT = _resource("start.sh")
+_SESSION_SCRIPT = _resource("session.sh")
+_SHRC = _resource("shrc")
 _SSHD_CONFIG = _resource("sshd_config")
+_SESSION = 'command="exec /bin/sh /.spotyard/session.sh" '
+"""Before a key: what its logins begin with."""
 
 
 def boot_environment(onstart: str, authorized_keys: list[str]) -> dict[str, str]:
     """Variables for START_COMMAND that carry the same files as ``first_files``; see ``carries_files``."""
     files = {
         "SPOTYARD_KEYS": _keys_text(authorized_keys).decode(),
+        "SPOTYARD_SESSION_KEYS": _session_keys_text(authorized_keys).decode(),
         "SPOTYARD_SSHD_CONFIG": _SSHD_CONFIG.decode(),
+        "SPOTYARD_SESSION": _SESSION_SCRIPT.decode(),
+        "SPOTYARD_SHRC": _SHRC.decode(),
         "SPOTYARD_ONSTART": _ending_in_newline(onstart) if onstart else "",
         "SPOTYARD_START": _START_SCRIPT.decode(),
     }
@@ -43,7 +50,7 @@ def boot_environment(onstart: str, authorized_keys: list[str]) -> dict[str, str]
 
 def carries_files(onstart: str, authorized_keys: list[str]) -> bool:
     """Whether everything fits into the environment; otherwise ``first_files`` have to be put in."""
-    longest = max(len(onstart.encode()), len(_keys_text(authorized_keys)))
+    longest = max(len(onstart.encode()), len(_session_keys_text(authorized_keys)))
     return longest <= _LONGEST_VARIABLE and "\0" not in onstart
 
 
@@ -54,8 +61,10 @@ def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
     """
     files = [
         (f"{DIRECTORY}/start.sh", _START_SCRIPT, 0o755),
+        (f"{DIRECTORY}/session.sh", _SESSION_SCRIPT, 0o644),
+        (f"{DIRECTORY}/shrc", _SHRC, 0o644),
         (f"{DIRECTORY}/sshd_config", _SSHD_CONFIG, 0o644),
-        (f"{DIRECTORY}/authorized_keys", _keys_text(authorized_keys), 0o600),
+        *_key_files(authorized_keys),
     ]
     if onstart:
         files.append(("root/onstart.sh", _ending_in_newline(onstart).encode(), 0o755))
@@ -64,7 +73,7 @@ def first_files(onstart: str, authorized_keys: list[str]) -> bytes:
 
 def keys_file(authorized_keys: list[str]) -> bytes:
     """An archive with nothing but the keys, to replace them in an existing container."""
-    return _archive([(f"{DIRECTORY}/authorized_keys", _keys_text(authorized_keys), 0o600)])
+    return _archive(_key_files(authorized_keys))
 
 
 def notice_file(message: str, grace_seconds: int, at: float) -> bytes:
@@ -77,6 +86,18 @@ def notice_file(message: str, grace_seconds: int, at: float) -> bytes:
 def keys_digest(authorized_keys: list[str]) -> str:
     """Tells one set of keys from another without keeping them."""
     return hashlib.sha256(_keys_text(authorized_keys)).hexdigest()
+
+
+def _key_files(authorized_keys: list[str]) -> list[tuple[str, bytes, int]]:
+    """Twice: as they are, and as sshd reads them where session.sh can do all that sshd does itself."""
+    return [
+        (f"{DIRECTORY}/authorized_keys", _keys_text(authorized_keys), 0o600),
+        (f"{DIRECTORY}/session_keys", _session_keys_text(authorized_keys), 0o600),
+    ]
+
+
+def _session_keys_text(authorized_keys: list[str]) -> bytes:
+    return "".join(f"{_SESSION}{key.strip()}\n" for key in authorized_keys).encode()
 
 
 def _keys_text(authorized_keys: list[str]) -> bytes:

@@ -12,6 +12,11 @@ from agent.guest.files import NO_SERVER_EXIT_CODE, SERVER_FAILS_EXIT_CODE
 from agent.protocol import DesiredState, FailureReason, Phase
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 
+NO_SHELL = "The image has no /bin/sh that runs here, which an SSH instance needs."
+_NO_SERVER = (
+    "The image has no SSH server, and this host has none to lend to it now. Choose an image with OpenSSH or dropbear "
+    "installed, or try again later."
+)
 SSH_DEADLINE_SECONDS = 120.0
 """From the start of a run to its SSH server's first answer; nothing is charged for that time, so it has to end."""
 
@@ -290,11 +295,11 @@ def _ending(
 
 def _ssh_ending(code: int) -> tuple[FailureReason, str]:
     if code == NO_SERVER_EXIT_CODE:
-        return "no_ssh_server", "The image has no SSH server; choose one with OpenSSH or dropbear installed."
+        return "no_ssh_server", _NO_SERVER
     if code == SERVER_FAILS_EXIT_CODE:
-        return "no_ssh_server", "The SSH server of the image does not run; its messages are in the instance's log."
+        return "no_ssh_server", "The SSH server does not run; its messages are in the instance's log."
     if code in (126, 127):
-        return "no_shell", "The image has no /bin/sh, which an SSH instance needs."
+        return "no_shell", NO_SHELL
     return "exited", _exit_sentence(code)
 
 

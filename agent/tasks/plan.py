@@ -12,6 +12,8 @@ MACHINE_LABEL = "spotyard.machine"
 NETWORK = "spotyard"
 BRIDGE = "spotyard0"
 SSH_PORT = 22
+_MOST_KEY_CHARS = 32_768
+"""Of all keys together in one variable; for more of them there is the file."""
 
 
 @dataclass(frozen=True)
@@ -120,4 +122,6 @@ def _environment(task: DesiredTask) -> dict[str, str]:
         f"VAST_{port.protocol.upper()}_PORT_{port.container_port}": str(port.host_port) for port in task.spec.ports
     }
     boot = boot_environment(task.spec.onstart, task.authorized_keys) if task.spec.mode == "ssh" else {}
-    return {"VAST_CONTAINERLABEL": task.label, **ports, **task.spec.env, **boot}
+    keys = "\n".join(task.authorized_keys)
+    own = {"SSH_PUBLIC_KEY": keys} if 0 < len(keys) <= _MOST_KEY_CHARS else {}
+    return {"VAST_CONTAINERLABEL": task.label, **ports, **task.spec.env, **own, **boot}

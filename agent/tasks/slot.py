@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from agent.engine.timestamps import instant
 from agent.engine.types import ContainerFacts
+from agent.guest.report import GuestReport
 from agent.protocol import DesiredTask, FailureReason, ObservedTask
 from agent.tasks.decide import Observation
 from agent.tasks.memory import TaskMemory, Traffic, Verdict
@@ -37,6 +38,8 @@ class Slot:
     progress: float | None = None
     disk_used_mb: int | None = None
     traffic: Traffic | None = None
+    guest: GuestReport | None = None
+    """What the container tells of itself in its present run."""
     signal: threading.Event = field(default_factory=threading.Event)
     """Set together with ``dirty``."""
 
@@ -45,6 +48,7 @@ class Slot:
         seen = self.observation
         if seen is None:
             return None
+        guest = self.guest or GuestReport()
         return ObservedTask(
             task_id=self.task_id,
             phase=seen.phase,
@@ -57,6 +61,9 @@ class Slot:
             disk_used_mb=self.disk_used_mb,
             net_rx_bytes=self.traffic.rx_bytes if self.traffic else None,
             net_tx_bytes=self.traffic.tx_bytes if self.traffic else None,
+            host_keys=guest.host_keys,
+            onstart_exit_code=guest.onstart_exit_code,
+            onstart_output=guest.onstart_output,
             result=seen.result,
         )
 

@@ -21,6 +21,7 @@ from agent.guest.files import carries_files, first_files, keys_digest, keys_file
 from agent.logs import say
 from agent.protocol import MOST_RESULT_BYTES, DesiredTask, Phase
 from agent.tasks.decide import (
+    NO_SHELL,
     Adopt,
     AwaitReady,
     Create,
@@ -111,7 +112,7 @@ class Steps:
         reason = error.reason
         message = error.message
         if reason == "command_not_found" and desired.spec.mode == "ssh" and "architecture" not in message:
-            reason, message = "no_shell", "The image has no /bin/sh, which an SSH instance needs."
+            reason, message = "no_shell", NO_SHELL
         verdict = Verdict(run_generation=desired.run_generation, reason=reason, message=message)
         self._save(slot, slot.memory_for(desired).changed(verdict=verdict))
         say(
@@ -142,6 +143,8 @@ class Steps:
         self._checkpoint("creating", slot.task_id)
         disk = slot.memory.moving if slot.memory is not None else None
         plan = container_plan(self._tools.identity, desired)
+        if desired.spec.mode == "ssh":
+            plan = replace(plan, tools_volume=self._tools.tools_volume())
         try:
             container_id = self._engine.create(on_saved_disk(plan, disk) if disk is not None else plan)
         except (ImageMissingError, VolumeMissingError):
@@ -195,6 +198,7 @@ class Steps:
         )
         self._save(slot, intent)
         self._checkpoint("intent_saved", slot.task_id)
+        slot.guest = None
         with self._tools.disk_guard.kept_free(slot.task_id):
             self._engine.start(container.container_id)
         slot.looked = False

@@ -42,6 +42,8 @@ class Tools:
     keep_log: Callable[[int, str], None] = no_log_keeper
     """Told a task and the id of its container, before that is deleted with its log."""
     disk_guard: DiskGuard = field(default_factory=DiskGuard)
+    tools_volume: Callable[[], str] = str
+    """Name of the volume with the guest tools; empty where there are none. Raises ``EngineDownError``."""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, to compare with the engine's timestamps."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting.api import agent, jobs, speed
+from hosting.api import agent, jobs, speed, tools
 
 urlpatterns = [
     path("register", agent.register, name="agent_register"),
@@ -10,5 +10,6 @@ urlpatterns = [
     path("check", agent.check, name="agent_check"),
     path("jobs/<int:job_id>/output", jobs.output, name="agent_job_output"),
     path("tasks/<int:task_id>/log", jobs.log, name="agent_kept_log"),
+    path("tools/<str:digest>", tools.tools, name="agent_tools"),
     path("speed/<str:ticket>", speed.speed, name="agent_speed"),
 ]

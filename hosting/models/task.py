@@ -52,6 +52,14 @@ class Task(models.Model):
     message = models.TextField(blank=True)
     progress = models.FloatField(null=True, blank=True)
     result = models.TextField(null=True, blank=True, help_text="The last line of what ended, where one was wanted.")  # noqa: DJ001 - nothing read yet is not nothing there
+    host_keys = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="Types and fingerprints of its SSH server.",
+    )
+    onstart_exit_code = models.PositiveIntegerField(null=True, blank=True, help_text="Of /root/onstart.sh in this run.")
+    onstart_output = models.TextField(blank=True, help_text="Its last lines where it failed.")
     disk_used_mb = models.PositiveIntegerField(null=True, blank=True)
     net_rx_bytes = models.PositiveBigIntegerField(default=0)
     net_tx_bytes = models.PositiveBigIntegerField(default=0)

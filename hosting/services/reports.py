@@ -18,6 +18,7 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.events import machine_event
+from hosting.services.guest_reports import guest_told
 from hosting.services.idle_jobs import idle_task_observed
 from hosting.services.inventory import inventory_receive
 from hosting.services.jobs import jobs_observe
@@ -111,6 +112,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
             [j.job_id, j.state, j.reason, j.message, j.result, _coarse(j.progress)]
             for j in sorted(request.jobs or (), key=lambda j: j.job_id)
         ],
+        [[t.host_keys, t.onstart_exit_code, t.onstart_output] for t in sorted(request.tasks, key=lambda t: t.task_id)],
     ]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
@@ -264,8 +266,9 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         "message": clean(observed.message, MESSAGE_CHARS),
         "result": task.result if observed.result is None else clean(observed.result, MOST_RESULT_BYTES),
     }
+    told = guest_told(task, observed)
     if all(getattr(task, name) == value for name, value in facts.items()):
-        task.save(update_fields=["disk_used_mb", *_TRAFFIC, "progress"])
+        task.save(update_fields=["disk_used_mb", *_TRAFFIC, "progress", *told])
         return False
     for name, value in facts.items():
         setattr(task, name, value)

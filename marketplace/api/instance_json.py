@@ -14,7 +14,7 @@ PUBLISHED_ON = "0.0.0.0"  # noqa: S104 - what docker says of a port that is open
 UNKNOWN_DISK_USAGE = -1.0
 
 _UNKNOWN_NAMES = """
-    template_id template_hash_id template_name jupyter_token gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage
+    template_id template_hash_id template_name gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage
     credit_balance credit_discount client_run_time host_run_time ssh_idx
 """
 _UNKNOWN: dict[str, None] = dict.fromkeys(_UNKNOWN_NAMES.split())
@@ -33,7 +33,8 @@ _OTHER_NAMES = """
     id label machine_id host_id num_gpus gpu_totalram gpu_total_ram reliability reliability2 verification rental_type
     is_bid rented start_date end_date duration volume_info actual_status intended_status cur_state next_state status_msg
     state state_since error error_reason exit_code uptime_mins image_uuid image_args image_runtype entrypoint onstart
-    extra_env disk_space disk_usage disk_util public_ipaddr local_ipaddrs ssh_host ssh_port machine_dir_ssh_port
+    jupyter_token onstart_exit_code ssh_host_keys extra_env disk_space disk_usage disk_util public_ipaddr local_ipaddrs
+    ssh_host ssh_port machine_dir_ssh_port
     direct_port_count direct_port_start direct_port_end ports dph_base dph_total storage_total_cost storage_cost
     inet_up_cost inet_down_cost min_bid bid_price dlperf_per_dphtotal flops_per_dphtotal search instance
 """
@@ -126,6 +127,9 @@ def _container(instance: Instance) -> dict[str, Any]:
         "image_runtype": instance.runtype,
         "entrypoint": instance.entrypoint or None,
         "onstart": instance.onstart or None,
+        "onstart_exit_code": instance.task.onstart_exit_code,
+        "jupyter_token": instance.jupyter_token or None,
+        "ssh_host_keys": list(instance.task.host_keys),
         "extra_env": [
             *([name, value] for name, value in instance.env.items()),
             *([f"-p {lease.container_port}:{lease.container_port}/{lease.protocol}", "1"] for lease in published),

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
-from marketplace.api import account, instances, keys, machines, money, offers, results
+from marketplace.api import account, instance_keys, instances, keys, machines, money, offers, results
 from marketplace.api.views import UnknownView
 
 
@@ -47,6 +47,8 @@ urlpatterns = [
     *_both("v0/instances/command/<id:instance_id>/", results.RunCommand),
     path("v0/results/<str:ticket>/", results.Result.as_view(), name="result"),
     *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
+    *_both("v0/instances/<id:instance_id>/ssh/", instance_keys.InstanceKeys),
+    *_both("v0/instances/<id:instance_id>/ssh/<id:key_id>/", instance_keys.InstanceKeyDetail),
     *_both("v0/ssh/", keys.SshKeys),
     *_both("v0/ssh/<id:key_id>/", keys.SshKeyDetail),
     *_both("v0/auth/apikeys/", keys.ApiKeys),

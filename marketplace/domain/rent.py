@@ -17,8 +17,17 @@ SSH_PORT = 22
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_ENV = frozenset(
-    {"VAST_CONTAINERLABEL", "CONTAINER_ID", "GPU_COUNT", "PUBLIC_IPADDR", "NVIDIA_VISIBLE_DEVICES"}
+    {
+        "VAST_CONTAINERLABEL",
+        "CONTAINER_ID",
+        "GPU_COUNT",
+        "PUBLIC_IPADDR",
+        "NVIDIA_VISIBLE_DEVICES",
+        "JUPYTER_TOKEN",
+        "SSH_PUBLIC_KEY",
+    }
 )
+_RESERVED_PATTERN = re.compile(r"VAST_(TCP|UDP)_PORT_[0-9]+|SPOTYARD_.*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +62,7 @@ class RentRequest:
 
 
 def own_environment(
-    *, label: str, instance_id: int, num_gpus: int, address: str, ports: list[tuple[int, int, str]]
+    *, label: str, instance_id: int, num_gpus: int, address: str, ports: list[tuple[int, int, str]], jupyter_token: str
 ) -> dict[str, str]:
     """The variables every container gets from us; ``ports`` are (container port, host port, protocol)."""
     mapped = {f"VAST_{protocol.upper()}_PORT_{inside}": str(outside) for inside, outside, protocol in ports}
@@ -62,6 +71,7 @@ def own_environment(
         "CONTAINER_ID": str(instance_id),
         "GPU_COUNT": str(num_gpus),
         "PUBLIC_IPADDR": address,
+        "JUPYTER_TOKEN": jupyter_token,
     }
 
 
@@ -89,7 +99,7 @@ def _env_problem(env: dict[str, str]) -> str:
     for name, value in env.items():
         if not _ENV_NAME.fullmatch(name):
             return f"{name[:80]!r} is not a name for an environment variable (letters, digits and _, no digit first)."
-        if name in RESERVED_ENV:
+        if name in RESERVED_ENV or _RESERVED_PATTERN.fullmatch(name):
             return f"{name} is set by the marketplace and can't be chosen."
         if "\0" in value:
             return f"The value of {name} contains a NUL character."

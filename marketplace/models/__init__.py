@@ -1,7 +1,7 @@
 from marketplace.models.auction_round import AuctionRound
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
-from marketplace.models.keys import ApiKey, SshKey
+from marketplace.models.keys import ApiKey, InstanceKey, SshKey
 from marketplace.models.notice import Notice
 from marketplace.models.offer import Offer
 from marketplace.models.user import User
@@ -13,6 +13,7 @@ __all__ = [
     "DirtyMark",
     "Instance",
     "InstanceEvent",
+    "InstanceKey",
     "Notice",
     "Offer",
     "SshKey",

@@ -49,6 +49,7 @@ class Instance(models.Model):
     onstart = models.TextField(blank=True)
     label = models.CharField(max_length=256, blank=True)
     ssh_port = models.PositiveIntegerField(null=True, blank=True)
+    jupyter_token = models.CharField(max_length=64, blank=True, help_text="Random; the container knows it too.")
 
     state = models.CharField(max_length=12, choices=[(s, s) for s in STATES])
     state_since = models.DateTimeField()

@@ -28,9 +28,12 @@ def api_key_hash(raw: str) -> str:
     return hashlib.sha256(raw.encode()).hexdigest()
 
 
-def authorized_keys(user: AbstractBaseUser) -> list[str]:
-    """The lines of authorized_keys for the user's instances, oldest key first."""
-    return list(SshKey.objects.filter(user_id=user.pk).order_by("pk").values_list("public_key", flat=True))
+def authorized_keys(user: AbstractBaseUser, instance: Instance | None = None) -> list[str]:
+    """The lines of authorized_keys for the user's instances, or for this one: the account's keys, then its own."""
+    lines = list(SshKey.objects.filter(user_id=user.pk).order_by("pk").values_list("public_key", flat=True))
+    if instance is not None:
+        lines += instance.ssh_keys.order_by("pk").values_list("public_key", flat=True)
+    return lines
 
 
 def ssh_key_add(*, user: AbstractBaseUser, text: str, now: datetime) -> SshKey:
@@ -38,12 +41,12 @@ def ssh_key_add(*, user: AbstractBaseUser, text: str, now: datetime) -> SshKey:
 
     Raises MarketError: bad_ssh_key with the reason and the fix, too_many_keys.
     """
-    parts = _checked(text)
+    parts = key_checked(text)
     with transaction.atomic():
         if SshKey.objects.filter(user_id=user.pk).count() >= MAX_KEYS:
             raise MarketError("too_many_keys", f"You have {MAX_KEYS} SSH keys. Delete one first.", field="ssh_key")
         key, _ = SshKey.objects.get_or_create(
-            user_id=user.pk, fingerprint=_fingerprint(parts), defaults=_columns(parts) | {"created_at": now}
+            user_id=user.pk, fingerprint=key_fingerprint(parts), defaults=key_columns(parts) | {"created_at": now}
         )
         instances_rekey(user=user)
     return key
@@ -82,7 +85,8 @@ def instances_keep_keys(*, user_id: int) -> None:
 
 @transaction.atomic
 def instance_keep_keys(*, instance_id: int) -> None:
-    """Bring one instance's authorized keys to its account's, read under the machine's lock: the last one is right.
+    """Bring one instance's authorized keys to its account's and its own, read under the machine's lock: so the last
+    one is right.
 
     No ledger account is locked: who does this for several machines at once must not hold one while it waits for the
     next machine.
@@ -90,10 +94,11 @@ def instance_keep_keys(*, instance_id: int) -> None:
     machine = lock_machine(Instance.objects.values_list("machine_id", flat=True).get(pk=instance_id))
     instance = Instance.objects.select_related("task", "client").get(pk=instance_id)
     share_machine(instance, machine)
-    task_set_authorized_keys(task=instance.task, keys=authorized_keys(instance.client))
+    task_set_authorized_keys(task=instance.task, keys=authorized_keys(instance.client, instance))
 
 
-def _checked(text: str) -> KeyParts:
+def key_checked(text: str) -> KeyParts:
+    """A pasted public key, complete and strong enough. Raises MarketError(bad_ssh_key) with the reason and the fix."""
     try:
         parts = split_key(text)
         check_key(parts)
@@ -102,12 +107,14 @@ def _checked(text: str) -> KeyParts:
     return parts
 
 
-def _fingerprint(parts: KeyParts) -> str:
+def key_fingerprint(parts: KeyParts) -> str:
+    """As ``ssh-keygen -l`` prints it."""
     digest = hashlib.sha256(parts.blob).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
-def _columns(parts: KeyParts) -> dict[str, str]:
+def key_columns(parts: KeyParts) -> dict[str, str]:
+    """What is kept of a key beside its fingerprint."""
     return {"public_key": parts.line(), "key_type": parts.key_type, "comment": parts.comment}
 
 

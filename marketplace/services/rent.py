@@ -1,5 +1,6 @@
 """A client rents an offer."""
 
+import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +28,7 @@ from marketplace.services.metering import meters_open, storage_starts
 from marketplace.services.offers import offer_consume
 from marketplace.services.transition import instance_event
 
+JUPYTER_TOKEN_BYTES = 32
 RETRY_WINDOW = timedelta(minutes=5)
 MOST_WAITING_PER_CLIENT = 8
 MOST_WAITING_PER_MACHINE = 64
@@ -118,8 +120,8 @@ def _gpu_rate(offer: Offer, request: RentRequest) -> int:
 
 
 def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: RentRequest, now: datetime) -> Instance:
-    instance_id = _next_instance_id()
-    task, leases = _task_for(client, machine, offer, request, instance_id, now)
+    instance_id, jupyter_token = _next_instance_id(), secrets.token_hex(JUPYTER_TOKEN_BYTES)
+    task, leases = _task_for(client, machine, offer, request, instance_id, jupyter_token, now)
     instance = Instance.objects.create(
         pk=instance_id,
         client_id=client.pk,
@@ -146,6 +148,7 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         onstart=request.onstart,
         label=request.label,
         ssh_port=_ssh_port(leases),
+        jupyter_token=jupyter_token,
         state=states.SCHEDULING,
         state_since=now,
         waiting_since=now,
@@ -213,6 +216,7 @@ def _task_for(
     offer: Offer,
     request: RentRequest,
     instance_id: int,
+    jupyter_token: str,
     now: datetime,
 ) -> tuple[Task, list[PortLease]]:
     """The task and its ports. Ports are leased to a task, and the spec names them, so the task comes first."""
@@ -228,7 +232,7 @@ def _task_for(
     except HostingError as error:
         raise MarketError(error.code, error.message, status=error.status) from error
     relay_lease(task=task, now=now)
-    _set_spec(task, machine, offer, request, leases, instance_id)
+    _set_spec(task, machine, offer, request, leases, instance_id, jupyter_token)
     return task, leases
 
 
@@ -239,6 +243,7 @@ def _set_spec(
     request: RentRequest,
     leases: list[PortLease],
     instance_id: int,
+    jupyter_token: str,
 ) -> None:
     part = Slice(gpus=offer.num_gpus, gpu_count=machine.gpu_count, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb)
     ports = [(lease.container_port, lease.host_port, lease.protocol) for lease in leases]
@@ -248,6 +253,7 @@ def _set_spec(
         num_gpus=offer.num_gpus,
         address=machine.public_address,
         ports=ports,
+        jupyter_token=jupyter_token,
     )
     spec = container_spec(
         part=part,

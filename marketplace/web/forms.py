@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from marketplace.web.rent_form import BidField
+from marketplace.web.rent_form import CHECKED_WHILE_PASTED, BidField
 
 
 class SshKeyForm(forms.Form):
@@ -21,6 +21,7 @@ class SshKeyForm(forms.Form):
                 "spellcheck": "false",
                 "autocomplete": "off",
                 "class": "font-monospace",
+                **CHECKED_WHILE_PASTED,
             }
         ),
     )

@@ -123,6 +123,16 @@ class InstanceView:
         return self.instance.ssh_port is not None and self.can_destroy
 
     @property
+    def own_keys(self) -> int:
+        """How many SSH keys open it besides those of its account."""
+        return self.instance.ssh_keys.count()
+
+    @property
+    def onstart_failed(self) -> bool:
+        """Whether the on-start script of the run that goes on has ended with an error."""
+        return self.instance.state == states.RUNNING and bool(self.instance.task.onstart_exit_code)
+
+    @property
     def full_micros_per_hour(self) -> int:
         return self.instance.gpu_micros_per_hour + self.instance.storage_micros_per_hour
 

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.urls import reverse_lazy
 
 from billing.domain.errors import InvalidAmountError
 from billing.domain.money import parse_dollars
@@ -19,6 +20,16 @@ MOST_BID_CHARS = 24
 ON_DEMAND = Instance.RentalType.ON_DEMAND.value
 INTERRUPTIBLE = Instance.RentalType.INTERRUPTIBLE.value
 _PORT = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
+
+
+CHECKED_WHILE_PASTED = {
+    "hx-post": reverse_lazy("ssh_key_check"),
+    "hx-trigger": "input changed delay:300ms",
+    "hx-target": "#key-check",
+    "hx-swap": "innerHTML",
+    "hx-params": "ssh_key",
+}
+"""Attributes of a box for a public key: what is wrong with it is told at once."""
 
 
 class PortsField(forms.CharField):
@@ -127,7 +138,12 @@ class RentForm(forms.Form):
         required=False,
         strip=False,
         widget=forms.Textarea(
-            attrs={"rows": 3, "placeholder": "ssh-ed25519 AAAA… you@your-computer", "spellcheck": "false"}
+            attrs={
+                "rows": 3,
+                "placeholder": "ssh-ed25519 AAAA… you@your-computer",
+                "spellcheck": "false",
+                **CHECKED_WHILE_PASTED,
+            }
         ),
     )
 

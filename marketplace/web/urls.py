@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, commands, help_page, instances, logs, rent, search, webhook
+from marketplace.web import account, bid, commands, help_page, instance_keys, instances, logs, rent, search, webhook
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -24,10 +24,13 @@ urlpatterns = [
     path("instances/<int:instance_id>/bid/", bid.bid, name="instance_bid"),
     path("instances/<int:instance_id>/bid/cost/", bid.cost, name="instance_bid_cost"),
     path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
+    path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
+    path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),
     path("instances/<int:instance_id>/destroy/", instances.destroy, name="instance_destroy"),
     path("account/", account.account, name="account"),
     path("account/profile/", account.profile, name="account_profile"),
     path("account/ssh-keys/", account.ssh_key_create, name="ssh_key_create"),
+    path("account/ssh-keys/check/", instance_keys.check, name="ssh_key_check"),
     path("account/ssh-keys/<int:key_id>/delete/", account.ssh_key_remove, name="ssh_key_delete"),
     path("account/api-keys/", account.api_key_make, name="api_key_create"),
     path("account/api-keys/<int:key_id>/revoke/", account.api_key_end, name="api_key_revoke"),

@@ -55,6 +55,8 @@ class Demo:
             self._start_engine()
             self._resume_containers()
             image = self._job("image", [sys.executable, "-m", "scripts.image"])
+            # Nobody waits for these: agents are told of them as soon as they are there.
+            self._job("guest-tools", [sys.executable, "-m", "scripts.guest_tools"])
             site = self._start_site()
             self._finish(image, site)
             self._announce()

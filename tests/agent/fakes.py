@@ -137,6 +137,14 @@ class FakeEngine:
     log: bytes = b""
     log_error: Exception | None = None
     commands: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    """Volumes with guest tools by their digests."""
+    staged_tools: dict[str, bytes] = field(default_factory=dict)
+    """What was unpacked into each volume, published or not."""
+    tools_error: Exception | None = None
+    told: dict[str, bytes] = field(default_factory=dict)
+    """Files in each container's report."""
+    reads: int = 0
     interrupt: Callable[[str], None] = lambda _name: None
     _ticks: int = 0
 
@@ -308,6 +316,38 @@ class FakeEngine:
     def content_mb(self, container_id: str, base_mb: int) -> int | None:
         self._name(container_id)
         return None if self.whole_mb is None else self.whole_mb - base_mb
+
+    def tools_volume(self, digest: str) -> str | None:
+        self._check()
+        return self.tools.get(digest)
+
+    def stage_tools(self, digest: str, archive: Path) -> str:
+        self._check()
+        self.interrupt("before stage_tools")
+        if self.tools_error is not None:
+            raise self.tools_error
+        name = f"tools{len(self.staged_tools)}-{digest[:4]}"
+        self.staged_tools[name] = archive.read_bytes()
+        self.interrupt("after stage_tools")
+        return name
+
+    def publish_tools(self, digest: str, staged: str) -> str:
+        self._check()
+        self.interrupt("before publish_tools")
+        name = self.tools.setdefault(digest, staged)
+        self.interrupt("after publish_tools")
+        return name
+
+    def drop_tools(self, keep: str) -> None:
+        self._check()
+        self.tools = {digest: name for digest, name in self.tools.items() if digest == keep}
+        self.interrupt("after drop_tools")
+
+    def read_files(self, container_id: str, directory: str, most_bytes: int) -> dict[str, bytes]:
+        assert directory == "/.spotyard/report"
+        self._name(container_id)
+        self.reads += 1
+        return self.told if sum(map(len, self.told.values())) <= most_bytes else {}
 
     def events(self) -> Iterator[EngineEvent]:
         self._check()

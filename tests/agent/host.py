@@ -8,7 +8,7 @@ import docker
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from agent.engine.types import OWNER_LABEL, TASK_LABEL
+from agent.engine.types import OWNER_LABEL, TASK_LABEL, TOOLS_PLACE
 from agent.protocol import DesiredTask, PortMapping
 from scripts.services.launching import free_port
 from tests import images
@@ -108,16 +108,25 @@ class Host:
         """Where the agent remembers its tasks."""
         return self.state / "tasks" / str(self.market.machine_id)
 
-    def ssh(self, wish: DesiredTask, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the task's container, over SSH as its client would."""
-        program = shutil.which("ssh")
-        assert program is not None
+    def ssh(self, wish: DesiredTask, command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command in the task's container, over SSH as its client would, with ``text`` as its input."""
+        port = ["-p", str(wish.spec.ports[0].host_port)]
+        return self.client("ssh", *self.ssh_options, *port, "root@127.0.0.1", command, text=text)
+
+    def client(self, program: str, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a program of this machine's as the client would."""
+        found = shutil.which(program)
+        assert found is not None
+        return subprocess.run(
+            [found, *arguments], capture_output=True, text=True, timeout=SSH_SECONDS, input=text, check=False
+        )
+
+    @property
+    def ssh_options(self) -> list[str]:
+        """For ssh, scp and sftp: key, known hosts, and no questions."""
         options = ["-i", str(self.key), "-o", "StrictHostKeyChecking=accept-new"]
         options += ["-o", f"UserKnownHostsFile={self.known_hosts}"]
-        options += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-p", str(wish.spec.ports[0].host_port)]
-        return subprocess.run(
-            [program, *options, "root@127.0.0.1", command], capture_output=True, text=True, timeout=SSH_SECONDS
-        )
+        return [*options, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
 
     def containers(self, task_id: int = 1) -> list[Container]:
         """All containers of the task, running or not."""
@@ -159,5 +168,6 @@ class Host:
 
 
 def volumes_of(container: Container) -> list[str]:
-    """Names of a container's volumes."""
-    return [mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
+    """Names of a container's own volumes."""
+    own = [mount for mount in container.attrs["Mounts"] if mount["Destination"] != TOOLS_PLACE]
+    return [mount["Name"] for mount in own if mount["Type"] == "volume"]

@@ -1,6 +1,8 @@
 """A marketplace for tests: a local HTTP server that speaks the agent's protocol and misbehaves on demand."""
 
 import contextlib
+import hashlib
+import platform
 import threading
 import time
 import zlib
@@ -14,6 +16,7 @@ from agent.protocol import (
     CHECK_PATH,
     REGISTER_PATH,
     SYNC_PATH,
+    TOOLS_PATH,
     CheckReply,
     CheckRequest,
     DesiredJob,
@@ -28,6 +31,7 @@ from agent.protocol import (
     RegisterRequest,
     SyncReply,
     SyncRequest,
+    ToolsBundle,
     decode,
     encode,
 )
@@ -58,6 +62,12 @@ class Marketplace:
     logs: dict[tuple[int, str], bytes] = field(default_factory=dict)
     watched: bool = True
     takes_logs: bool = True
+    bundle: ToolsBundle | None = None
+    bundle_content: bytes = b""
+    bundle_asked: list[str] = field(default_factory=list)
+    """The Range of every request for it."""
+    bundle_cuts: deque[int] = field(default_factory=deque)
+    """After how many bytes the next downloads break off."""
 
     def __post_init__(self) -> None:
         self.condition = threading.Condition()
@@ -85,6 +95,16 @@ class Marketplace:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    def lend(self, content: bytes, digest: str = "") -> None:
+        """From now on these guest tools, under their own digest or another."""
+        digest = digest or hashlib.sha256(content).hexdigest()
+        with self.condition:
+            self.bundle_content = content
+            url = f"{self.url}{TOOLS_PATH}{digest}"
+            self.bundle = ToolsBundle(arch=platform.machine(), digest=digest, size_bytes=len(content), url=url)
+            self.generation += 1
+            self.condition.notify_all()
 
     def desire(self, *tasks: DesiredTask) -> None:
         """From now on these tasks as they are here, besides those named earlier."""
@@ -163,7 +183,7 @@ class Marketplace:
             tasks = list(self.tasks.values())
             jobs = None if self.jobs is None else list(self.jobs.values())
             return 200, SyncReply(
-                generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path, jobs=jobs
+                generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path, jobs=jobs, tools=self.bundle
             )
 
     def ask(self, job: DesiredJob) -> None:
@@ -226,6 +246,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def do_GET(self) -> None:
+        """The guest tools."""
+        market = self.market
+        content, cut = market.bundle_content, market.bundle_cuts.popleft() if market.bundle_cuts else None
+        asked = self.headers.get("Range", "")
+        market.bundle_asked.append(asked)
+        known = self.headers.get("Authorization", "").removeprefix("Bearer ") in market.credentials
+        if not known or market.bundle is None or not self.path.endswith(market.bundle.digest):
+            self.send_error(404)
+            return
+        first = int(asked.removeprefix("bytes=").removesuffix("-") or 0)
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(content) - first))
+        self.end_headers()
+        self.wfile.write(content[first : None if cut is None else first + cut])
+        if cut is not None:
+            self.close_connection = True
 
     def _answer(self, body: bytes) -> tuple[int, Message]:
         if self.path == CHECK_PATH:

@@ -36,7 +36,13 @@ def test_what_the_container_is_given(tmp_path: Path) -> None:
     life.want(task(env={"A": "1", "VAST_CONTAINERLABEL": "mine"}, gpu_uuids=["GPU-9"]))
     plan = life.engine.plans[0]
     told = {name: value for name, value in plan.environment.items() if not name.startswith("SPOTYARD_")}
-    assert told == {"A": "1", "VAST_CONTAINERLABEL": "mine", "VAST_TCP_PORT_22": "23001"}
+    keys = "ssh-ed25519 AAAA me"
+    assert told == {
+        "A": "1",
+        "VAST_CONTAINERLABEL": "mine",
+        "VAST_TCP_PORT_22": "23001",
+        "SSH_PUBLIC_KEY": keys,
+    }
     assert plan.labels == {
         "spotyard.machine": "7",
         "spotyard.owner": IDENTITY.owner,

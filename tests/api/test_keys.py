@@ -4,9 +4,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from hosting.models import Task
 from marketplace.api.keys import EVERY_PERMISSION
 from marketplace.models import ApiKey, SshKey
 from tests.api.calls import Api
+from tests.plumbing import market
+from tests.plumbing.market import TestAgent
 
 
 def public_key(comment: str = "me@home") -> str:
@@ -44,6 +47,26 @@ def test_other_peoples_keys_do_not_exist(api: Api, stranger: Api) -> None:
     for refused in (stranger.get(f"/auth/apikeys/{own}/"), stranger.delete(f"/auth/apikeys/{own}/")):
         assert (refused.status, refused.error) == (404, "no_such_api_key")
     assert SshKey.objects.count() == 1
+
+
+def test_an_instance_has_keys_of_its_own(api: Api, stranger: Api, agent: TestAgent) -> None:
+    put = api.put(f"/asks/{market.offer(agent, 1).pk}/", {"image": "ubuntu:22.04", "runtype": "ssh"})
+    address = f"/instances/{put.json['new_contract']}/ssh/"
+    assert api.get(address).json == {"success": True, "ssh_keys": []}
+    made = api.post(address, {"ssh_key": f"{public_key()}\n"})
+    assert (made.status, made.json["success"]) == (200, True)
+    key = made.json["key"]
+    assert [row["id"] for row in api.get(address).json["ssh_keys"]] == [key["id"]]
+    assert Task.objects.get().authorized_keys == [key["public_key"]]
+    assert api.get("/ssh/").json == [], "it is no key of the account's"
+    refused = api.post(address, {"ssh_key": "~/.ssh/id_rsa.pub"})
+    assert (refused.status, refused.error, refused.json["field"]) == (400, "bad_ssh_key", "ssh_key")
+    for outsider in (stranger.get(address), stranger.post(address, {"ssh_key": public_key()})):
+        assert (outsider.status, outsider.error) == (404, "no_such_instance")
+    assert stranger.delete(f"{address}{key['id']}/").error == "no_such_instance"
+    assert api.delete(f"{address}{key['id'] + 1}/").error == "no_such_ssh_key"
+    assert api.delete(f"{address}{key['id']}/").json["success"] is True
+    assert Task.objects.get().authorized_keys == []
 
 
 def test_an_api_key_is_shown_once_and_works_until_revoked(api: Api) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from scripts.services.launching import wait_until
 from tests.plumbing.rental import Account, HostMachine, SshKeyPair, account, host_machine
 from tests.plumbing.stack import Stack
 
@@ -196,7 +197,7 @@ def test_a_rental_from_search_to_destroy(
 
     check_logs(vast, pk)
     assert executed(client, pk, "hostname; id -u") == f"C.{pk}\n0\n"
-
+    check_instance_keys(vast, pk, host, port, tmp_path)
     assert "label for" in vast("label", "instance", pk, "second")
     assert vast.raw("show", "instance", pk)["label"] == "second"
     assert f"stopping instance {pk}" in vast("stop", "instance", pk)
@@ -240,6 +241,27 @@ def executed(client: Account, pk: str, command: str) -> str:
 
     client.stack.wait_for(is_there, f"the output of {command}")
     return answers[-1].text
+
+
+def check_instance_keys(vast: VastAi, pk: str, host: str, port: int, folder: Path) -> None:
+    """A key attached to the running instance opens it within seconds, and no longer once it is detached."""
+    other = SshKeyPair.make(folder)
+    assert other.ssh(host, port, "true").returncode == 255
+    attached = vast("attach", "ssh", pk, str(other.private_file.with_suffix(".pub")))
+    number = re.search(r"'id': (\d+)", attached)
+    assert number, attached
+    await_exit_code(other, host, port, 0)
+    vast("detach", "ssh", pk, number[1])
+    await_exit_code(other, host, port, 255)
+
+
+def await_exit_code(key: SshKeyPair, host: str, port: int, code: int) -> None:
+    """Log in until that ends as expected."""
+    wait_until(
+        lambda: key.ssh(host, port, "true").returncode == code,
+        timeout_seconds=20,
+        failure=lambda: f"ssh does not end with {code}",
+    )
 
 
 def check_charges(vast: VastAi, pk: str) -> None:

@@ -81,10 +81,62 @@ def test_a_key_wrapped_by_a_terminal_is_mended() -> None:
     assert split_key(wrapped).line() == ED25519
 
 
+KIND, BODY, COMMENT = ED25519.split(" ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{ED25519}"',
+        f"\u201c{ED25519}\u201d",
+        f"`{ED25519}`",
+        f"\ufeff{ED25519}\r\n",
+        f"{KIND}\u00a0{BODY}\u2009{COMMENT}",
+        f"{KIND} {BODY[:20]}\u200b{BODY[20:]} {COMMENT}",
+        f"{KIND} {BODY[:20]} {BODY[20:]} {COMMENT}",
+        f"{KIND}\r\n{BODY[:20]}\r\n{BODY[20:]}\r\n{COMMENT}",
+        f"{KIND.capitalize()} {BODY} {COMMENT}",
+        f"\t{KIND}  {BODY}\t{COMMENT}  ",
+    ],
+)
+def test_what_programs_do_to_a_key_is_mended(text: str) -> None:
+    assert split_key(text).line() == ED25519
+
+
+@pytest.mark.parametrize("comment", ["", "Ann's läptop", "Ann <ann@home.org>", "ann laptop #1", "日本語", "a=b@c"])
+def test_comments_may_be_anything(comment: str) -> None:
+    parts = split_key(f"{KIND} {BODY} {comment}")
+    check_key(parts)
+    assert parts.line() == f"{KIND} {BODY} {comment}".strip()
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPublic-Lines: 2\nAAAA", "PuTTY's private key"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE", "private key"),
+        ("-----BEGIN PUBLIC KEY-----\nMIIB", "-m PKCS8"),
+        ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "not an SSH key"),
+        ("/home/ann/.ssh/id_ed25519.pub", "cat /home/ann/.ssh/id_ed25519.pub"),
+        ("C:\\Users\\Ann Lee\\.ssh\\id_rsa.pub", "name of a key file"),
+        ("~/.ssh/id_rsa", "cat ~/.ssh/id_rsa.pub"),
+        (f'no-pty,command="ls" {ED25519}', 'something before the key: "no-pty'),
+        (f"github.com {ED25519}", 'something before the key: "github.com"'),
+        (f"$ cat ~/.ssh/id_ed25519.pub\n{ED25519}", "something before the key"),
+        (f"ssh-ed25519-cert-v01@openssh.com {BODY} ann", "certificate"),
+        (f"<p>{ED25519}</p>", "HTML"),
+        (ED25519.replace("+", "&#43;") + "&nbsp;", "HTML"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1… ann@laptop", "shortened with dots"),
+        ("ssh-ed25519 AAAAC3... ann@laptop", "shortened with dots"),
+        ("256 SHA256:uNiVztksCsDhcc0u9e8BrQJ6fGQ ann (ED25519)", "fingerprint"),
+        ("ann@laptop", "only the end of a key"),
+        ("ssh-keygen -t ed25519", "command that makes a key"),
+        (f"{ED25519} {ED25519}", "several keys"),
+        (f"{KIND} {BODY[:40]} {COMMENT}", "cut off"),
+        (f"{KIND} {BODY[20:]} {COMMENT}", "contains something else"),
+        ("ssh-foo AAAAB3NzaC1kc3M= a@b", 'begins with "ssh-foo"'),
+        ("\u200b\ufeff", "empty"),
         ("", "empty"),
         ("   \n", "empty"),
         (ED25519[:60], "cut off"),

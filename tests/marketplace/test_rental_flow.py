@@ -79,6 +79,8 @@ def test_renting_starts_a_container_and_bills_seconds_times_rate(agent: TestAgen
     assert len(task.gpu_uuids) == 2
     assert task.spec.env["VAST_CONTAINERLABEL"] == f"C.{instance.pk}"
     assert task.spec.env["VAST_TCP_PORT_22"] == str(instance.ssh_port)
+    assert task.spec.env["JUPYTER_TOKEN"] == instance.jupyter_token
+    assert len(instance.jupyter_token) == 64
     assert [(p.container_port, p.host_port) for p in task.spec.ports] == [(22, instance.ssh_port)]
     assert (task.spec.cpu_cores, task.spec.ram_mb) == (16.0, 65536)
 
@@ -173,6 +175,9 @@ def test_a_retried_request_returns_the_same_instance(agent: TestAgent, client: U
         ({"disk_gb": 251}, "disk_too_large", "disk_gb"),
         ({"env": {"1X": "y"}}, "invalid_args", "env"),
         ({"env": {"VAST_CONTAINERLABEL": "C.1"}}, "invalid_args", "env"),
+        ({"env": {"JUPYTER_TOKEN": "mine"}}, "invalid_args", "env"),
+        ({"env": {"VAST_TCP_PORT_8080": "1"}}, "invalid_args", "env"),
+        ({"env": {"SPOTYARD_BOOT": "reboot"}}, "invalid_args", "env"),
         ({"label": "x" * 257}, "invalid_args", "label"),
         ({"ports": ((70000, "tcp"),)}, "invalid_args", "ports"),
     ],

@@ -28,6 +28,7 @@ PRIVATE = [
     "/instances/{bid}/",
     "/instances/{bid}/bid/",
     "/instances/{instance}/connect/",
+    "/instances/{instance}/keys/",
     "/instances/{instance}/destroy/",
     "/offers/{offer}/rent/",
     "/offers/{offer}/rent/?type=interruptible",
