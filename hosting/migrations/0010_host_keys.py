@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("hosting", "0008_verification"),
+        ("hosting", "0009_relay"),
     ]
 
     operations = [

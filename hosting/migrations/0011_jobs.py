@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("hosting", "0008_verification"),
+        ("hosting", "0010_host_keys"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
