@@ -1,5 +1,6 @@
 """Which kinds of jobs this agent can do."""
 
+from agent.jobs.copying import Copy
 from agent.jobs.execute import Execute
 from agent.jobs.kinds import Handler
 from agent.jobs.logs import FollowLog, ReadLog
@@ -12,4 +13,5 @@ def handlers(workplace: Workplace) -> dict[str, Handler]:
         "logs": ReadLog(workplace),
         "follow": FollowLog(workplace),
         "execute": Execute(workplace),
+        "copy": Copy(workplace),
     }

@@ -1,4 +1,5 @@
 from marketplace.models.auction_round import AuctionRound
+from marketplace.models.copy import Copy
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, InstanceKey, SshKey
@@ -10,6 +11,7 @@ from marketplace.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "ApiKey",
     "AuctionRound",
+    "Copy",
     "DirtyMark",
     "Instance",
     "InstanceEvent",
