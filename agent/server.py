@@ -69,6 +69,7 @@ class ServerClient:
         """Raises ``ServerAwayError``, ``RefusedError``."""
         headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/octet-stream"}
         return self._post_bytes(url, content, OutputReply, headers, _REPLY_SECONDS)
+
     def fetch(self, url: str, credential: str, offset: int) -> Iterator[bytes]:
         """The content at a URL from this byte on, as it comes. Raises ``ServerAwayError``, ``RefusedError``."""
         headers = {"Authorization": f"Bearer {credential}", "Range": f"bytes={offset}-"}

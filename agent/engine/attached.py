@@ -1,12 +1,14 @@
 """Programs in a running container that are spoken with over their standard input and output."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from docker.api.client import APIClient
 
 _HEADER_BYTES = 8
+_LOOK_SECONDS = 0.1
 _STANDARD_OUTPUT = 1
 
 
@@ -41,9 +43,13 @@ class DockerAttached:
                 content = self._reader.read(int.from_bytes(header[4:], "big"))
                 yield header[0] == _STANDARD_OUTPUT, content
 
-    def exit_code(self) -> int | None:
-        code = self._client.exec_inspect(self._exec_id)["ExitCode"]
-        return None if code is None else int(code)
+    def exit_code(self, wait_seconds: float) -> int | None:
+        deadline = time.monotonic() + wait_seconds
+        while (code := self._client.exec_inspect(self._exec_id)["ExitCode"]) is None:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(_LOOK_SECONDS)
+        return int(code)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

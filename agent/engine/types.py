@@ -224,8 +224,8 @@ class DiskParts:
 
 
 class Attached(Protocol):
-    """A program in a container. ``close`` may be called from any thread and ends the conversation, and with it a program
-    that waits for input or has something to say."""
+    """A program in a container. ``close`` may be called from any thread and ends the conversation, and with it a
+    program that waits for input or has something to say."""
 
     def send(self, content: bytes) -> None:
         """To its standard input. Raises ``OSError`` where the program is gone."""
@@ -236,14 +236,10 @@ class Attached(Protocol):
     def output(self) -> Iterator[tuple[bool, bytes]]:
         """Pieces of what it writes, each with whether it is standard output, or else standard error; to its end."""
 
-    def exit_code(self) -> int | None:
-        """None while it runs."""
+    def exit_code(self, wait_seconds: float) -> int | None:
+        """None while it runs, as long as it may take the engine to notice its end."""
 
     def close(self) -> None: ...
-
-
-PutArchive = Callable[[str, Iterator[bytes]], None]
-"""Unpacks a tar archive in a directory."""
 
 
 class Engine(Protocol):
@@ -299,24 +295,6 @@ class Engine(Protocol):
         """Begin a program in a running container, as root, to be spoken with.
 
         Raises ``ContainerGoneError``; ``TaskError`` where it does not run.
-        """
-
-    def image_archive(self, image: str) -> Iterator[bytes]:
-        """All of an image, layer by layer, as ``load_image`` takes it."""
-
-    def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
-        """Take in what is called ``loaded`` in an archive, and give it another name instead."""
-
-    def drop_image(self, image: str) -> None:
-        """Take the name from an image, and delete what nothing else needs of it; does nothing where it is gone."""
-
-    def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
-        """What a container has in a directory, volumes too, as tar. Raises ``ContainerGoneError``."""
-
-    def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
-        """Make volumes, empty whatever was in them; ``fill`` is lent a way to unpack archives where each is mounted.
-
-        ``volumes`` are their names by directory, as containers of this image will have them.
         """
 
     def disk_parts(self, container_id: str) -> DiskParts | None:

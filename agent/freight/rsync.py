@@ -44,12 +44,10 @@ def amount(size: float) -> str:
 
 def progress(text: str) -> Progress | None:
     """The last progress that is told in what rsync wrote; None where there is none."""
-    found = None
-    for found in _PROGRESS.finditer(text):
-        pass
-    if found is None:
+    found = _PROGRESS.findall(text)
+    if not found:
         return None
-    done, percent, number, unit = found.groups()
+    done, percent, number, unit = found[-1]
     return Progress(int(done.replace(",", "")), min(int(percent), 100) / 100, float(number) * _FACTORS[unit])
 
 

@@ -52,7 +52,19 @@ class Door:
         checking = "yes" if trusted else "no"
         options = {**_OPTIONS, "UserKnownHostsFile": str(known), "StrictHostKeyChecking": checking}
         flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-        return ["ssh", "-T", "-F", "/dev/null", *flags, "-i", str(key), "-p", str(self.port), f"root@{self.host}", command]
+        return [
+            "ssh",
+            "-T",
+            "-F",
+            "/dev/null",
+            *flags,
+            "-i",
+            str(key),
+            "-p",
+            str(self.port),
+            f"root@{self.host}",
+            command,
+        ]
 
     def _trusted_lines(self) -> list[str]:
         """What the server shows, as far as it is known to be its own. Nothing while it does not answer at all."""

@@ -8,7 +8,6 @@ where it ended.
 import shutil
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,6 @@ from agent.engine.types import Attached, ContainerFacts
 from agent.freight.rsync import Verdict, progress, verdict
 from agent.freight.tunnel import Door, WrongHostKeyError
 from agent.jobs.kinds import JobContext, JobError, Outcome, arguments_of
-
 from agent.jobs.workplace import Workplace, runs
 
 _CHUNK_BYTES = 1 << 16
@@ -26,7 +24,7 @@ _KEPT_TEXT_BYTES = 16 * 1024
 _LONGEST_COMMAND_BYTES = 4096
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 20.0
-_LOOKS_FOR_CODE = 50
+_CODE_SECONDS = 5.0
 _MOST_REFUSALS = 20
 """Logins that may be refused before the copy is given up: the source may not know the key yet."""
 _TRIES_PER_ADDRESS = 2
@@ -44,8 +42,8 @@ PATH=$PATH:/.spotyard/tools/applets
 export PATH
 rsync=/.spotyard/tools/bin/rsync
 [ -x "$rsync" ] || rsync=$(command -v rsync) || { echo "There is no rsync." >&2; exit 127; }
-exec "$rsync" -aH --numeric-ids --partial --blocking-io --no-inc-recursive --mkpath --timeout=120 --info=progress2,stats0 --outbuf=N \
-    -e "$1" "source:$2" "$3"
+exec "$rsync" -aH --numeric-ids --partial --blocking-io --no-inc-recursive --mkpath --timeout=120 \
+    --info=progress2,stats0 --outbuf=N -e "$1" "source:$2" "$3"
 """
 
 
@@ -99,9 +97,7 @@ def _door(order: CopyOrder, turn: int, folder: Path) -> Door:
     if not order.addresses:
         raise JobError("no_address", "The source instance has no address at which its SSH server could be reached.")
     host, port = order.addresses[turn % len(order.addresses)]
-    return Door(
-        host=host, port=port, private_key=order.private_key, host_keys=tuple(order.host_keys), folder=folder
-    )
+    return Door(host=host, port=port, private_key=order.private_key, host_keys=tuple(order.host_keys), folder=folder)
 
 
 class _Try:
@@ -135,16 +131,7 @@ class _Try:
             message = "Another SSH server than the source's answers at its address, so nothing was copied."
             return Verdict("failed", "wrong_host_key", message)
         told, ssh_told = (text.decode(errors="replace") for text in (self._told, self._ssh_told))
-        return verdict(self._exit_code(attached), told, ssh_told)
-
-    def _exit_code(self, attached: Attached) -> int | None:
-        """The engine knows it a moment after the output has ended; None for what did not end."""
-        for _ in range(_LOOKS_FOR_CODE):
-            code = attached.exit_code()
-            if code is not None or not self._ended.is_set():
-                return code
-            time.sleep(_LOOK_SECONDS / 5)
-        return None
+        return verdict(attached.exit_code(_CODE_SECONDS if self._ended.is_set() else 0.0), told, ssh_told)
 
     def _tell_progress(self) -> None:
         seen = progress(self._told.decode(errors="replace"))

@@ -4,6 +4,7 @@ from agent.jobs.copying import Copy
 from agent.jobs.execute import Execute
 from agent.jobs.kinds import Handler
 from agent.jobs.logs import FollowLog, ReadLog
+from agent.jobs.urls import UrlCopy
 from agent.jobs.workplace import Workplace
 
 
@@ -14,4 +15,5 @@ def handlers(workplace: Workplace) -> dict[str, Handler]:
         "follow": FollowLog(workplace),
         "execute": Execute(workplace),
         "copy": Copy(workplace),
+        "url": UrlCopy(workplace),
     }

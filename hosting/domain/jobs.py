@@ -26,6 +26,7 @@ LOGS = "logs"
 FOLLOW = "follow"
 EXECUTE = "execute"
 COPY = "copy"
+URL = "url"
 
 KEPT_FOR = timedelta(hours=24)
 """How long a job that is over, its output, and the log of a container that is gone are kept."""
@@ -56,6 +57,7 @@ KINDS: dict[str, JobKind] = {
     FOLLOW: JobKind(patience=timedelta(hours=1), most_output_bytes=0, most_open=1, live=True),
     EXECUTE: JobKind(patience=timedelta(seconds=60), most_output_bytes=288 * _KB, most_open=4),
     COPY: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
+    URL: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
 }
 
 

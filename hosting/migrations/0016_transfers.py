@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('hosting', '0011_jobs'),
+        ("hosting", "0011_jobs"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='job',
-            name='sealed',
-            field=models.TextField(blank=True, help_text='More arguments, encrypted; forgotten as soon as the job is over.'),
+            model_name="job",
+            name="sealed",
+            field=models.TextField(
+                blank=True, help_text="More arguments, encrypted; forgotten as soon as the job is over."
+            ),
         ),
     ]

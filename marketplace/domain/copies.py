@@ -92,8 +92,8 @@ def ending(*, source_state: str, target_state: str, job_state: str, job_reason: 
 
 def _stopped(which: str) -> str:
     return (
-        f"The {which} instance was stopped meanwhile. What has arrived is kept: when both run, copy again, and only the "
-        "rest is sent."
+        f"The {which} instance was stopped meanwhile. What has arrived is kept: when both run, copy again, and only "
+        "the rest is sent."
     )
 
 

@@ -6,34 +6,95 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('hosting', '0016_transfers'),
-        ('marketplace', '0010_instance_keys'),
+        ("hosting", "0016_transfers"),
+        ("marketplace", "0010_instance_keys"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Copy',
+            name="Copy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source_path', models.TextField()),
-                ('target_path', models.TextField()),
-                ('public_key', models.TextField(help_text='Opens the source to this copy alone, for as long as it is open.')),
-                ('state', models.CharField(choices=[('open', 'open'), ('done', 'done'), ('failed', 'failed'), ('canceled', 'canceled')], default='open', max_length=8)),
-                ('reason', models.CharField(blank=True, max_length=40)),
-                ('message', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('settled_at', models.DateTimeField(blank=True, help_text='When its job was ended and its key taken from the source again.', null=True)),
-                ('client', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='copies', to=settings.AUTH_USER_MODEL)),
-                ('job', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='hosting.job')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='copies_out', to='marketplace.instance')),
-                ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='copies_in', to='marketplace.instance')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source_path", models.TextField()),
+                ("target_path", models.TextField()),
+                (
+                    "public_key",
+                    models.TextField(help_text="Opens the source to this copy alone, for as long as it is open."),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "open"), ("done", "done"), ("failed", "failed"), ("canceled", "canceled")],
+                        default="open",
+                        max_length=8,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=40)),
+                ("message", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "settled_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When its job was ended and its key taken from the source again.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="copies", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="hosting.job",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="copies_out",
+                        to="marketplace.instance",
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="copies_in", to="marketplace.instance"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('settled_at', None)), fields=['settled_at'], name='copy_unsettled'), models.Index(fields=['target', '-id'], name='copy_by_target'), models.Index(fields=['source', '-id'], name='copy_by_source')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ('open', 'done', 'failed', 'canceled'))), name='copy_state_known'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('state', 'open')), models.Q(models.Q(('state', 'open'), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='copy_ended_unless_open')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("settled_at", None)), fields=["settled_at"], name="copy_unsettled"
+                    ),
+                    models.Index(fields=["target", "-id"], name="copy_by_target"),
+                    models.Index(fields=["source", "-id"], name="copy_by_source"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ("open", "done", "failed", "canceled"))),
+                        name="copy_state_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("ended_at", None), ("state", "open")),
+                            models.Q(models.Q(("state", "open"), _negated=True), ("ended_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="copy_ended_unless_open",
+                    ),
+                ],
             },
         ),
     ]

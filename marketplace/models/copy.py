@@ -32,7 +32,8 @@ class Copy(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=STATES), name="copy_state_known"),
             models.CheckConstraint(
-                condition=models.Q(state=OPEN, ended_at=None) | ~models.Q(state=OPEN) & models.Q(ended_at__isnull=False),
+                condition=models.Q(state=OPEN, ended_at=None)
+                | ~models.Q(state=OPEN) & models.Q(ended_at__isnull=False),
                 name="copy_ended_unless_open",
             ),
         ]

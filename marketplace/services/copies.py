@@ -115,16 +115,19 @@ def _ask(copy: Copy, private_key: str, now: datetime) -> Job:
 
 def _addresses(source: Instance, target: Instance) -> list[tuple[str, int]]:
     """Where the source's SSH server is reached from the target's host, the best first."""
-    found: list[tuple[str, int]] = []
     if source.ssh_port is not None and source.machine_id == target.machine_id:
         return [(LOOPBACK, source.ssh_port)]
-    relay = relay_address(source.task, SSH_PORT)
-    if relay is not None:
-        found.append((relay.host, relay.port))
-    if source.ssh_port is not None:
-        direct = (source.machine.public_address, source.ssh_port)
-        found.insert(0 if source.machine.is_direct else len(found), direct)
-    return found if source.machine.is_direct or relay is None else found[:1]
+    return ssh_addresses(source)
+
+
+def ssh_addresses(instance: Instance) -> list[tuple[str, int]]:
+    """Where the instance's SSH server is reached from elsewhere, the fastest first: directly, and through the relay."""
+    machine = instance.machine
+    direct = [] if instance.ssh_port is None else [(machine.public_address, instance.ssh_port)]
+    relay = relay_address(machine, instance.task, SSH_PORT)
+    if relay is None:
+        return direct
+    return [*(direct if machine.is_direct else []), (relay.host, relay.port)]
 
 
 def copies_cancel(*, user: AbstractBaseUser, target_id: int, now: datetime) -> int:
@@ -190,8 +193,9 @@ def _end(copy: Copy, ending: Ending, now: datetime, actor: AbstractBaseUser | No
         return False
     copy.state = ending.state
     for instance in (copy.source, copy.target):
-        text = f"Copy of {copy.source_path} from instance {copy.source_id} to {copy.target_id}. {ending.message}".strip()
-        instance_event(instance, "copy", now=now, actor=actor, reason=ending.state, message=text)
+        text = f"{copy.source_path} of instance {copy.source_id} to instance {copy.target_id}: {ending.state}."
+        message = f"{text} {ending.message}".strip()
+        instance_event(instance, "copy", now=now, actor=actor, reason=ending.state, message=message)
     return True
 
 

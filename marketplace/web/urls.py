@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from marketplace.web import account, bid, commands, help_page, instance_keys, instances, logs, rent, search, webhook
+from marketplace.web import (
+    account,
+    bid,
+    commands,
+    copies,
+    help_page,
+    instance_keys,
+    instances,
+    logs,
+    rent,
+    search,
+    url_copies,
+    webhook,
+)
 
 urlpatterns = [
     path("", search.search, name="search"),
@@ -23,6 +36,12 @@ urlpatterns = [
     path("instances/<int:instance_id>/reboot/", instances.reboot, name="instance_reboot"),
     path("instances/<int:instance_id>/bid/", bid.bid, name="instance_bid"),
     path("instances/<int:instance_id>/bid/cost/", bid.cost, name="instance_bid_cost"),
+    path("instances/<int:instance_id>/copy/", copies.copy, name="instance_copy"),
+    path("instances/<int:instance_id>/copy/cancel/", copies.cancel, name="instance_copy_cancel"),
+    path("instances/<int:instance_id>/copy-url/", url_copies.url_copy, name="instance_url_copy"),
+    path(
+        "instances/<int:instance_id>/copy-url/<int:job_id>/cancel/", url_copies.cancel, name="instance_url_copy_cancel"
+    ),
     path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
     path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
     path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),

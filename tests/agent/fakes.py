@@ -1,6 +1,6 @@
 """Stand-ins: an engine in memory, a pool that runs jobs when told to, and tasks to play with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import msgspec
 
 from agent.engine.timestamps import instant
 from agent.engine.types import (
+    Attached,
     Command,
     CommandOutcome,
     ContainerFacts,
@@ -246,6 +247,9 @@ class FakeEngine:
         self.commands.append(command.text)
         self.interrupt("after run_command")
         return CommandOutcome(exit_code=0, output=f"ran {command.text}\n".encode())
+
+    def attach(self, container_id: str, command: list[str], environment: Mapping[str, str]) -> Attached:
+        raise NotImplementedError
 
     def disk_parts(self, container_id: str) -> DiskParts | None:
         self._name(container_id)

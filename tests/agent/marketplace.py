@@ -183,7 +183,11 @@ class Marketplace:
             tasks = list(self.tasks.values())
             jobs = None if self.jobs is None else list(self.jobs.values())
             return 200, SyncReply(
-                generation=self.generation, tasks=tasks, sync_url=self.url + self.sync_path, jobs=jobs, tools=self.bundle
+                generation=self.generation,
+                tasks=tasks,
+                sync_url=self.url + self.sync_path,
+                jobs=jobs,
+                tools=self.bundle,
             )
 
     def ask(self, job: DesiredJob) -> None:
