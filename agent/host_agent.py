@@ -221,7 +221,7 @@ class HostAgent:
         reconciler.remember(store.load_all())
         self._shared.usage.watch(reconciler, tools.traffic)
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
-        self._jobs = self._job_runner(tools, courier, on_change)
+        self._jobs = self._job_runner(tools, reconciler, courier, on_change)
         self._logs.start(courier)
         self._shared.reports.watch(reconciler, lambda: on_change(False))
         around = Surroundings(
@@ -238,13 +238,17 @@ class HostAgent:
         told.append(sync)
         return reconciler, sync
 
-    def _job_runner(self, tools: Tools, courier: Courier, on_change: Callable[[bool], None]) -> JobRunner:
+    def _job_runner(
+        self, tools: Tools, reconciler: Reconciler, courier: Courier, on_change: Callable[[bool], None]
+    ) -> JobRunner:
         workplace = Workplace(
             engine=tools.engine,
             identity=tools.identity,
             disk_guard=tools.disk_guard,
             mount_point=self._options.state_dir / "disk",
             has_room=lambda more_mb: has_room(tools, more_mb),
+            remembered=tools.store.load,
+            change_memory=reconciler.change_memory,
         )
         job_tools = JobTools(
             store=JobStore(self._directory.jobs(tools.identity.machine_id)),

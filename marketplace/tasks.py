@@ -11,6 +11,7 @@ from marketplace.services.clearing import dirty_clear
 from marketplace.services.copies import copies_sweep
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import lifetimes_sweep, stop_expired
+from marketplace.services.moves import moves_sweep
 from marketplace.services.notice_mails import notice_mails_send
 from marketplace.services.unpaid import delete_unpaid
 from marketplace.services.webhook_deliveries import webhooks_deliver
@@ -61,6 +62,12 @@ def send_notice_mails() -> int:
 def sweep_copies() -> int:
     """Every second: copies whose job or instances have changed."""
     return copies_sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_moves() -> int:
+    """Every second: moves to other machines that can go a step further."""
+    return moves_sweep(now=timezone.now())
 
 
 @shared_task

@@ -242,6 +242,10 @@ class Attached(Protocol):
     def close(self) -> None: ...
 
 
+PutArchive = Callable[[str, Iterator[bytes]], None]
+"""Unpacks a tar archive in a directory."""
+
+
 class Engine(Protocol):
     """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
 
@@ -295,6 +299,24 @@ class Engine(Protocol):
         """Begin a program in a running container, as root, to be spoken with.
 
         Raises ``ContainerGoneError``; ``TaskError`` where it does not run.
+        """
+
+    def image_archive(self, image: str) -> Iterator[bytes]:
+        """All of an image, layer by layer, as ``load_image`` takes it."""
+
+    def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
+        """Take in what is called ``loaded`` in an archive, and give it another name instead."""
+
+    def drop_image(self, image: str) -> None:
+        """Take the name from an image, and delete what nothing else needs of it; does nothing where it is gone."""
+
+    def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
+        """What a container has in a directory, volumes too, as tar. Raises ``ContainerGoneError``."""
+
+    def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
+        """Make volumes, empty whatever was in them; ``fill`` is lent a way to unpack archives where each is mounted.
+
+        ``volumes`` are their names by directory, as containers of this image will have them.
         """
 
     def disk_parts(self, container_id: str) -> DiskParts | None:

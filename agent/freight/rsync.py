@@ -10,6 +10,8 @@ _STOPPED_CODES = (137, 143)
 _CUT_OFF_CODES = (5, 10, 12, 30, 35, 255)
 """The connection could not be made, or broke: what has arrived is kept, and the next try goes on from there."""
 _VANISHED_CODE = 24
+_SENDER_FAILED = "rsync: [sender]"
+"""Said by the source's rsync of what it could not send; the target's may end as if all were well."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,13 @@ def progress(text: str) -> Progress | None:
 def verdict(exit_code: int | None, told: str, ssh_told: str) -> Verdict:
     """What a try means that ended with this code, from what rsync and ssh had to say about it."""
     words = f"{told}\n{ssh_told}"
-    if exit_code == 0:
+    if exit_code == 0 and _SENDER_FAILED not in ssh_told:
         return Verdict("done")
     if exit_code == _VANISHED_CODE:
         return Verdict("done", message="Some files were deleted on the source while they were copied.")
     if "No space left on device" in told or "Disk quota exceeded" in told:
         return Verdict("failed", "disk_full", "The target's disk is full. What has arrived until then is kept.")
-    if re.search(r"(?:link_stat|change_dir).* failed: No such file or directory", told):
+    if re.search(r"(?:link_stat|change_dir).* failed: No such file or directory", words):
         return Verdict("failed", "no_such_path", "There is nothing at this path of the source.")
     if exit_code == 127 and "rsync" not in ssh_told:
         return Verdict("failed", "no_rsync", "The target instance has no rsync, and its host has none to lend to it.")
@@ -68,7 +70,8 @@ def verdict(exit_code: int | None, told: str, ssh_told: str) -> Verdict:
         return Verdict("failed", "target_stopped", "The target instance was stopped, or the copy was killed in it.")
     if exit_code in _CUT_OFF_CODES or exit_code is None:
         return Verdict("again", _cut_off_reason(words), _last_line(ssh_told) or _last_line(told))
-    return Verdict("failed", "copy_failed", _last_line(told) or f"rsync ended with code {exit_code}.")
+    why = _last_line(ssh_told if exit_code == 0 else told)
+    return Verdict("failed", "copy_failed", why or f"rsync ended with code {exit_code}.")
 
 
 def _cut_off_reason(words: str) -> str:

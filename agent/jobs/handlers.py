@@ -1,6 +1,7 @@
 """Which kinds of jobs this agent can do."""
 
 from agent.jobs.copying import Copy
+from agent.jobs.disks import ReceiveDisk, SendDisk
 from agent.jobs.execute import Execute
 from agent.jobs.kinds import Handler
 from agent.jobs.logs import FollowLog, ReadLog
@@ -16,4 +17,6 @@ def handlers(workplace: Workplace) -> dict[str, Handler]:
         "execute": Execute(workplace),
         "copy": Copy(workplace),
         "url": UrlCopy(workplace),
+        "disk_send": SendDisk(workplace),
+        "disk_receive": ReceiveDisk(workplace),
     }

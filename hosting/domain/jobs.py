@@ -27,6 +27,8 @@ FOLLOW = "follow"
 EXECUTE = "execute"
 COPY = "copy"
 URL = "url"
+DISK_SEND = "disk_send"
+DISK_RECEIVE = "disk_receive"
 
 KEPT_FOR = timedelta(hours=24)
 """How long a job that is over, its output, and the log of a container that is gone are kept."""
@@ -58,6 +60,8 @@ KINDS: dict[str, JobKind] = {
     EXECUTE: JobKind(patience=timedelta(seconds=60), most_output_bytes=288 * _KB, most_open=4),
     COPY: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
     URL: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
+    DISK_SEND: JobKind(patience=timedelta(hours=48), most_output_bytes=0, most_open=1),
+    DISK_RECEIVE: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=1),
 }
 
 

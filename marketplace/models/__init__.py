@@ -3,6 +3,7 @@ from marketplace.models.copy import Copy
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, InstanceKey, SshKey
+from marketplace.models.move import Move
 from marketplace.models.notice import Notice
 from marketplace.models.offer import Offer
 from marketplace.models.user import User
@@ -16,6 +17,7 @@ __all__ = [
     "Instance",
     "InstanceEvent",
     "InstanceKey",
+    "Move",
     "Notice",
     "Offer",
     "SshKey",

@@ -14,7 +14,7 @@ _KINDS = {
     "extended": "Lifetime extended",
     "command": "Command run",
 }
-_KINDS |= {"copy": "Copy"}
+_KINDS |= {"copy": "Copy", "move": "Move to another machine"}
 _KINDS |= {"key_attached": "SSH key attached", "key_detached": "SSH key detached"}
 _OUTBID = {
     "outbid": "Outbid",

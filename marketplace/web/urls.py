@@ -11,6 +11,7 @@ from marketplace.web import (
     instance_keys,
     instances,
     logs,
+    moves,
     rent,
     search,
     url_copies,
@@ -42,6 +43,8 @@ urlpatterns = [
     path(
         "instances/<int:instance_id>/copy-url/<int:job_id>/cancel/", url_copies.cancel, name="instance_url_copy_cancel"
     ),
+    path("instances/<int:instance_id>/move/", moves.move, name="instance_move"),
+    path("instances/<int:instance_id>/move/cancel/", moves.cancel, name="instance_move_cancel"),
     path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
     path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
     path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),

@@ -26,6 +26,7 @@ from agent.engine.types import (
     NameTakenError,
     Owned,
     PullWatch,
+    PutArchive,
     Saved,
     TaskError,
     VolumeMissingError,
@@ -250,6 +251,29 @@ class FakeEngine:
 
     def attach(self, container_id: str, command: list[str], environment: Mapping[str, str]) -> Attached:
         raise NotImplementedError
+
+    def image_archive(self, image: str) -> Iterator[bytes]:
+        yield ",".join(self.images[image]).encode()
+
+    def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
+        assert loaded
+        self.images[name] = tuple(b"".join(archive).decode().split(","))
+
+    def drop_image(self, image: str) -> None:
+        self.images.pop(image, None)
+
+    def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
+        self._name(container_id)
+        yield directory.encode()
+
+    def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
+        assert image in self.images
+        self.existing_volumes |= set(volumes.values())
+
+        def put(_directory: str, archive: Iterator[bytes]) -> None:
+            assert list(archive)
+
+        fill(put)
 
     def disk_parts(self, container_id: str) -> DiskParts | None:
         self._name(container_id)

@@ -23,6 +23,8 @@ def test_the_last_progress_counts() -> None:
         (24, "file has vanished", "", "done", ""),
         (11, "rsync: write failed: No space left on device (28)", "", "failed", "disk_full"),
         (23, 'rsync: [sender] link_stat "/no" failed: No such file or directory (2)', "", "failed", "no_such_path"),
+        (0, TOLD, 'rsync: [sender] link_stat "/no" failed: No such file or directory (2)', "failed", "no_such_path"),
+        (0, TOLD, 'rsync: [sender] send_files failed to open "/x": Input/output error (5)', "failed", "copy_failed"),
         (127, "There is no rsync.", "", "failed", "no_rsync"),
         (137, "", "", "failed", "target_stopped"),
         (12, "connection unexpectedly closed", "", "again", "cut_off"),

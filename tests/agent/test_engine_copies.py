@@ -1,11 +1,14 @@
 """Copies on the real engine, with the real rsync, ssh and curl: from another container, from URLs and to URLs."""
 
+import ctypes
 import hashlib
 import itertools
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,8 @@ pytestmark = pytest.mark.engine
 
 _numbers = itertools.count(1000)
 SIZE = 48 << 20
+ADDRESS, PORT = "127.0.0.1", 8765
+CLONE_NEWNET = 0x40000000
 PATH = "/root/it's data/"
 
 
@@ -90,7 +95,7 @@ def test_files_come_from_another_container_and_an_agent_that_was_killed_goes_on(
 class Store:
     """A web server that can be slow of understanding: ``cuts`` says after how many bytes the next answers break off."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int) -> None:
         self.content = os.urandom(SIZE)
         self.cuts: list[int] = []
         self.ranges: list[str] = []
@@ -113,7 +118,9 @@ class Store:
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        self.server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)  # noqa: S104 - containers are to reach it
+        self.server = ThreadingHTTPServer((ADDRESS, PORT), Handler, bind_and_activate=False)
+        self.server.socket.close()
+        self.server.socket = socket_within(pid)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def give(self, request: BaseHTTPRequestHandler) -> None:
@@ -134,33 +141,57 @@ class Store:
         request.close_connection = True
 
 
+def socket_within(pid: int) -> socket.socket:
+    """A listening socket in the network of a container, which can reach nothing else of this machine."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with Path(f"/proc/{pid}/ns/net").open() as network:
+            assert ctypes.CDLL(None).setns(network.fileno(), CLONE_NEWNET) == 0  # for this thread alone
+        listener = socket.socket()
+        listener.bind((ADDRESS, PORT))
+        listener.listen()
+        made.append(listener)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
 @pytest.fixture
-def store() -> Iterator[Store]:
-    made = Store()
+def task(lending: Host) -> DesiredTask:
+    return begin(lending, lending.task(1))
+
+
+@pytest.fixture
+def store(lending: Host, task: DesiredTask) -> Iterator[Store]:
+    container = lending.container()
+    container.reload()
+    made = Store(container.attrs["State"]["Pid"])
+    assert task.task_id == 1
     yield made
     made.server.shutdown()
     made.server.server_close()
 
 
-def url(host: Host, store: Store, path: str) -> str:
-    gateway = host.engine.networks.get("spotyard").attrs["IPAM"]["Config"][0]["Gateway"]
-    return f"http://{gateway}:{store.server.server_port}{path}"
+def url(path: str) -> str:
+    return f"http://{ADDRESS}:{PORT}{path}"
 
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_files_come_from_and_go_to_urls(lending: Host, store: Store) -> None:
+def test_files_come_from_and_go_to_urls(lending: Host, task: DesiredTask, store: Store) -> None:
     host = lending
-    task = begin(host, host.task(1))
 
     def copied(**arguments: Any) -> JobReport:
         known = {
             "direction": "download",
             "path": "/srv/data/",
             "name": "file",
-            "url": url(host, store, "/a%20b?x=%20&y"),
+            "url": url("/a%20b?x=%20&y"),
         }
         return end_of(host, asked(host, "url", 1, known | arguments))
 
@@ -178,15 +209,13 @@ def test_files_come_from_and_go_to_urls(lending: Host, store: Store) -> None:
     assert copied(path="/srv/new").state == "done"
     assert host.ssh(task, "sha256sum /srv/new/file").stdout.split()[0] == sha256(store.content)
 
-    told = copied(url=url(host, store, "/missing"))
+    told = copied(url=url("/missing"))
     assert (told.reason, told.message) == ("http_404", "There is nothing at this address.")
     told = copied(direction="upload", path="/srv/nothing")
     assert told.reason == "no_such_path"
 
     keys = {"region": "eu-1", "access_key": "AKIA", "secret_key": 'a"b\\c'}
-    assert (
-        copied(direction="upload", path="/srv/new/one.bin", url=url(host, store, "/bucket/key"), **keys).state == "done"
-    )
+    assert copied(direction="upload", path="/srv/new/one.bin", url=url("/bucket/key"), **keys).state == "done"
     assert store.received["/bucket/key"] == store.content
     assert store.signatures[-1].startswith("AWS4-HMAC-SHA256 Credential=AKIA/")
     assert "eu-1/s3/aws4_request" in store.signatures[-1]
@@ -194,11 +223,10 @@ def test_files_come_from_and_go_to_urls(lending: Host, store: Store) -> None:
     assert "AKIA" not in host.output
 
 
-def test_a_download_that_nobody_wants_any_more_ends(lending: Host, store: Store) -> None:
+def test_a_download_that_nobody_wants_any_more_ends(lending: Host, task: DesiredTask, store: Store) -> None:
     host = lending
-    task = begin(host, host.task(1))
     store.cuts = [1000] * 50
-    arguments = {"direction": "download", "path": "/srv/x", "name": "x", "url": url(host, store, "/x")}
+    arguments = {"direction": "download", "path": "/srv/x", "name": "x", "url": url("/x")}
     wanted = asked(host, "url", 1, arguments)
     host.market.await_that(lambda: bool(store.ranges))
     with host.market.condition:
