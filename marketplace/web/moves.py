@@ -28,7 +28,6 @@ class MoveForm(forms.Form):
     rental_type = forms.ChoiceField(
         label="Rental type",
         choices=[(ON_DEMAND, "On demand"), (INTERRUPTIBLE, "Interruptible")],
-        widget=forms.RadioSelect,
     )
     price = BidField(label="Your bid", required=False)
 

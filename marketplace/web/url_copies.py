@@ -31,7 +31,6 @@ class UrlCopyForm(forms.Form):
         label="Direction",
         choices=[("download", "To the instance"), ("upload", "From the instance")],
         initial="download",
-        widget=forms.RadioSelect,
     )
     path = _text("Path in the instance", "/root/data/")
     url = _text("Address", "https://example.com/data.tar.gz")

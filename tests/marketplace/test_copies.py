@@ -36,7 +36,12 @@ class World:
         return Instance.objects.get(pk=made.pk)
 
     def begin(self, **values: Any) -> Copy:
-        wanted = {"source_id": self.source.pk, "target_id": self.target.pk, "source_path": "/a/", "target_path": "/b"}
+        wanted: dict[str, Any] = {
+            "source_id": self.source.pk,
+            "target_id": self.target.pk,
+            "source_path": "/a/",
+            "target_path": "/b",
+        }
         return copy_begin(user=self.client, now=T0, **(wanted | values))
 
     def tell(self, copy: Copy, state: Any, **facts: Any) -> SyncReply:
@@ -173,7 +178,7 @@ def test_a_server_that_died_while_it_ended_a_copy_closes_the_source_later(
 def test_what_makes_no_sense_is_refused_and_leaves_nothing(world: World) -> None:
     stranger: User = market.user()
     plain = world.rent(world.here, mode="args")
-    refusals = [
+    refusals: list[tuple[dict[str, Any], str]] = [
         ({"source_id": world.target.pk}, "invalid_args"),
         ({"source_path": "a"}, "invalid_args"),
         ({"target_path": "b\n"}, "invalid_args"),
@@ -183,7 +188,7 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(world: World) -> None
     ]
     for values, code in refusals:
         wanted: dict[str, Any] = {"user": world.client, "source_id": world.source.pk, "target_id": world.target.pk}
-        paths = {"source_path": "/a", "target_path": "/b", "now": T0}
+        paths: dict[str, Any] = {"source_path": "/a", "target_path": "/b", "now": T0}
         with pytest.raises(MarketError) as refused:
             copy_begin(**(wanted | paths | values))
         assert refused.value.code == code

@@ -26,7 +26,7 @@ PARCEL = {"container_id": "c", "started_at": "", "image": "i", "parts": []}
 
 
 def facts(**values: Any) -> Facts:
-    known = {"source_state": "stopped", "target_state": "stopped", "target_has_run": False}
+    known: dict[str, Any] = {"source_state": "stopped", "target_state": "stopped", "target_has_run": False}
     return Facts(**({"state": "asked"} | known | values))
 
 
@@ -74,7 +74,7 @@ class World:
     def __init__(self, *, bid: bool = False) -> None:
         self.client = market.user(dollars=100)
         self.here, self.there = market.listed_machine(), market.listed_machine()
-        wishes = {"label": "mine", "env": {"A": "b"}, "onstart": "echo", "ports": ((8080, "tcp"),)}
+        wishes: dict[str, Any] = {"label": "mine", "env": {"A": "b"}, "onstart": "echo", "ports": ((8080, "tcp"),)}
         price = {"bid_micros_per_hour": 300_000} if bid else {}
         made = instance_rent(
             client=self.client, offer_id=market.offer(self.here).pk, request=market.wish(**wishes, **price), now=T0
@@ -89,7 +89,7 @@ class World:
 
     def begin(self, **values: Any) -> Move:
         offer_id = market.offer(self.there).pk
-        wanted = {"source_id": self.source.pk, "offer_id": offer_id, "bid_micros_per_hour": None}
+        wanted: dict[str, Any] = {"source_id": self.source.pk, "offer_id": offer_id, "bid_micros_per_hour": None}
         return move_begin(user=self.client, now=T0, **(wanted | values))
 
     def sweep(self) -> Move:
