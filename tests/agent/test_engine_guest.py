@@ -6,7 +6,6 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -322,8 +321,8 @@ def test_tools_are_no_part_of_a_disk(lending: Host) -> None:
 def test_a_command_of_its_own_runs_at_each_start(host: Host) -> None:
     """With entrypoint and arguments, after an end of its own and after a stop; its output and exit code are kept."""
     script = 'echo "run $1 $GREETING" >>/runs; cat /runs; [ "$(wc -l </runs)" -ge 2 ] || exit 5; exec sleep 1000'
-    arguments: dict[str, Any] = {"entrypoint": "/bin/sh -c", "args": [script, "name", "with spaces"]}
-    wish = host.task(kind="nosshd", mode="args", ports=[], onstart="", **arguments)
+    arguments = [script, "name", "with spaces"]
+    wish = host.task(kind="nosshd", mode="args", ports=[], entrypoint="/bin/sh -c", args=arguments)
     host.start()
     host.market.desire(wish)
     ended = host.market.await_phase(1, "exited", 1)

@@ -10,7 +10,7 @@ from django.test import Client
 
 from agent.protocol import JobReport
 from hosting.domain import jobs
-from hosting.gateways import live_logs
+from hosting.gateways import presence
 from hosting.models import Job
 from hosting.services.job_output import log_keep, output_take
 from hosting.services.offline import machine_mark_offline
@@ -86,7 +86,7 @@ def test_what_stopped_is_not_asked_for_again_and_again(web: Client, agent: TestA
     with time_machine.travel(T0 + timedelta(seconds=60), tick=False):
         assert tail(web, instance)["text"] == "last words\n"
         assert Job.objects.count() == 1
-        live_logs.client().flushdb()
+        presence.client().flushdb()
         assert tail(web, instance)["note"] == "Waiting for the machine…"
         assert Job.objects.count() == 2, "what Redis lost comes from the machine again"
 
