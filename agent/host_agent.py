@@ -226,7 +226,7 @@ class HostAgent:
         for rounds in self._shared.rounds:
             rounds.watch(reconciler, lambda: on_change(False))
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
-        self._jobs = self._job_runner(tools, courier, on_change)
+        self._jobs = self._job_runner(tools, reconciler, courier, on_change)
         self._logs.start(courier)
         around = Surroundings(
             inventory=self._current_inventory,
@@ -242,13 +242,17 @@ class HostAgent:
         told.append(sync)
         return reconciler, sync
 
-    def _job_runner(self, tools: Tools, courier: Courier, on_change: Callable[[bool], None]) -> JobRunner:
+    def _job_runner(
+        self, tools: Tools, reconciler: Reconciler, courier: Courier, on_change: Callable[[bool], None]
+    ) -> JobRunner:
         workplace = Workplace(
             engine=tools.engine,
             identity=tools.identity,
             disk_guard=tools.disk_guard,
             mount_point=self._options.state_dir / "disk",
             has_room=lambda more_mb: has_room(tools, more_mb),
+            remembered=tools.store.load,
+            change_memory=reconciler.change_memory,
         )
         job_tools = JobTools(
             store=JobStore(self._directory.jobs(tools.identity.machine_id)),

@@ -305,7 +305,8 @@ class JobReport(Message, frozen=True):
     message: str = ""
     """Plain words for whoever asked."""
     result: dict[str, Any] | None = None
-    """With ``done``, a few facts; more travels as output, which is complete before this is told."""
+    """With ``done``, a few facts; more travels as output, which is complete before this is told. With ``running``, what
+    the server has to know for others to go on."""
 
 
 class OutputReply(Message, frozen=True):

@@ -6,6 +6,7 @@ from datetime import datetime
 from agent.protocol import MOST_KEPT_LOG_BYTES, DesiredJob
 from hosting.domain import jobs
 from hosting.models import Job, KeptLog, Task
+from hosting.sealed_secrets import unseal_secrets
 
 
 def desired_jobs(machine_id: int, now: datetime) -> list[DesiredJob]:
@@ -16,7 +17,7 @@ def desired_jobs(machine_id: int, now: datetime) -> list[DesiredJob]:
             job_id=job.pk,
             kind=job.kind,
             task_id=job.task_id,
-            arguments=job.arguments,
+            arguments=job.arguments | unseal_secrets(job.sealed),
             seconds_left=(job.deadline - now).total_seconds(),
             most_output_bytes=jobs.KINDS[job.kind].most_output_bytes if job.kind in jobs.KINDS else 0,
         )

@@ -8,8 +8,10 @@ from django.utils import timezone
 from marketplace.gateways.clearing_hint import hint_heard
 from marketplace.locks import OUTBOUND_RUN, sole_run
 from marketplace.services.clearing import dirty_clear
+from marketplace.services.copies import copies_sweep
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import lifetimes_sweep, stop_expired
+from marketplace.services.moves import moves_sweep
 from marketplace.services.notice_mails import notice_mails_send
 from marketplace.services.unpaid import delete_unpaid
 from marketplace.services.webhook_deliveries import webhooks_deliver
@@ -54,6 +56,18 @@ def send_notice_mails() -> int:
     """Every second: notices whose mail is due; one at a time with the above."""
     with sole_run(OUTBOUND_RUN) as is_alone:
         return notice_mails_send(now=timezone.now(), fraction=random.random) if is_alone else 0
+
+
+@shared_task
+def sweep_copies() -> int:
+    """Every second: copies whose job or instances have changed."""
+    return copies_sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_moves() -> int:
+    """Every second: moves to other machines that can go a step further."""
+    return moves_sweep(now=timezone.now())
 
 
 @shared_task

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,8 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import auth, commands, disks, files, output, tools, volumes
+from agent.engine import auth, commands, disks, files, output, parcels, tools, volumes
+from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -22,6 +23,7 @@ from agent.engine.types import (
     NEVER,
     OWNER_LABEL,
     TASK_LABEL,
+    Attached,
     Command,
     CommandOutcome,
     ContainerFacts,
@@ -37,6 +39,7 @@ from agent.engine.types import (
     LogTail,
     Owned,
     PullWatch,
+    PutArchive,
     Saved,
     Status,
     TaskError,
@@ -195,6 +198,30 @@ class DockerEngine:
     def run_command(self, container_id: str, command: Command) -> CommandOutcome:
         with translated():
             return commands.run(self._client, container_id, command)
+
+    def attach(self, container_id: str, command: list[str], environment: Mapping[str, str]) -> Attached:
+        with translated():
+            return DockerAttached(self._client, container_id, command, environment)
+
+    def image_archive(self, image: str) -> Iterator[bytes]:
+        with translated():
+            yield from parcels.image_archive(self._slow_client, image)
+
+    def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
+        with translated():
+            parcels.load_image(self._slow_client, archive, loaded, name)
+
+    def drop_image(self, image: str) -> None:
+        with translated():
+            parcels.drop_image(self._slow_client, image)
+
+    def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
+        with translated():
+            yield from parcels.directory_archive(self._slow_client, container_id, directory)
+
+    def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
+        with translated():
+            parcels.fill_volumes(self._slow_client, image, volumes, fill)
 
     def disk_parts(self, container_id: str) -> DiskParts | None:
         with translated():

@@ -223,6 +223,29 @@ class DiskParts:
     """Directories of its volumes by where they are mounted."""
 
 
+class Attached(Protocol):
+    """A program in a container. ``close`` may be called from any thread and ends the conversation, and with it a
+    program that waits for input or has something to say."""
+
+    def send(self, content: bytes) -> None:
+        """To its standard input. Raises ``OSError`` where the program is gone."""
+
+    def end_input(self) -> None:
+        """Nothing more will come."""
+
+    def output(self) -> Iterator[tuple[bool, bytes]]:
+        """Pieces of what it writes, each with whether it is standard output, or else standard error; to its end."""
+
+    def exit_code(self, wait_seconds: float) -> int | None:
+        """None while it runs, as long as it may take the engine to notice its end."""
+
+    def close(self) -> None: ...
+
+
+PutArchive = Callable[[str, Iterator[bytes]], None]
+"""Unpacks a tar archive in a directory."""
+
+
 class Engine(Protocol):
     """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
 
@@ -270,6 +293,30 @@ class Engine(Protocol):
         """By the shell of the running container, as root, with the container's own limits and rights.
 
         Raises ``ContainerGoneError``; ``TaskError`` (no_shell) where it has none, or does not run.
+        """
+
+    def attach(self, container_id: str, command: list[str], environment: Mapping[str, str]) -> Attached:
+        """Begin a program in a running container, as root, to be spoken with.
+
+        Raises ``ContainerGoneError``; ``TaskError`` where it does not run.
+        """
+
+    def image_archive(self, image: str) -> Iterator[bytes]:
+        """All of an image, layer by layer, as ``load_image`` takes it."""
+
+    def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
+        """Take in what is called ``loaded`` in an archive, and give it another name instead."""
+
+    def drop_image(self, image: str) -> None:
+        """Take the name from an image, and delete what nothing else needs of it; does nothing where it is gone."""
+
+    def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
+        """What a container has in a directory, volumes too, as tar. Raises ``ContainerGoneError``."""
+
+    def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
+        """Make volumes, empty whatever was in them; ``fill`` is lent a way to unpack archives where each is mounted.
+
+        ``volumes`` are their names by directory, as containers of this image will have them.
         """
 
     def disk_parts(self, container_id: str) -> DiskParts | None:

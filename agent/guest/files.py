@@ -36,6 +36,8 @@ _JUPYTER_SCRIPT = _resource("jupyter.sh")
 _FIND_PIP = _resource("find_pip.py")
 _SESSION = 'command="exec /bin/sh /.spotyard/session.sh" '
 """Before a key: what its logins begin with."""
+_RESTRICTED = "restrict,"
+"""Begins a line whose key opens the container to one command only."""
 
 
 def boot_environment(onstart: str, authorized_keys: list[str], jupyter: JupyterSpec | None = None) -> dict[str, str]:
@@ -111,7 +113,12 @@ def _key_files(authorized_keys: list[str]) -> list[tuple[str, bytes, int]]:
 
 
 def _session_keys_text(authorized_keys: list[str]) -> bytes:
-    return "".join(f"{_SESSION}{key.strip()}\n" for key in authorized_keys).encode()
+    return "".join(f"{_session_of(key)}{key.strip()}\n" for key in authorized_keys).encode()
+
+
+def _session_of(key: str) -> str:
+    """Nothing before a key that brings a command of its own."""
+    return "" if key.startswith(_RESTRICTED) else _SESSION
 
 
 def _keys_text(authorized_keys: list[str]) -> bytes:

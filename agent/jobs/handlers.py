@@ -1,8 +1,11 @@
 """Which kinds of jobs this agent can do."""
 
+from agent.jobs.copying import Copy
+from agent.jobs.disks import ReceiveDisk, SendDisk
 from agent.jobs.execute import Execute
 from agent.jobs.kinds import Handler
 from agent.jobs.logs import FollowLog, ReadLog
+from agent.jobs.urls import UrlCopy
 from agent.jobs.workplace import Workplace
 
 
@@ -12,4 +15,8 @@ def handlers(workplace: Workplace) -> dict[str, Handler]:
         "logs": ReadLog(workplace),
         "follow": FollowLog(workplace),
         "execute": Execute(workplace),
+        "copy": Copy(workplace),
+        "url": UrlCopy(workplace),
+        "disk_send": SendDisk(workplace),
+        "disk_receive": ReceiveDisk(workplace),
     }

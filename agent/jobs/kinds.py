@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from agent.jobs.courier import Courier
 from agent.protocol import DesiredJob
+
+A = TypeVar("A", bound=msgspec.Struct)
 
 
 class JobError(Exception):
@@ -42,6 +46,8 @@ class JobContext:
     tell: Callable[[float | None, str], None]
     """Progress as a share of 1, and words; may be called often."""
     stop: threading.Event = field(default_factory=threading.Event)
+    show: Callable[[dict[str, Any]], None] = lambda _facts: None
+    """Facts that the server needs while the job goes on; the last ones count."""
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -53,9 +59,28 @@ class JobContext:
     def must_end(self) -> bool:
         return self.stop.is_set() or self.seconds_left <= 0
 
+    def workspace(self) -> Path:
+        """A folder of the job's own, for the agent's user only. It outlives the agent, and goes with the job's end."""
+        folder = workspace_beside(self.output)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     def write(self, content: bytes) -> None:
         """Make this the job's output: as much of its end as the server takes."""
         self.output.write_bytes(content[-self.job.most_output_bytes :] if self.job.most_output_bytes else b"")
+
+
+def workspace_beside(output: Path) -> Path:
+    """Where the job with this output has its workspace."""
+    return output.with_suffix(".work")
+
+
+def arguments_of(context: JobContext, kind: type[A]) -> A:
+    """What the server gave with the job, checked. Raises ``JobError``."""
+    try:
+        return msgspec.convert(context.job.arguments, kind)
+    except msgspec.ValidationError as error:
+        raise JobError("bad_arguments", f"This agent does not understand what is asked: {error}") from error
 
 
 class Handler(Protocol):

@@ -1,11 +1,13 @@
 """What the agent must still know of a job after it was killed at any instant. One small file a job, and its output."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from agent.jobs.kinds import workspace_beside
 from agent.tasks.memory import write_durably
 
 
@@ -54,7 +56,12 @@ class JobStore:
         return self._directory / f"job-{job_id}.out"
 
     def drop_output(self, job_id: int) -> None:
+        """What the job has made goes, finished or not."""
         self.output(job_id).unlink(missing_ok=True)
+        self.drop_workspace(job_id)
+
+    def drop_workspace(self, job_id: int) -> None:
+        shutil.rmtree(workspace_beside(self.output(job_id)), ignore_errors=True)
 
     def forget(self, job_id: int) -> None:
         """Delete all of a job; does nothing where it is unknown."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.engine.types import ContainerGoneError, EngineDownError, TaskError
 from agent.jobs.courier import Courier
@@ -38,6 +39,7 @@ class _Active:
     runs: bool = False
     progress: float | None = None
     message: str = ""
+    facts: dict[str, Any] | None = None
     told_at: float = 0.0
 
     @property
@@ -67,6 +69,8 @@ class JobRunner:
         self._lock = threading.Lock()
         self._records = tools.store.load_all()
         self._listed: dict[int, DesiredJob] = {}
+        self._unheard_of: dict[int, Any] = dict(self._records)
+        """Those of the agent's earlier life, until the server has said which of them are open still."""
         self._active: dict[int, _Active] = {}
         self._retired = False
 
@@ -80,7 +84,8 @@ class JobRunner:
     def apply(self, wanted: Iterable[DesiredJob]) -> None:
         """Take the complete list of open jobs: begin what is new, tell what is over, end what is not wanted."""
         with self._lock:
-            before, self._listed = self._listed, {job.job_id: job for job in wanted}
+            before = self._listed or self._unheard_of
+            self._listed, self._unheard_of = {job.job_id: job for job in wanted}, {}
             for job in self._listed.values():
                 if job.job_id not in self._active and not self._retired:
                     self._take_up(job)
@@ -111,7 +116,9 @@ class JobRunner:
         active = self._active.get(job_id)
         if active is None or not active.runs:
             return None
-        return JobReport(job_id=job_id, state="running", progress=active.progress, message=active.message)
+        return JobReport(
+            job_id=job_id, state="running", progress=active.progress, message=active.message, result=active.facts
+        )
 
     def _take_up(self, job: DesiredJob) -> None:
         """Give a listed job a thread, unless there is nothing left to do about it. The lock is held."""
@@ -159,6 +166,7 @@ class JobRunner:
         over = self._carry_out(record, active, handler)
         self._tools.checkpoint("job_carried_out", job.job_id)
         self._note(over)
+        self._store.drop_workspace(job.job_id)
         self._tools.checkpoint("job_over", job.job_id)
         say(_log, "job_over", job=job.job_id, kind=job.kind, state=over.state, reason=over.reason)
         return over
@@ -172,6 +180,7 @@ class JobRunner:
             output=self._store.output(record.job_id),
             courier=self._tools.courier,
             tell=lambda progress, message: self._progressed(active, progress, message),
+            show=lambda facts: self._shown(active, facts),
             stop=active.stop,
         )
         try:
@@ -194,6 +203,10 @@ class JobRunner:
         if time.monotonic() - active.told_at >= _TELL_SECONDS:
             active.told_at = time.monotonic()
             self._tools.on_change(False)
+
+    def _shown(self, active: _Active, facts: dict[str, Any]) -> None:
+        active.facts = facts
+        self._tools.on_change(True)
 
     def _deliver(self, record: JobRecord) -> None:
         """See to it that the server has all of the output. Where it is away, the next reply of its tries again."""

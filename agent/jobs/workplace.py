@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.engine.types import ContainerFacts, Engine
 from agent.jobs.kinds import JobContext, JobError
 from agent.tasks.disk_guard import DiskGuard
+from agent.tasks.memory import TaskMemory
 from agent.tasks.plan import Identity, container_name
 
 
@@ -21,6 +22,11 @@ class Workplace:
     """Where helper processes mount disks, each for itself."""
     has_room: Callable[[int], bool]
     """Whether the host's disk takes so many megabytes more."""
+
+    remembered: Callable[[int], TaskMemory | None] = lambda _task_id: None
+    """What is remembered of a task."""
+    change_memory: Callable[[int, Callable[[TaskMemory], TaskMemory]], bool] = lambda _task_id, _change: False
+    """Changes that; False where there is no such task any more."""
 
     def container(self, context: JobContext) -> ContainerFacts | None:
         """The container of the task that a job is about; None where there is none."""

@@ -108,6 +108,13 @@ class MemoryStore:
         memories = [msgspec.json.decode(path.read_bytes(), type=TaskMemory) for path in self._files()]
         return {memory.task_id: memory for memory in memories}
 
+    def load(self, task_id: int) -> TaskMemory | None:
+        """One task's, as it was last saved; None where it is unknown."""
+        try:
+            return msgspec.json.decode(self._path(task_id).read_bytes(), type=TaskMemory)
+        except FileNotFoundError:
+            return None
+
     def save(self, memory: TaskMemory) -> None:
         """On the disk, completely, when this returns."""
         write_durably(self._path(memory.task_id), msgspec.json.encode(memory))

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_STEPS = 20
 """More than any way from one state to another takes; beyond it the next tick goes on."""
+_CHANGE_SECONDS = 60.0
 _PASSING_PHASES = ("pulling", "creating", "starting", "stopping")
 
 
@@ -109,6 +110,18 @@ class Reconciler:
                 slot.condemned = (run, verdict)
         self._touch(task_id)
 
+    def change_memory(self, task_id: int, change: Callable[[TaskMemory], TaskMemory]) -> bool:
+        """Have the task's own worker change what is remembered of it, durably; False where that is not done soon, as
+        there is no such task any more."""
+        done = threading.Event()
+        with self._lock:
+            slot = self._slots.get(task_id)
+            if slot is None or slot.desired is None or slot.desired.state == "removed":
+                return False
+            slot.changes.append((change, done))
+        self._touch(task_id)
+        return done.wait(_CHANGE_SECONDS)
+
     def slots(self) -> list[Slot]:
         """For measuring; to be read only."""
         with self._lock:
@@ -179,6 +192,7 @@ class Reconciler:
             desired = slot.desired
             self._look(slot)
             self._take_verdict(slot)
+            self._take_changes(slot)
             if desired is None:
                 self._only_observe(slot)
                 return
@@ -215,6 +229,14 @@ class Reconciler:
             condemned, slot.condemned = slot.condemned, None
         if condemned is not None and slot.facts is not None and slot.facts.started_at == condemned[0]:
             self._steps.condemn(slot, condemned[1])
+
+    def _take_changes(self, slot: Slot) -> None:
+        with self._lock:
+            changes, slot.changes = slot.changes, []
+        for change, done in changes:
+            known = slot.memory or TaskMemory(task_id=slot.task_id, state_asked="stopped")
+            self._tools.save(slot, change(known))
+            done.set()
 
     def _only_observe(self, slot: Slot) -> None:
         """Without a wish of the server's nothing is done, but told truly."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.engine.timestamps import instant
@@ -34,6 +35,8 @@ class Slot:
     busy: bool = False
     condemned: tuple[str, Verdict] | None = None
     """A verdict over the run that began at the engine's time given."""
+    changes: list[tuple[Callable[[TaskMemory], TaskMemory], threading.Event]] = field(default_factory=list)
+    """What others want remembered, each with an event for when that is done; belongs with ``dirty``."""
     observation: Observation | None = None
     began: float = 0.0
     """Monotonic time at which the observation began to hold."""

@@ -25,6 +25,10 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 LOGS = "logs"
 FOLLOW = "follow"
 EXECUTE = "execute"
+COPY = "copy"
+URL = "url"
+DISK_SEND = "disk_send"
+DISK_RECEIVE = "disk_receive"
 
 KEPT_FOR = timedelta(hours=24)
 """How long a job that is over, its output, and the log of a container that is gone are kept."""
@@ -54,6 +58,10 @@ KINDS: dict[str, JobKind] = {
     LOGS: JobKind(patience=timedelta(seconds=60), most_output_bytes=1024 * _KB, most_open=8),
     FOLLOW: JobKind(patience=timedelta(hours=1), most_output_bytes=0, most_open=1, live=True),
     EXECUTE: JobKind(patience=timedelta(seconds=60), most_output_bytes=288 * _KB, most_open=4),
+    COPY: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
+    URL: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
+    DISK_SEND: JobKind(patience=timedelta(hours=48), most_output_bytes=0, most_open=1),
+    DISK_RECEIVE: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=1),
 }
 
 

@@ -15,6 +15,7 @@ class Job(models.Model):
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.PROTECT, related_name="jobs")
     kind = models.CharField(max_length=20)
     arguments = models.JSONField(default=dict)
+    sealed = models.TextField(blank=True, help_text="More arguments, encrypted; forgotten as soon as the job is over.")
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )

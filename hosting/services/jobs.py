@@ -14,6 +14,7 @@ from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import Job, KeptLog, Machine, Task
+from hosting.sealed_secrets import seal_secrets
 from hosting.services.tasks import desired_changed
 
 MOST_REPORTS = 200
@@ -25,10 +26,13 @@ def job_ask(
     task: Task,
     kind: str,
     arguments: dict[str, Any],
+    secrets: dict[str, Any] | None = None,
     asked_by: AbstractBaseUser | None,
     now: datetime,
 ) -> Job:
     """Ask for a job about a task whose machine is locked; its agent hears of it when this transaction commits.
+
+    ``secrets`` are arguments that are kept encrypted, and only until the job is over.
 
     Raises HostingError(too_many_jobs, 429).
     """
@@ -42,6 +46,7 @@ def job_ask(
         task=task,
         kind=kind,
         arguments=arguments,
+        sealed=seal_secrets(secrets) if secrets else "",
         asked_by_id=asked_by.pk if asked_by else None,
         asked_at=now,
         deadline=now + rule.patience,
@@ -58,7 +63,7 @@ def job_transition(*, job: Job, to: str, now: datetime, **facts: Any) -> bool:
     if job.began_at is None and to in (jobs.RUNNING, jobs.DONE, jobs.FAILED):
         facts["began_at"] = now
     if to not in jobs.OPEN:
-        facts["ended_at"] = now
+        facts |= {"ended_at": now, "sealed": ""}
     if not Job.objects.filter(pk=job.pk, state=job.state).update(**facts):
         return False
     for name, value in facts.items():
@@ -79,6 +84,7 @@ def _observe(job: Job, report: JobReport, now: datetime) -> None:
         "message": clean(report.message, jobs.MOST_MESSAGE_CHARS),
     }
     if report.state == jobs.RUNNING:
+        facts |= {} if report.result is None else {"result": _bounded(report.result)}
         if job.state == jobs.RUNNING:
             Job.objects.filter(pk=job.pk, state=jobs.RUNNING).update(**facts)
         else:

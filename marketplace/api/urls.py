@@ -6,7 +6,20 @@ from django.urls import URLPattern, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
-from marketplace.api import account, instance_keys, instances, keys, machines, money, offers, results, templates
+from marketplace.api import (
+    account,
+    copies,
+    instance_keys,
+    instances,
+    keys,
+    machines,
+    money,
+    moves,
+    offers,
+    results,
+    templates,
+    url_copies,
+)
 from marketplace.api.views import UnknownView
 
 
@@ -47,6 +60,8 @@ urlpatterns = [
     *_both("v0/instances/command/<id:instance_id>/", results.RunCommand),
     path("v0/results/<str:ticket>/", results.Result.as_view(), name="result"),
     *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
+    *_both("v0/instances/move/<id:instance_id>/", moves.InstanceMove),
+    *_both("v0/instances/copy_url/<id:instance_id>/", url_copies.UrlCopies),
     *_both("v0/instances/<id:instance_id>/ssh/", instance_keys.InstanceKeys),
     *_both("v0/instances/<id:instance_id>/ssh/<id:key_id>/", instance_keys.InstanceKeyDetail),
     *_both("v0/template/", templates.Templates),
@@ -61,6 +76,8 @@ urlpatterns = [
     *_both("v0/users/me/machine-earnings", money.MachineEarnings),
     *_both("v1/invoices/", money.InvoicePages),
     *_both("v0/charges/", money.Charges),
+    *_both("v0/commands/copy_direct/", copies.CopyDirect),
+    *_both("v0/commands/rsync/", copies.CopyDirect),
     *_both("v0/commands/transfer_credit/", money.TransferCredit),
     *_both("v0/contracts/fetch/", money.Contracts),
     *_both("v0/machines", machines.Machines),

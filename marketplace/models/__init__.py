@@ -1,7 +1,9 @@
 from marketplace.models.auction_round import AuctionRound
+from marketplace.models.copy import Copy
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, InstanceKey, SshKey
+from marketplace.models.move import Move
 from marketplace.models.notice import Notice
 from marketplace.models.offer import Offer
 from marketplace.models.registry_login import RegistryLogin
@@ -12,10 +14,12 @@ from marketplace.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "ApiKey",
     "AuctionRound",
+    "Copy",
     "DirtyMark",
     "Instance",
     "InstanceEvent",
     "InstanceKey",
+    "Move",
     "Notice",
     "Offer",
     "RegistryLogin",

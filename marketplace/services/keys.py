@@ -13,6 +13,7 @@ from hosting.locks import lock_machine
 from hosting.services.tasks import task_set_authorized_keys
 from marketplace.access import api_key_for, ssh_key_for
 from marketplace.domain import instance_states as states
+from marketplace.domain.copies import OPEN, key_line
 from marketplace.domain.ssh_key_text import BadKeyTextError, KeyParts, split_key
 from marketplace.errors import MarketError
 from marketplace.gateways.ssh_keys import check_key
@@ -29,10 +30,15 @@ def api_key_hash(raw: str) -> str:
 
 
 def authorized_keys(user: AbstractBaseUser, instance: Instance | None = None) -> list[str]:
-    """The lines of authorized_keys for the user's instances, or for this one: the account's keys, then its own."""
+    """The lines of authorized_keys for the user's instances, or for this one: the account's keys, then its
+    own, then those that open it to one copy each."""
     lines = list(SshKey.objects.filter(user_id=user.pk).order_by("pk").values_list("public_key", flat=True))
     if instance is not None:
         lines += instance.ssh_keys.order_by("pk").values_list("public_key", flat=True)
+        lines += [
+            key_line(copy.public_key, copy.source_path, copy.pk)
+            for copy in instance.copies_out.filter(state=OPEN).order_by("pk")
+        ]
     return lines
 
 

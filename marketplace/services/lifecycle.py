@@ -7,10 +7,11 @@ from django.db import transaction
 
 from hosting.services.tasks import task_restart
 from marketplace.domain import instance_states as states
+from marketplace.domain import moves
 from marketplace.domain.rent import MAX_LABEL_CHARS
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
-from marketplace.models import Instance
+from marketplace.models import Instance, Move
 from marketplace.services.clearing import machine_clear
 from marketplace.services.clearing_sql import marks_take
 from marketplace.services.credit import require_credit
@@ -24,12 +25,13 @@ from marketplace.services.transition import instance_event, instance_transition
 def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) -> Instance:
     """Ask for a new run: at once where its GPUs are free, else it waits (``scheduling``). Starting what runs is fine.
 
-    Raises MarketError: wrong_state (409), no_credit (402), spend_limit (403), expired (409), disk_lost (409).
+    Raises MarketError: wrong_state (409), no_credit (402), spend_limit (403), expired, disk_lost, moving (409).
     """
     instance = lock_instance(instance_id)
     if instance.state in states.CAN_STOP:
         return instance
     _refuse_unless(instance, states.CAN_START, "started")
+    _refuse_on_the_move(instance)
     if instance.end_at <= now:
         raise MarketError("expired", f"The lifetime of instance {instance.pk} is over.", status=409)
     if instance.task.reason == "container_lost":
@@ -105,6 +107,15 @@ def instance_destroy(*, instance_id: int, actor: AbstractBaseUser, now: datetime
         instance=instance, actor=actor, billed_until=now, now=now, reason="client", message="Removing its disk."
     )
     return instance
+
+
+def _refuse_on_the_move(instance: Instance) -> None:
+    """The source must not change what is packed, and the target has no disk yet."""
+    out = instance.moves_out.filter(state__in=moves.OPEN, settled_at=None)
+    coming = Move.objects.filter(target=instance, state__in=moves.OPEN, settled_at=None).exclude(state=moves.STARTING)
+    if out.exists() or coming.exists():
+        message = f"Instance {instance.pk} is being moved. Cancel the move first, or wait for its end."
+        raise MarketError("moving", message, status=409)
 
 
 def _refuse_unless(instance: Instance, allowed: frozenset[str], done: str) -> None:

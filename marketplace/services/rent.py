@@ -31,18 +31,28 @@ from marketplace.services.registry_logins import login_mark
 from marketplace.services.transition import instance_event
 
 JUPYTER_TOKEN_BYTES = 32
+WAITS_FOR_DISK = "Waiting for its disk, which comes from another machine."
 RETRY_WINDOW = timedelta(minutes=5)
 MOST_WAITING_PER_CLIENT = 8
 MOST_WAITING_PER_MACHINE = 64
 """Of bids that have not run yet."""
 
 
-def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentRequest, now: datetime) -> Instance:
+def instance_rent(
+    *,
+    client: AbstractBaseUser,
+    offer_id: int,
+    request: RentRequest,
+    now: datetime,
+    moved_from: Instance | None = None,
+) -> Instance:
     """Rent the offer, on demand at its price or interruptible at a bid, and start the container as soon as it may run.
 
     Sending the same request for the same offer again returns the same instance: a retry never rents twice. Bids leave
     the offer on the market, so a bid that is repeated later than ``RETRY_WINDOW`` is another one, unless a key in the
     request says that it is not.
+
+    Where it is ``moved_from`` another, it neither runs nor waits for GPUs: it is started when that one's disk has come.
 
     Raises:
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
@@ -63,7 +73,7 @@ def instance_rent(*, client: AbstractBaseUser, offer_id: int, request: RentReque
         _refuse_what_it_can_not(machine, request)
         if request.bid_micros_per_hour is not None and not request.accepts_waiting:
             refuse_losing_bid(offer, request.bid_micros_per_hour, offer.min_bid_micros_per_hour)
-        return _create(client, machine, offer, request, now)
+        return _create(client, machine, offer, request, now, moved_from=moved_from)
 
 
 def _refuse_nonsense(request: RentRequest) -> None:
@@ -134,8 +144,17 @@ def _gpu_rate(offer: Offer, request: RentRequest) -> int:
     return offer.gpu_micros_per_hour if request.bid_micros_per_hour is None else request.bid_micros_per_hour
 
 
-def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: RentRequest, now: datetime) -> Instance:
-    instance_id, jupyter_token = _next_instance_id(), secrets.token_hex(JUPYTER_TOKEN_BYTES)
+def _create(
+    client: AbstractBaseUser,
+    machine: Machine,
+    offer: Offer,
+    request: RentRequest,
+    now: datetime,
+    *,
+    moved_from: Instance | None,
+) -> Instance:
+    instance_id, begins = _next_instance_id(), moved_from is None
+    jupyter_token = secrets.token_hex(JUPYTER_TOKEN_BYTES) if moved_from is None else moved_from.jupyter_token
     task, leases = _task_for(client, machine, offer, request, instance_id, jupyter_token, now)
     instance = Instance.objects.create(
         pk=instance_id,
@@ -167,9 +186,11 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         **_template_note(request),
         ssh_port=_ssh_port(leases),
         jupyter_token=jupyter_token,
-        state=states.SCHEDULING,
+        state=states.SCHEDULING if begins else states.STOPPED,
         state_since=now,
-        waiting_since=now,
+        wants_running=begins,
+        waiting_since=now if begins else None,
+        status_message="" if begins else WAITS_FOR_DISK,
         created_at=now,
         end_at=offer.end_at,
     )
@@ -179,7 +200,7 @@ def _create(client: AbstractBaseUser, machine: Machine, offer: Offer, request: R
         "rented",
         now=now,
         actor=client,
-        to_state=states.SCHEDULING,
+        to_state=instance.state,
         reason=instance.rental_type,
         message=_terms(offer, request),
     )

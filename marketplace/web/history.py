@@ -13,6 +13,8 @@ _KINDS = {
     "bid_refused": "Bid not taken",
     "extended": "Lifetime extended",
     "command": "Command run",
+    "copy": "Copy",
+    "move": "Move to another machine",
     "key_attached": "SSH key attached",
     "key_detached": "SSH key detached",
 }

@@ -14,8 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from billing.selectors import disks_end_at
 from marketplace import selectors
 from marketplace.access import instance_for
+from marketplace.copy_list import copies_of
 from marketplace.errors import MarketError
 from marketplace.models import Instance
+from marketplace.move_offers import move_of
 from marketplace.services.lifecycle import (
     instance_destroy,
     instance_label,
@@ -87,6 +89,8 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
     return {
         "view": view,
         "disks_end_at": disks_end_at(request.user, view.now),
+        "copies": copies_of(found),
+        "move": move_of(found),
         "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
         "ports": published_ports(found),
     }

@@ -6,15 +6,18 @@ from marketplace.web import (
     account,
     bid,
     commands,
+    copies,
     help_page,
     instance_keys,
     instances,
     jupyter,
     logs,
+    moves,
     registry_logins,
     rent,
     search,
     templates,
+    url_copies,
     webhook,
 )
 
@@ -38,6 +41,14 @@ urlpatterns = [
     path("instances/<int:instance_id>/bid/", bid.bid, name="instance_bid"),
     path("instances/<int:instance_id>/bid/cost/", bid.cost, name="instance_bid_cost"),
     path("instances/<int:instance_id>/jupyter/", jupyter.open_jupyter, name="instance_jupyter"),
+    path("instances/<int:instance_id>/copy/", copies.copy, name="instance_copy"),
+    path("instances/<int:instance_id>/copy/cancel/", copies.cancel, name="instance_copy_cancel"),
+    path("instances/<int:instance_id>/copy-url/", url_copies.url_copy, name="instance_url_copy"),
+    path(
+        "instances/<int:instance_id>/copy-url/<int:job_id>/cancel/", url_copies.cancel, name="instance_url_copy_cancel"
+    ),
+    path("instances/<int:instance_id>/move/", moves.move, name="instance_move"),
+    path("instances/<int:instance_id>/move/cancel/", moves.cancel, name="instance_move_cancel"),
     path("instances/<int:instance_id>/label/", instances.label, name="instance_label"),
     path("instances/<int:instance_id>/keys/", instance_keys.keys, name="instance_keys"),
     path("instances/<int:instance_id>/keys/<int:key_id>/detach/", instance_keys.detach, name="instance_key_detach"),

@@ -1,6 +1,6 @@
 """Stand-ins: an engine in memory, a pool that runs jobs when told to, and tasks to play with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import msgspec
 from agent.engine.references import repository_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
+    Attached,
     Command,
     CommandOutcome,
     ContainerFacts,
@@ -26,6 +27,7 @@ from agent.engine.types import (
     NameTakenError,
     Owned,
     PullWatch,
+    PutArchive,
     Saved,
     TaskError,
     VolumeMissingError,
@@ -251,6 +253,32 @@ class FakeEngine:
         self.commands.append(command.text)
         self.interrupt("after run_command")
         return CommandOutcome(exit_code=0, output=f"ran {command.text}\n".encode())
+
+    def attach(self, container_id: str, command: list[str], environment: Mapping[str, str]) -> Attached:
+        raise NotImplementedError
+
+    def image_archive(self, image: str) -> Iterator[bytes]:
+        yield ",".join(self.images[image]).encode()
+
+    def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
+        assert loaded
+        self.images[name] = tuple(b"".join(archive).decode().split(","))
+
+    def drop_image(self, image: str) -> None:
+        self.images.pop(image, None)
+
+    def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
+        self._name(container_id)
+        yield directory.encode()
+
+    def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
+        assert image in self.images
+        self.existing_volumes |= set(volumes.values())
+
+        def put(_directory: str, archive: Iterator[bytes]) -> None:
+            assert list(archive)
+
+        fill(put)
 
     def disk_parts(self, container_id: str) -> DiskParts | None:
         self._name(container_id)

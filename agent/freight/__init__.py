@@ -1,0 +1,1 @@
+"""What carries files and whole disks from one machine to another."""
