@@ -102,6 +102,11 @@ class Instance(models.Model):
     def __str__(self) -> str:
         return f"C.{self.pk}"
 
+    @property
+    def has_ssh(self) -> bool:
+        """Whether an SSH server runs in it: in every mode but that of the image's own command."""
+        return self.mode != "args"
+
 
 class InstanceEvent(models.Model):
     """A change of an instance with its actor and machine-readable reason. Never edited."""

@@ -73,7 +73,7 @@ def _refuse_nonsense(source: Instance, target: Instance, source_path: str, targe
             raise MarketError("invalid_args", problem, field=field)
     _require_running(source, target)
     for instance in (source, target):
-        if instance.mode != "ssh":
+        if not instance.has_ssh:
             message = f"Instance {instance.pk} runs a command of its own, without SSH: nothing can be copied there."
             raise MarketError("no_ssh", message, status=409)
 

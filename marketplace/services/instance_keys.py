@@ -25,7 +25,7 @@ def instance_key_attach(*, user: AbstractBaseUser, instance_id: int, text: str, 
     too_many_keys.
     """
     found = instance_for(user, instance_id)
-    if found.mode != "ssh":
+    if not found.has_ssh:
         message = f"Instance {instance_id} runs a command of its own and has no SSH server, so keys open nothing in it."
         raise MarketError("no_ssh", message, status=409, field="ssh_key")
     parts = key_checked(text)

@@ -121,7 +121,7 @@ def _template_used(source: Instance) -> TemplateUsed | None:
     """Nothing where the template has been deleted since."""
     if source.template_id is None:
         return None
-    return TemplateUsed(source.template_id, source.template_hash, source.template_name)
+    return TemplateUsed(template_id=source.template_id, hash_id=source.template_hash, name=source.template_name)
 
 
 def move_cancel(*, user: AbstractBaseUser, instance_id: int, now: datetime) -> bool:

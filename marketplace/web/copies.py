@@ -44,7 +44,7 @@ class CopyForm(forms.Form):
 def copy(request: UserRequest, instance_id: int) -> HttpResponse:
     """Ask from where, and begin."""
     target = instance_for(request.user, instance_id)
-    running = instances_of(request.user).filter(state=states.RUNNING, mode="ssh")
+    running = instances_of(request.user).filter(state=states.RUNNING).exclude(mode="args")
     others = list(running.exclude(pk=target.pk))
     form = CopyForm(others, request.POST or None)
     if request.method == "POST" and form.is_valid() and _begun(request, form, target):
