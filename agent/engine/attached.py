@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from docker.api.client import APIClient
 
-_HEADER_BYTES = 8
+from agent.engine.frames import STANDARD_OUTPUT, frames
+
 _LOOK_SECONDS = 0.1
-_STANDARD_OUTPUT = 1
 
 
 class DockerAttached:
@@ -24,8 +24,6 @@ class DockerAttached:
         )
         self._exec_id = str(made["Id"])
         self._stream = cast("Any", client.exec_start(self._exec_id, socket=True))
-        # What came together with the answer's head lies in this buffer already; the bare socket would miss it.
-        self._reader = self._stream._response.raw._fp.fp
         self._socket = getattr(self._stream, "_sock", self._stream)
         # Nothing may come for as long as the program likes; who waits has a limit of its own.
         self._socket.settimeout(None)
@@ -38,10 +36,8 @@ class DockerAttached:
             self._socket.shutdown(1)
 
     def output(self) -> Iterator[tuple[bool, bytes]]:
-        with contextlib.suppress(OSError, ValueError):
-            while len(header := self._reader.read(_HEADER_BYTES)) == _HEADER_BYTES:
-                content = self._reader.read(int.from_bytes(header[4:], "big"))
-                yield header[0] == _STANDARD_OUTPUT, content
+        for stream, content in frames(self._stream):
+            yield stream == STANDARD_OUTPUT, content
 
     def exit_code(self, wait_seconds: float) -> int | None:
         deadline = time.monotonic() + wait_seconds

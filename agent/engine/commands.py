@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from docker.api.client import APIClient
-from docker.utils.socket import frames_iter
 
+from agent.engine.frames import frames
 from agent.engine.types import Command, CommandOutcome, Ending, TaskError
 
 _LOOK_SECONDS = 0.25
@@ -19,10 +19,6 @@ _LAST_WORDS_SECONDS = 1.0
 _FLOOD_BYTES = 64 << 20
 _NO_PROGRAM = (126, 127)
 _RUNTIME_SAYS = b"OCI runtime exec failed"
-
-
-_frames: Any = frames_iter
-"""It has no types."""
 
 
 class HeadAndTail:
@@ -89,10 +85,9 @@ class _Reader:
         threading.Thread(target=self._read, name="command-output", daemon=True).start()
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for _, content in _frames(self._connection, tty=False):
-                with self.lock:
-                    self.kept.add(content)
+        for _, content in frames(self._connection):
+            with self.lock:
+                self.kept.add(content)
         self.ended.set()
 
     def close(self) -> None:
