@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.engine.docker_engine import DockerEngine
-from agent.engine.tools import LABEL
+from agent.engine.tools import LABEL, container_name
 from agent.protocol import DesiredTask, ObservedTask
 from scripts.guest_tools import ensure_bundle
 from tests import images
@@ -273,6 +273,12 @@ def tools_of(host: Host, content: bytes) -> list[str]:
     return [str(volume.name) for volume in host.engine.volumes.list(filters={"label": label})]
 
 
+def is_published(host: Host, content: bytes) -> bool:
+    """Whether the volume with this bundle is complete: only then does a container have the name."""
+    name = container_name(hashlib.sha256(content).hexdigest())
+    return any(one.name == name for one in host.engine.containers.list(all=True, filters={"name": name}))
+
+
 def remove_volumes(host: Host, content: bytes) -> None:
     """What this test has left of a bundle of its own."""
     host.kill()
@@ -292,7 +298,7 @@ def test_old_tools_go_once_nobody_has_them(host: Host, bundle: bytes) -> None:
         wish = running(host, host.task(kind="nosshd"))
         (volume,) = tools_of(host, old)
         host.market.lend(new)
-        host.market.await_that(lambda: len(tools_of(host, new)) == 1)
+        host.market.await_that(lambda: is_published(host, new))
         assert host.ssh(wish, "command -v rsync").returncode == 0
         assert tools_of(host, old) == [volume], "a container has them"
         host.market.desire(changed(wish, state="removed"))

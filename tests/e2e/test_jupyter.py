@@ -171,11 +171,13 @@ def check_tokens(stack: Stack, key: SshKeyPair, vast: VastAi, instance_id: int, 
 def check_stop_and_start(page: Page, lab: Page, instance_id: int, login: tuple[SshKeyPair, str, int]) -> None:
     """The address, the session in it and the files stay."""
     key, host, port = login
+    page.bring_to_front()  # a page in the background draws no frames, which clicks wait for
     card = page.locator(f"#instance-{instance_id}")
     card.get_by_role("button", name="Stop").click()
     expect(card).to_contain_text("Stopped", timeout=SLOW_MILLISECONDS)
     card.get_by_role("button", name="Start").click()
     expect(card.get_by_role("link", name="Open Jupyter")).to_be_visible(timeout=SLOW_MILLISECONDS)
+    lab.bring_to_front()
     lab.reload()
     expect(lab.locator(".jp-DirListing-item", has_text="greeting.txt")).to_be_visible(timeout=SLOW_MILLISECONDS)
     assert key.ssh(host, port, "cat /work/greeting.txt").stdout == "hello from the browser\n"
