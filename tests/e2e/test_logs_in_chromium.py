@@ -53,6 +53,7 @@ def test_a_log_is_followed_and_commands_are_run(stack: Stack, page: Page, demo_i
     assert download.value.path().read_text() == "<b>first</b>\nwritten later\n"
     assert download.value.suggested_filename == f"instance-{number}.log"
 
+    page.bring_to_front()  # a page in the background draws no frames, which clicks wait for
     page.get_by_role("button", name="Stop").click()
     client.wait_until(number, "stopped")
     run(page, "ls -d /root /etc/passwd")

@@ -47,7 +47,7 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
     )
 
     assert done.returncode == 2
-    assert f"PORT={port!r} is not usable: it must be a number from 1024 to 65534" in done.stderr
+    assert f"PORT={port!r} is not usable: it must be a number from 1024 to 65532" in done.stderr
 
 
 def test_each_run_begins_empty_logs_and_keeps_three_old_ones(tmp_path: Path) -> None:
