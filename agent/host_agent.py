@@ -28,7 +28,7 @@ from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
@@ -37,6 +37,7 @@ from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
+from agent.upkeep.upkeep import Upkeep, Work
 from agent.usage import UsageSampler
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,9 @@ class HostAgent:
         self._owner = ""
         self._guest_tools: GuestTools | None = None
         self._outside = Outside(self._directory.path)
+        self.wants_restart = False
+        """Ended to be started again, as another version."""
+        self._upkeep = Upkeep(options.state_dir, options.server, client=self._client, restart=self._restart)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -96,8 +100,13 @@ class HostAgent:
 
         Returns after ``stop``.
         """
+        self._upkeep.start()
         if self._state.credential is None:
-            self._register()
+            try:
+                self._register()
+            except RefusedError as refusal:
+                self._upkeep.refused(refusal)
+                raise
         while not self._ending.is_set():
             self._run_session()
             self._refused.wait()
@@ -113,6 +122,7 @@ class HostAgent:
     def stop(self) -> None:
         """End the agent; its containers go on."""
         self._ending.set()
+        self._upkeep.stop()
         if self._guest_tools is not None:
             self._guest_tools.stop()
         self._outside.stop()
@@ -120,12 +130,19 @@ class HostAgent:
             self._sync.stop()
         self._refused.set()
 
+    def _restart(self) -> None:
+        self.wants_restart = True
+        self.stop()
+
     def _after_refusal(self) -> None:
         """A revoked machine whose owner gave a token registers again; for the rest the refusal is the end."""
         refusal = self._refusal
         if refusal is None:
             return
         if refusal.status != 401 or self._options.token is None or self._state.credential is None:
+            self._upkeep.refused(refusal)
+            if self.wants_restart:
+                return
             raise refusal
         say(_log, "registers_again", why=refusal.error)
         self._end_session()
@@ -148,6 +165,8 @@ class HostAgent:
                 return
             except ServerAwayError as error:
                 say(_log, "server_away", level=logging.WARNING, why=error)
+                self._upkeep.away(str(error))
+                self._upkeep.works()
                 self._ending.wait(backoff.next_seconds())
 
     def _register_once(self, client: ServerClient) -> None:
@@ -191,7 +210,22 @@ class HostAgent:
             say(_log, "adoption_slow", level=logging.WARNING)
         say(_log, "agent_runs", machine=state.machine_id, tasks=len(reconciler.slots()))
         self._sync, self._reconciler, self._owner = sync, reconciler, identity.owner
+        self._upkeep.begin(self._work(identity, reconciler))
         sync.start()
+
+    def _work(self, identity: Identity, reconciler: Reconciler) -> Work:
+        jobs, logs, hub = self._jobs, self._logs, self._shared.hub
+        assert jobs is not None  # noqa: S101 - both were made with the reconciler
+        assert logs is not None  # noqa: S101
+        return Work(
+            machine_id=identity.machine_id,
+            simulated=identity.simulated,
+            tasks=reconciler,
+            jobs=jobs,
+            logs=logs,
+            engine_error=lambda: hub.error,
+            data_root=_data_directory(hub, self._options.state_dir),
+        )
 
     def _end_session(self) -> None:
         """Let go of the tasks, so that the next session can take them."""
@@ -236,7 +270,9 @@ class HostAgent:
             on_tools=self._announce_tools,
             jobs=self._jobs,
             relay_key=lambda: self._outside.relay_key,
-            on_reply=self._outside.heed,
+            on_reply=self._on_reply,
+            on_away=self._upkeep.away,
+            update_failure=self._upkeep.failure,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
@@ -296,6 +332,10 @@ class HostAgent:
     def _client(self) -> ServerClient:
         return ServerClient(self._options.ca_file)
 
+    def _on_reply(self, reply: SyncReply) -> None:
+        self._outside.heed(reply)
+        self._upkeep.answered(reply)
+
     def _keep_sync_url(self, sync_url: str) -> None:
         self._state = self._state.changed(sync_url=sync_url)
         self._directory.save(self._state)
@@ -307,6 +347,7 @@ class HostAgent:
 
     def _current_inventory(self) -> Inventory | None:
         """Looked at anew every ten minutes; what was last seen while the driver does not answer."""
+        self._upkeep.works()
         due = time.monotonic() - self._inventory_at > _INVENTORY_SECONDS
         if self._inventory is None or due or self._inventory.engine_version != self._engine_version:
             self._inventory_at = time.monotonic()

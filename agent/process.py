@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 EXIT_REFUSED = 2
 EXIT_REVOKED = 3
 EXIT_UNFIT = 4
+EXIT_TOO_OLD = 5
+EXIT_REPLACED = 75
 _MOST_THREADS = 64
 
 

@@ -27,6 +27,7 @@ from agent.protocol import (
     SyncReply,
     SyncRequest,
     ToolsBundle,
+    UpdateFailure,
 )
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
@@ -86,7 +87,8 @@ class Surroundings:
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
     guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
     any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
-    that counts, for what is in it besides, before the tasks are acted on.
+    that counts, for what is in it besides, before the tasks are acted on. ``on_away`` is told why a request was not
+    answered, and ``update_failure`` is asked for what to tell of this agent's replacement.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -97,6 +99,8 @@ class Surroundings:
     jobs: JobBoard = field(default_factory=NoJobs)
     relay_key: Callable[[], str | None] = lambda: None
     on_reply: Callable[[SyncReply], None] = lambda _: None
+    on_away: Callable[[str], None] = lambda _: None
+    update_failure: Callable[[], UpdateFailure | None] = lambda: None
 
 
 class Session:
@@ -158,6 +162,7 @@ class Session:
                 jobs=self._around.jobs.reports(),
                 abilities=[ABILITY_JUPYTER],
                 relay_key=self._around.relay_key(),
+                update_failure=self._around.update_failure(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
@@ -191,6 +196,7 @@ class Session:
         self._failures += 1
         if not self.ended.is_set():
             say(_log, "server_away", level=logging.WARNING, why=error)
+            self._around.on_away(str(error))
 
     def _refused(self, error: RefusedError) -> None:
         say(_log, "sync_refused", level=logging.ERROR, error=error.error, msg=error.msg)

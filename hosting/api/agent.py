@@ -19,7 +19,6 @@ from django.views.decorators.http import require_POST
 
 from agent.protocol import (
     MOST_RESULT_BYTES,
-    PROTOCOL_VERSION,
     CheckReply,
     CheckRequest,
     ErrorReply,
@@ -31,6 +30,7 @@ from agent.protocol import (
     decode,
     encode,
 )
+from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
 from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
@@ -66,7 +66,8 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
         try:
             return await view(request, **captured)
         except HostingError as error:
-            return _refusal(error.code, error.message, error.status)
+            release = newest_release() if error.code == UNSUPPORTED else None
+            return reply_with(ErrorReply(error=error.code, msg=error.message, agent=release), error.status)
         except msgspec.ValidationError as error:
             return _refusal("invalid_message", f"The message does not fit the protocol: {error}", 400)
         except RecursionError:
@@ -138,12 +139,8 @@ def _check_protocol(body: bytes) -> None:
         told = json.loads(body).get("protocol")
     except (ValueError, AttributeError):
         return  # the strict decoder says what is wrong
-    if isinstance(told, int) and told != PROTOCOL_VERSION:
-        raise HostingError(
-            "unsupported_protocol",
-            f"This marketplace speaks agent protocol {PROTOCOL_VERSION}, the agent speaks {told}. Update the agent.",
-            status=426,
-        )
+    if isinstance(told, int):
+        require_protocol(told)
 
 
 def _register(body: bytes, remote_address: str) -> RegisterReply:

@@ -1,3 +1,4 @@
+from hosting.models.agent_rollout import AgentRollout
 from hosting.models.gpu import Gpu, GpuClaim
 from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
@@ -11,6 +12,7 @@ from hosting.models.task import PortLease, Task, TaskEvent
 from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
 
 __all__ = [
+    "AgentRollout",
     "ChallengeQuestion",
     "ChallengeRun",
     "Gpu",

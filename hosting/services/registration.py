@@ -5,8 +5,9 @@ from datetime import datetime
 
 from django.db import transaction
 
-from agent.protocol import PROTOCOL_VERSION, RegisterRequest
+from agent.protocol import RegisterRequest
 from hosting import hooks
+from hosting.agent_releases import require_protocol
 from hosting.domain import hardware
 from hosting.domain.secrets import CREDENTIAL_PREFIX, secret_hash
 from hosting.domain.texts import clean
@@ -27,13 +28,7 @@ def machine_register(*, request: RegisterRequest, remote_address: str, now: date
     Raises:
         HostingError: unsupported_protocol (426), bad_token (401), token_used (409), a hardware refusal (422).
     """
-    if request.protocol != PROTOCOL_VERSION:
-        raise HostingError(
-            "unsupported_protocol",
-            f"This marketplace speaks agent protocol {PROTOCOL_VERSION}, the agent speaks {request.protocol}. "
-            "Update the agent.",
-            status=426,
-        )
+    require_protocol(request.protocol)
     token = _usable_token(request, now)
     problem = hardware.refusal(request.inventory)
     if problem:

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from hosting.web import benchmarks, earnings, idle_jobs, reachability, verification, views
+from hosting.web import benchmarks, earnings, idle_jobs, installing, reachability, verification, views
 
 urlpatterns = [
+    path("install.sh", installing.script, name="install_script"),
+    path("install.sh.sha256", installing.digest, name="install_script_digest"),
     path("host/machines/", views.machines, name="host_machines"),
     path("host/machines/cards/", views.machine_cards, name="host_machine_cards"),
     path("host/machines/<int:machine_id>/", views.machine, name="host_machine"),

@@ -1,0 +1,227 @@
+"""Starts the agent's version that is to run; what systemd calls. The installer copies this file out of the bundle.
+
+It must go on working whatever a new version of the agent does, so it stands alone: the standard library, Python 3.8.
+
+A new version is on *trial* until it has confirmed itself (``agent.updating``). It may be started a few times; when it
+ends each time, or has not confirmed itself within its time, the version before it runs again and this one is noted as
+failed. Whoever runs this file becomes the agent, so systemd watches the agent itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Callable, Collection, Iterator
+
+ROOT = Path("/opt/spotyard")
+STATE = Path("/var/lib/spotyard/launch.json")
+CONFIG = Path("/etc/spotyard/agent.conf")
+TOKEN = Path("/etc/spotyard/token")
+STATE_VARIABLE = "SPOTYARD_LAUNCH_STATE"
+"""Tells the agent that it was started from here, and so that it may replace itself."""
+ROOT_VARIABLE = "SPOTYARD_ROOT"
+
+MOST_STARTS = 3
+TRIAL_SECONDS = 600.0
+_LOOK_SECONDS = 2.0
+
+
+class LaunchError(Exception):
+    """Nothing can be started; says what to do."""
+
+
+@dataclass(frozen=True)
+class LaunchState:
+    """``good`` is what ran well last; ``trial`` is empty or what is being tried, ``starts`` how often it was started.
+
+    ``failed`` is what was given up last, and ``why``: it is not tried again.
+    """
+
+    good: str = ""
+    trial: str = ""
+    starts: int = 0
+    failed: str = ""
+    why: str = ""
+
+
+def decide(state: LaunchState, installed: Collection[str]) -> tuple[str, LaunchState]:
+    """The version to start now, and the state to write down before. Raises ``LaunchError``."""
+    if state.trial and state.trial not in installed:
+        state = given_up(state, "it is not complete on the disk")
+    if state.trial and state.starts >= MOST_STARTS and state.good in installed:
+        state = given_up(state, f"it ended {state.starts} times before it had spoken with the marketplace")
+    if state.trial:
+        return state.trial, replace(state, starts=state.starts + 1)
+    if state.good not in installed:
+        raise LaunchError("No version of the agent is complete on the disk: run the marketplace's installer again.")
+    return state.good, state
+
+
+def tried(state: LaunchState, version: str) -> LaunchState:
+    """A trial of this version begins with the next start. Nothing changes where it failed before, or runs already."""
+    if version in (state.failed, state.good, state.trial):
+        return state
+    return replace(state, trial=version, starts=0)
+
+
+def confirmed(state: LaunchState, version: str) -> LaunchState:
+    """This version works: it is what runs from now on."""
+    if version != state.trial:
+        return state
+    return replace(state, good=version, trial="", starts=0)
+
+
+def given_up(state: LaunchState, why: str) -> LaunchState:
+    """The trial is over and the version before is to run again."""
+    return replace(state, trial="", starts=0, failed=state.trial, why=why)
+
+
+def refused(state: LaunchState, version: str, why: str) -> LaunchState:
+    """This version can't even be started here."""
+    trial = "" if state.trial == version else state.trial
+    return replace(state, trial=trial, failed=version, why=why)
+
+
+def read_state(path: Path) -> LaunchState:
+    """What is written down; an empty state where that is nothing, or nothing that makes sense."""
+    try:
+        told = json.loads(path.read_text())
+        known = {name: told[name] for name in asdict(LaunchState()) if name in told}
+        state = LaunchState(**known)
+    except (OSError, ValueError, TypeError):
+        return LaunchState()
+    texts = (state.good, state.trial, state.failed, state.why)
+    return state if all(isinstance(text, str) for text in texts) and isinstance(state.starts, int) else LaunchState()
+
+
+def change_state(path: Path, change: Callable[[LaunchState], LaunchState]) -> LaunchState:
+    """Read, change and write down, while nobody else does; on the disk when this returns."""
+    with _alone(path):
+        before = read_state(path)
+        after = change(before)
+        if after != before:
+            _write(path, json.dumps(asdict(after)))
+        return after
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(str(path.with_name(path.name + ".lock")), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(path.name + ".new")
+    with open(str(scratch), "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def installed_versions(root: Path) -> list[str]:
+    """Those that are complete: what is being made has another name until it is."""
+    return sorted(path.name for path in (root / "versions").glob("*") if not path.name.startswith("."))
+
+
+def point_at(root: Path, version: str) -> None:
+    """Let ``current`` lead to this version."""
+    link, scratch = root / "current", root / ".current.new"
+    target = f"versions/{version}"
+    if link.is_symlink() and os.readlink(str(link)) == target:
+        return
+    if scratch.is_symlink():
+        scratch.unlink()
+    scratch.symlink_to(target)
+    scratch.replace(link)
+
+
+def command(root: Path, version: str) -> list[str]:
+    """What the agent is started with."""
+    python = root / "versions" / version / "venv/bin/python"
+    options = [f"@{CONFIG}"] + (["--token-file", str(TOKEN)] if TOKEN.exists() else [])
+    return [str(python), "-m", "agent", *options]
+
+
+def watch_trial(path: Path, version: str, seconds: float) -> None:
+    """End this process, which becomes the agent, if the version has not confirmed itself by then.
+
+    A process of its own does that, which depends on nothing that the new version is made of.
+    """
+    agent = os.getpid()
+    born = _born(agent)
+    if os.fork():
+        os.wait()
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.environ.pop("NOTIFY_SOCKET", None)
+    _guard(path, version, agent, born, seconds)
+    os._exit(0)
+
+
+def _guard(path: Path, version: str, agent: int, born: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(min(_LOOK_SECONDS, seconds))
+        if read_state(path).trial != version or _born(agent) != born:
+            return
+    why = f"it did not speak with the marketplace for {seconds / 60:.0f} minutes"
+    after = change_state(path, lambda state: given_up(state, why) if state.trial == version else state)
+    if after.trial != version and after.failed == version and _born(agent) == born:
+        os.kill(agent, signal.SIGKILL)
+
+
+def _born(pid: int) -> str:
+    """When the process began, in ticks: a number that comes again is another process. Empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def prepare() -> tuple[str, bool]:
+    """Choose the version, write that down, and let ``current`` lead to it. Raises ``LaunchError``, ``OSError``."""
+    chosen: list[str] = []
+
+    def choose(state: LaunchState) -> LaunchState:
+        version, after = decide(state, installed_versions(ROOT))
+        chosen.append(version)
+        return after
+
+    state = change_state(STATE, choose)
+    point_at(ROOT, chosen[0])
+    return chosen[0], state.trial == chosen[0]
+
+
+def main() -> int:
+    """Become the agent; returns only where that is not possible."""
+    try:
+        version, on_trial = prepare()
+        sys.stderr.write("spotyard-agent-launch: version {}{}\n".format(version, " on trial" if on_trial else ""))
+        sys.stderr.flush()
+        if on_trial:
+            watch_trial(STATE, version, TRIAL_SECONDS)
+        os.environ.update({STATE_VARIABLE: str(STATE), ROOT_VARIABLE: str(ROOT)})
+        arguments = command(ROOT, version)
+        os.execv(arguments[0], arguments)
+    except (LaunchError, OSError) as error:
+        sys.stderr.write(f"spotyard-agent-launch: {error}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
