@@ -25,26 +25,35 @@ class Joined:
 def wait_until_joined(layout: Layout, version: str, *, seconds: float = JOIN_SECONDS) -> Joined:
     """Until this version of the agent has spoken with the marketplace. Raises ``InstallError``.
 
-    The install token is deleted then: the machine has a credential of its own.
+    The install token is deleted when it was used or refused: the machine has a credential of its own then, or none.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         status = read_status(layout)
+        if status.get("version") == version and (status.get("machine_id") or status.get("refused")):
+            _forget_token(layout)
         joined = judge(status, version)
         if joined is not None:
-            if layout.token.exists():
-                layout.token.unlink()
             return joined
-        failed = launch.read_state(layout.launch_state)
-        if failed.failed == version:
-            raise InstallError(
-                f"Version {version} of the agent does not work here: {failed.why}. Version {failed.good} goes on."
-            )
+        _require_trial(layout, version)
         time.sleep(_LOOK_SECONDS)
-    status = read_status(layout)
-    why = status.get("problem") or "it said nothing"
+    why = read_status(layout).get("problem") or "it said nothing"
     log = layout.log / "agent.log"
     raise InstallError(f"The agent did not reach the marketplace: {why}. See {log}")
+
+
+def _forget_token(layout: Layout) -> None:
+    if layout.token.exists():
+        layout.token.unlink()
+
+
+def _require_trial(layout: Layout, version: str) -> None:
+    """Raises ``InstallError`` where the version was given up meanwhile."""
+    state = launch.read_state(layout.launch_state)
+    if state.failed == version:
+        raise InstallError(
+            f"Version {version} of the agent does not work here: {state.why}. Version {state.good} goes on."
+        )
 
 
 def judge(status: dict[str, Any], version: str) -> Joined | None:

@@ -20,10 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Collection, Iterator
 
-ROOT = Path("/opt/spotyard")
-STATE = Path("/var/lib/spotyard/launch.json")
-CONFIG = Path("/etc/spotyard/agent.conf")
-TOKEN = Path("/etc/spotyard/token")
 STATE_VARIABLE = "SPOTYARD_LAUNCH_STATE"
 """Tells the agent that it was started from here, and so that it may replace itself."""
 ROOT_VARIABLE = "SPOTYARD_ROOT"
@@ -35,6 +31,29 @@ _LOOK_SECONDS = 2.0
 
 class LaunchError(Exception):
     """Nothing can be started; says what to do."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """As in ``agent.installer.layout``, which this file can't import. ``root`` is another than / in tests only."""
+
+    root: Path = Path("/")
+
+    @property
+    def opt(self) -> Path:
+        return self.root / "opt/spotyard"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var/lib/spotyard/launch.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "etc/spotyard/agent.conf"
+
+    @property
+    def token(self) -> Path:
+        return self.root / "etc/spotyard/token"
 
 
 @dataclass(frozen=True)
@@ -148,10 +167,10 @@ def point_at(root: Path, version: str) -> None:
     scratch.replace(link)
 
 
-def command(root: Path, version: str) -> list[str]:
+def command(places: Places, version: str) -> list[str]:
     """What the agent is started with."""
-    python = root / "versions" / version / "venv/bin/python"
-    options = [f"@{CONFIG}"] + (["--token-file", str(TOKEN)] if TOKEN.exists() else [])
+    python = places.opt / "versions" / version / "venv/bin/python"
+    options = [f"@{places.config}"] + (["--token-file", str(places.token)] if places.token.exists() else [])
     return [str(python), "-m", "agent", *options]
 
 
@@ -193,30 +212,32 @@ def _born(pid: int) -> str:
         return ""
 
 
-def prepare() -> tuple[str, bool]:
+def prepare(places: Places) -> tuple[str, bool]:
     """Choose the version, write that down, and let ``current`` lead to it. Raises ``LaunchError``, ``OSError``."""
     chosen: list[str] = []
 
     def choose(state: LaunchState) -> LaunchState:
-        version, after = decide(state, installed_versions(ROOT))
+        version, after = decide(state, installed_versions(places.opt))
         chosen.append(version)
         return after
 
-    state = change_state(STATE, choose)
-    point_at(ROOT, chosen[0])
+    state = change_state(places.state, choose)
+    point_at(places.opt, chosen[0])
     return chosen[0], state.trial == chosen[0]
 
 
-def main() -> int:
+def main(places: Places) -> int:
     """Become the agent; returns only where that is not possible."""
     try:
-        version, on_trial = prepare()
+        version, on_trial = prepare(places)
         sys.stderr.write("spotyard-agent-launch: version {}{}\n".format(version, " on trial" if on_trial else ""))
         sys.stderr.flush()
         if on_trial:
-            watch_trial(STATE, version, TRIAL_SECONDS)
-        os.environ.update({STATE_VARIABLE: str(STATE), ROOT_VARIABLE: str(ROOT)})
-        arguments = command(ROOT, version)
+            watch_trial(places.state, version, TRIAL_SECONDS)
+        os.environ.update({STATE_VARIABLE: str(places.state), ROOT_VARIABLE: str(places.opt)})
+        # Python looks for modules where it is started, first.
+        os.chdir(str(places.opt / "versions" / version / "spotyard-agent"))
+        arguments = command(places, version)
         os.execv(arguments[0], arguments)
     except (LaunchError, OSError) as error:
         sys.stderr.write(f"spotyard-agent-launch: {error}\n")
@@ -224,4 +245,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Places(*map(Path, sys.argv[1:2]))))

@@ -36,7 +36,12 @@ class Output:
         return lines[-1] if lines else f"it ended with status {self.code}"
 
 
-def run(command: Sequence[str], seconds: float = LOOK_SECONDS, env: Mapping[str, str] | None = None) -> Output:
+def run(
+    command: Sequence[str],
+    seconds: float = LOOK_SECONDS,
+    env: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Output:
     """Run a program to its end, without any input."""
     try:
         done = subprocess.run(
@@ -46,6 +51,7 @@ def run(command: Sequence[str], seconds: float = LOOK_SECONDS, env: Mapping[str,
             text=True,
             errors="replace",
             timeout=seconds,
+            cwd=directory,
             env={**os.environ, "LC_ALL": "C", **(env or {})},
         )
     except FileNotFoundError:

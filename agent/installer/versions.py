@@ -99,7 +99,6 @@ def _environment(scratch: Path, target: Path, python: str) -> None:
 
 def _try(scratch: Path, version: str) -> None:
     """Whether it starts at all, while it is not where it will be."""
-    env = {"PYTHONPATH": str(scratch / TOP)}
-    told = run([str(scratch / "venv/bin/python"), "-m", "agent", "--version"], env=env)
+    told = run([str(scratch / "venv/bin/python"), "-m", "agent", "--version"], directory=scratch / TOP)
     if not told.ok or version not in told.out:
         raise UnfitError(f"Version {version} of the agent does not start here: {told.last_words}")

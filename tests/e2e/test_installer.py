@@ -58,7 +58,7 @@ def test_from_a_clean_machine_to_a_host_and_back(stack: Stack, host: Account, ba
     ]
     status = json.loads(bare.run("spotyard-agent status --json"))
     assert (status["alive"], status["connected"], status["machine_id"]) == (True, True, int(found[1]))
-    assert "machine {}, SIMULATED GPUs".format(found[1]) in bare.run("spotyard-agent status")
+    assert f"machine {found[1]}, SIMULATED GPUs" in bare.run("spotyard-agent status")
 
     pid = status["pid"]
     told = bare.run(install(stack, ""))  # again, with nothing said: an upgrade or a repair

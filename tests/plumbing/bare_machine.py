@@ -14,7 +14,20 @@ from docker.models.containers import Container
 ROOT = Path(__file__).resolve().parent.parent.parent
 WHEELS = ROOT / "var" / "cache" / "agent-wheels"
 _SYSTEMCTL = ROOT / "tests" / "plumbing" / "fake_systemctl.py"
-_PASSING = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/lib/apt", "/var/lib/dpkg", "/var/cache", "/var/log/apt", "/var/lib/docker", "/wheels")
+_PASSING = (
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/tmp",
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/cache",
+    "/var/log/apt",
+    "/var/log/dpkg.log",
+    "/var/lib/docker",
+    "/wheels",
+)
 """Where files come and go that nobody installs."""
 
 

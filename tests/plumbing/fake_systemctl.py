@@ -2,6 +2,7 @@
 """Stands for systemctl in a container without systemd: one service, started again as its unit says, with a socket for
 sd_notify whose messages are noted. It knows the few words that the installer uses, and stays out of everything else."""
 
+import functools
 import os
 import shlex
 import signal
@@ -31,7 +32,7 @@ def supervise(name: str) -> None:
     environment = os.environ | {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": f"{known['WatchdogSec']}000000"}
     while True:
         process = subprocess.Popen(shlex.split(known["ExecStart"]), env=environment)
-        signal.signal(signal.SIGTERM, lambda *_: end(process))
+        signal.signal(signal.SIGTERM, functools.partial(end, process))
         while process.poll() is None:
             time.sleep(0.1)
             note(listener, name)
@@ -51,7 +52,7 @@ def note(listener: socket.socket, name: str) -> None:
         file.write(f"{told}\n")
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: "subprocess.Popen[bytes]", *_: object) -> None:
     process.terminate()
     process.wait(30)
     sys.exit(0)
