@@ -8,6 +8,7 @@ from typing import Any
 import docker
 import hypothesis
 import pytest
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
@@ -15,6 +16,7 @@ from scripts.guest_tools import ensure_bundle
 from scripts.image import ensure_image
 from tests.plumbing.nat import Nat
 from tests.plumbing.stack import Stack
+from tests.plumbing.template import server_of, template_database
 
 # The same examples every time, and no judging by the clock: these machines are noisy.
 hypothesis.settings.register_profile("spotyard", deadline=None, derandomize=True, database=None)
@@ -70,6 +72,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             if name == "summary":
                 terminalreporter.write_line(str(text))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """pytest-django's own hook before it makes the database of this process: it is a copy of the run's template."""
+    request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+    template = template_database(server_of(os.environ["DATABASE_URL"]))
+    connections.databases["default"]["TEST"]["TEMPLATE"] = template
 
 
 @pytest.fixture(scope="session")
