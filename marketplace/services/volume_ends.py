@@ -58,10 +58,10 @@ def _warn(volume: Volume, stage: Stage, now: datetime) -> None:
     told = _words(volume, stage)
     if told is None:
         return
-    kind, subject, text = told
+    subject, text = told
     account_notice_post(
         owner_id=volume.owner_id,
-        kind=kind,
+        kind=notices.VOLUME_ENDS,
         key=f"volume:{volume.pk}:lifetime:{stage.name.lower()}:{volume.end_at.isoformat()}",
         subject=f"The volume {volume.name} {subject}",
         text=text,
@@ -70,22 +70,22 @@ def _warn(volume: Volume, stage: Stage, now: datetime) -> None:
     )
 
 
-def _words(volume: Volume, stage: Stage) -> tuple[str, str, str] | None:
-    """Kind, end of the subject, and text; None where nothing is to be said."""
+def _words(volume: Volume, stage: Stage) -> tuple[str, str] | None:
+    """End of the subject, and text; None where nothing is to be said."""
     ends, deleted = f"{volume.end_at:{_SPELLED}}", f"{volume.end_at + DISK_KEPT:{_SPELLED}}"
     unless = "unless the host extends the lifetime before. Copy out what you need."
     match stage:
-        case Stage.ENDS_IN_A_DAY:
+        case Stage.ENDS_IN_A_DAY | Stage.ENDS_IN_AN_HOUR:
             text = f"Its lifetime ends at {ends}. It is kept, and billed, until {deleted}, then deleted, {unless}"
-            return notices.EXPIRING, "reaches the end of its lifetime soon", text
+            return "reaches the end of its lifetime soon", text
         case Stage.ENDED:
             text = f"Its lifetime ended at {ends}. It is deleted at {deleted} with everything in it, {unless}"
-            return notices.EXPIRED, "has reached the end of its lifetime", text
+            return "has reached the end of its lifetime", text
         case Stage.DISK_GOES_IN_A_DAY | Stage.DISK_GOES_IN_AN_HOUR:
             text = f"Its lifetime ended at {ends}. It is deleted at {deleted} with everything in it, {unless}"
-            return notices.DISK_EXPIRING, "is deleted soon", text
+            return "is deleted soon", text
         case Stage.DISK_DELETED:
-            return notices.DISK_DELETED, "is deleted", f"Its lifetime ended at {ends} and it was kept until {deleted}."
+            return "is deleted", f"Its lifetime ended at {ends} and it was kept until {deleted}."
     return None
 
 

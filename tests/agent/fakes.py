@@ -38,7 +38,7 @@ from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.tools import Checkpoint, Tools, no_checkpoint, no_log_keeper
+from agent.tasks.tools import Checkpoint, Tools, no_checkpoint, no_log_keeper, no_volume
 
 IDENTITY = Identity(7, "0123456789abcdef", simulated=True)
 
@@ -467,6 +467,7 @@ class Life:
         self.engine_errors: list[str] = []
         self.answers = True
         self.late_seconds = 0.0
+        self.provide: Callable[[int], None] = no_volume
         store = MemoryStore(directory)
         self.reconciler = Reconciler(
             tools=Tools(
@@ -478,6 +479,7 @@ class Life:
                 disk_floor_gb=0.0,
                 checkpoint=checkpoint,
                 keep_log=keep_log,
+                provide_volume=lambda volume_id: self.provide(volume_id),
                 probe=lambda _address, _port: self.answers,
                 clock=lambda: instant(engine.last_time) + self.late_seconds,
             ),

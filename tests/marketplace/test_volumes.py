@@ -287,10 +287,11 @@ def test_the_end_of_a_lifetime_is_that_of_a_disk(client: User, agent: TestAgent)
     assert again(volume).state == states.DELETING
     hours = (end + DISK_KEPT - T0) / HOUR
     assert cost(volume, hours + 99) == hours * 100_000
-    assert list(Notice.objects.order_by("pk").values_list("kind", flat=True)) == [
-        "expiring",
-        "expired",
-        "disk_deleted",
+    ends = Notice.objects.filter(kind="volume_ends").order_by("pk").values_list("subject", flat=True)
+    assert [subject.removeprefix(f"The volume V.{volume.pk} ") for subject in ends] == [
+        "reaches the end of its lifetime soon",
+        "has reached the end of its lifetime",
+        "is deleted",
     ]
 
 
