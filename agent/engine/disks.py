@@ -12,7 +12,6 @@ import docker.errors
 from docker.api.client import APIClient
 
 from agent.engine.types import (
-    CLIENT_VOLUME_PREFIX,
     TOOLS_PLACE,
     ContainerGoneError,
     DiskName,
@@ -21,6 +20,7 @@ from agent.engine.types import (
     Saved,
     TaskError,
 )
+from agent.engine.volume_types import CLIENT_VOLUME_PREFIX
 from agent.logs import say
 
 _log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from agent.engine.volume_types import VolumeEngine
 from agent.protocol import FailureReason, PortMapping, RegistryLogin
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -18,11 +19,6 @@ GPUS_LABEL = "spotyard.gpus"
 
 TOOLS_PLACE = "/.spotyard/tools"
 """Where containers have the guest tools. What is mounted there belongs to all of them and is never a task's own."""
-
-CLIENT_VOLUME_PREFIX = "spotyard-volume-"
-"""Names of the volumes that clients rent begin with it. They belong to no container, and never go with one."""
-VOLUME_LABEL = "spotyard.volume"
-"""Number of such a volume."""
 
 Ending = Literal["", "time", "flood", "stop"]
 """What ended a command before its own end; empty for nothing."""
@@ -253,7 +249,7 @@ PutArchive = Callable[[str, Iterator[bytes]], None]
 """Unpacks a tar archive in a directory."""
 
 
-class Engine(Protocol):
+class Engine(VolumeEngine, Protocol):
     """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
 
     def info(self) -> EngineInfo: ...
@@ -351,15 +347,6 @@ class Engine(Protocol):
 
     def drop_volumes(self, names: list[str]) -> None:
         """Delete volumes; those that are gone don't matter."""
-
-    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume, empty; does nothing where it is there."""
-
-    def volume_names(self, label: str) -> set[str]:
-        """All volumes with this label, given as "name=value"."""
-
-    def volume_used_mb(self, name: str) -> int | None:
-        """What is in a volume, as ``disk_used_mb`` counts; None where that is not seen from here."""
 
     def repositories(self, image: str) -> frozenset[str] | None:
         """Repositories, as ``agent.engine.references`` spells them, that the local image of that name or id has come

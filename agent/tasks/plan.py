@@ -4,14 +4,13 @@ import shlex
 from dataclasses import dataclass, replace
 
 from agent.engine.types import (
-    CLIENT_VOLUME_PREFIX,
     GPUS_LABEL,
     OWNER_LABEL,
     TASK_LABEL,
-    VOLUME_LABEL,
     ContainerPlan,
     DiskName,
 )
+from agent.engine.volume_types import CLIENT_VOLUME_PREFIX, VOLUME_LABEL
 from agent.guest.files import START_COMMAND, boot_environment
 from agent.protocol import ContainerSpec, DesiredTask
 from agent.tasks.memory import SavedDisk

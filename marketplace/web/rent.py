@@ -82,6 +82,7 @@ def _suggested(request: UserRequest, offer: Offer) -> dict[str, Any]:
         "mode": "ssh",
         "use_jupyter_lab": True,
         "disk_gb": _disk_gb(request, offer),
+        "volume_info": request.GET.get("volume", ""),
     } | _from_template(request, offer)
 
 

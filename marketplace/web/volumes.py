@@ -42,6 +42,8 @@ class VolumeView:
 
     volume: Volume
     instances: list[Instance]
+    offers: list[Offer]
+    """Of its machine, to rent with it now."""
     cost_micros: int
     now: datetime
 
@@ -83,6 +85,10 @@ class VolumeView:
         return self.volume.state in rules.LIVE and not self.instances
 
     @property
+    def can_attach(self) -> bool:
+        return self.volume.state in rules.USABLE and not self.is_over and not self.is_offline
+
+    @property
     def is_over(self) -> bool:
         return self.volume.end_at <= self.now
 
@@ -96,7 +102,22 @@ def volume_views(volumes: list[Volume], now: datetime) -> list[VolumeView]:
     """The views of several volumes, with one look into the ledger for all."""
     totals = meter_totals_micros([volume_reference(volume) for volume in volumes], now)
     attached = instances_on(volumes)
-    return [VolumeView(one, attached.get(one.pk, []), totals.get(volume_reference(one), 0), now) for one in volumes]
+    live = Offer.objects.filter(
+        machine_id__in={one.machine_id for one in volumes}, retired_at=None, rentable=True, end_at__gt=now
+    )
+    offers: dict[int, list[Offer]] = {}
+    for offer in live.order_by("num_gpus"):
+        offers.setdefault(offer.machine_id, []).append(offer)
+    return [
+        VolumeView(
+            volume=one,
+            instances=attached.get(one.pk, []),
+            offers=offers.get(one.machine_id, []),
+            cost_micros=totals.get(volume_reference(one), 0),
+            now=now,
+        )
+        for one in volumes
+    ]
 
 
 @login_required

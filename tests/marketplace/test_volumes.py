@@ -19,7 +19,7 @@ from marketplace.domain.lifetimes import DISK_KEPT
 from marketplace.domain.offers import storage_micros_per_hour
 from marketplace.domain.rent import VolumeWish
 from marketplace.errors import MarketError
-from marketplace.models import Instance, Notice, User
+from marketplace.models import Instance, Notice, Offer, User
 from marketplace.selectors import earnings_by_machine
 from marketplace.services.expiry import lifetimes_sweep
 from marketplace.services.lifecycle import instance_destroy, instance_stop
@@ -85,7 +85,7 @@ def refused(code: str, call: object, *arguments: object, **values: object) -> Ma
 
 def test_a_volume_is_made_told_and_charged_from_when_it_is_there(client: User, agent: TestAgent) -> None:
     volume = rented(client, agent, 720, "data")
-    (wish,) = agent.report(T0).volumes or ()
+    (wish,) = agent.report(T0).volumes or []
     assert (wish.volume_id, wish.label, wish.state, wish.size_gb, wish.may_create) == (
         volume.pk,
         f"V.{volume.pk}",
@@ -97,7 +97,7 @@ def test_a_volume_is_made_told_and_charged_from_when_it_is_there(client: User, a
     agent.keep_volumes(T0 + HOUR, used_mb=1500)
     assert (again(volume).state, again(volume).used_mb) == (states.READY, 1500)
     assert cost(volume, 3) == 2 * 100_000, "720 GB at 10 cents a GB and month are 10 cents an hour"
-    (wish,) = agent.report(T0 + HOUR).volumes or ()
+    (wish,) = agent.report(T0 + HOUR).volumes or []
     assert not wish.may_create, "what was there is never made anew"
     assert earnings_by_machine(agent.machine.host, T0, T0 + 3 * HOUR, T0 + 3 * HOUR) == {agent.machine.pk: 150_000}
 
@@ -145,7 +145,7 @@ def test_one_that_can_not_be_made_says_why(client: User, agent: TestAgent) -> No
     volume = rented(client, agent)
     agent.keep_volumes(T0, state="failed", message="no space left")
     assert (again(volume).state, again(volume).message) == (states.FAILED, "no space left")
-    (wish,) = agent.report(T0).volumes or ()
+    (wish,) = agent.report(T0).volumes or []
     assert wish.may_create
     volume_delete(user=client, volume_id=volume.pk, now=T0)
     assert cost(volume, 5) == 0
@@ -343,7 +343,7 @@ class TestCapacity(TestCase):
                 else:
                     wishes = [VolumeWish(path="/data", new_size_gb=size_gb)] if kind == "both" else []
                     attached(client, agent, *wishes, disk_gb=min(size_gb, 250), label=str(number))
-            except (MarketError, market.Offer.DoesNotExist):
+            except (MarketError, Offer.DoesNotExist):
                 continue
             assert disk_given(agent.machine) <= 1000
             assert market.offer(agent, 4).disk_space_gb == 1000 - disk_given(agent.machine)

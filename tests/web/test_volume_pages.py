@@ -87,6 +87,8 @@ def test_renting_with_a_volume(web: Client, agent: TestAgent, volume: Volume) ->
     path = f"/offers/{market.offer(agent).pk}/rent/"
     page = text(web, path)
     assert f'value="{volume.pk}">data, 72 GB' in page
+    assert f"{path}?volume={volume.pk}" in text(web, "/volumes/")
+    assert f'value="{volume.pk}" selected>data, 72 GB' in text(web, f"{path}?volume={volume.pk}")
     answer = web.post(path, rental(volume_info=str(volume.pk), volume_path="/mnt/"))
     assert answer.headers["Location"] == "/instances/"
     assert Instance.objects.get().task.spec["volumes"] == [{"volume_id": volume.pk, "path": "/mnt"}]
