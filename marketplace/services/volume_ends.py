@@ -11,8 +11,10 @@ from billing.selectors import balance_micros, disks_end_at
 from billing.services import disks_deleted_tell
 from hosting.domain import volumes as rules
 from hosting.models import Volume
+from marketplace.domain import instance_states as states
 from marketplace.domain import notices
 from marketplace.domain.lifetimes import AFTER_END, DISK_KEPT, Stage, stage_at
+from marketplace.models import Instance
 from marketplace.services.notices import account_notice_post
 from marketplace.services.volumes import lock_volume, volume_delete_now
 
@@ -45,6 +47,8 @@ def _advance(found: Volume, now: datetime) -> bool:
     stage = stage_at(volume.end_at, now)
     if volume.state not in rules.LIVE or stage <= volume.lifetime_stage:
         return False
+    if stage == Stage.DISK_DELETED and _is_used(volume):
+        return False  # whatever uses it ends no later, and is about to be destroyed
     if stage == Stage.DISK_DELETED:
         end = volume.end_at + DISK_KEPT
         message = "Its lifetime is over and it was kept for 48 hours."
@@ -111,7 +115,15 @@ def _unpaid_delete(found: Volume, ended_at: datetime, volume_ids: Sequence[int],
     end = disks_end_at(volume.owner, now)
     if volume.state not in rules.LIVE or balance_micros(volume.owner, now) > 0 or (end is not None and end > now):
         return False
+    if _is_used(volume):
+        return False
     message = "Your credit was not renewed in time."
     volume_delete_now(volume=volume, actor=None, billed_until=ended_at, reason="unpaid", message=message, now=now)
     disks_deleted_tell(owner_id=volume.owner_id, deleted_at=ended_at, instance_ids=(), volume_ids=volume_ids, now=now)
     return True
+
+
+def _is_used(volume: Volume) -> bool:
+    """Whether an instance has it that is not being destroyed: nothing is deleted under one."""
+    attached = Instance.objects.filter(task__volume_mounts__volume=volume)
+    return attached.exclude(state__in=(states.DESTROYING, states.DESTROYED)).exists()

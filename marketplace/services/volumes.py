@@ -96,6 +96,9 @@ def terms_now(client: AbstractBaseUser, machine: Machine, offer: Offer, size_gb:
         raise MarketError("no_such_ask", message, status=410)
     if machine.host_id == client.pk:
         raise MarketError("own_machine", "You can't rent your own machine.", status=403)
+    if not machine.online:
+        message = f"The machine of offer {offer.pk} can't be reached now. Choose another, or try again later."
+        raise MarketError("no_such_ask", message, status=410)
     if not machine.keeps_volumes:
         raise MarketError("no_volumes", OLD_AGENT, status=409)
     free_gb = max(0, machine.disk_total_gb - disk_given(machine))

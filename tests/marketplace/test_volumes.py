@@ -27,6 +27,7 @@ from marketplace.services.moves import move_begin
 from marketplace.services.offers import disk_given
 from marketplace.services.rent import instance_rent
 from marketplace.services.unpaid import delete_unpaid
+from marketplace.services.volume_ends import volume_lifetimes_sweep
 from marketplace.services.volumes import volume_delete, volume_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
@@ -155,6 +156,7 @@ def test_a_machine_that_is_away_is_not_charged_for(client: User, agent: TestAgen
     volume = ready(client, agent)
     machine_mark_offline(machine_id=agent.machine.pk, last_seen_at=T0, now=T0 + HOUR)
     assert cost(volume, 5) == 0
+    refused("no_such_ask", rented, client, agent, 6)
     agent.report(T0 + 5 * HOUR)
     assert cost(volume, 6) == 100_000
 
@@ -300,6 +302,18 @@ def instance_rent_at(client: User, agent: TestAgent, volume: Volume, now: object
     listing_set(machine_id=agent.machine.pk, host=agent.machine.host, terms=longer, now=now)  # type: ignore[arg-type]  # a datetime
     request = market.wish(volumes=(VolumeWish(path="/data", volume_id=volume.pk),))
     return instance_rent(client=client, offer_id=market.offer(agent).pk, request=request, now=now)  # type: ignore[arg-type]  # a datetime
+
+
+def test_nothing_is_deleted_under_an_instance(client: User, agent: TestAgent) -> None:
+    volume = ready(client, agent, 10)
+    instance = attached(client, agent, VolumeWish(path="/data", volume_id=volume.pk))
+    agent.obey(T0)
+    late = volume.end_at + DISK_KEPT + HOUR
+    volume_lifetimes_sweep(now=late)
+    assert again(volume).state == states.READY
+    lifetimes_sweep(now=late)
+    instance.refresh_from_db()
+    assert (instance.state, again(volume).state) == ("destroying", states.DELETING)
 
 
 def test_a_debt_ends_like_that_of_stopped_instances(agent: TestAgent) -> None:
