@@ -391,11 +391,11 @@ def test_extend_in_the_dialog(open_page: Open, scene: Market) -> None:
     page = open_page("/host/machines/", scene.agent.machine.host)
     page.locator(".machine-actions").get_by_text("Extend").click()
     dialog = page.locator("#dialog")
-    expect(dialog).to_contain_text("2 contracts on this machine")
+    expect(dialog).to_contain_text("3 contracts on this machine")
     end = scene.instance.end_at + timedelta(days=40)
     dialog.get_by_label("New end date").fill(f"{end:%Y-%m-%d}")
     dialog.get_by_role("button", name="Extend").click()
-    expect(page.locator(".toast")).to_contain_text("2 contracts extended")
+    expect(page.locator(".toast")).to_contain_text("3 contracts extended")
     expect(dialog).to_be_hidden()
 
 
