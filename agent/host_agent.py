@@ -28,7 +28,7 @@ from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
@@ -38,6 +38,7 @@ from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
 from agent.usage import UsageSampler
+from agent.volumes import VolumeKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class HostAgent:
         self._reconciler: Reconciler | None = None
         self._jobs: JobRunner | None = None
         self._logs: KeptLogs | None = None
+        self._volumes: VolumeKeeper | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
         self._outside = Outside(self._directory.path)
@@ -202,6 +204,8 @@ class HostAgent:
         for rounds in self._shared.rounds:
             rounds.unwatch(self._reconciler)
         self._reconciler.retire()
+        if self._volumes is not None:
+            self._volumes.retire()
         if self._jobs is not None and self._logs is not None:
             self._jobs.retire()
             self._logs.stop()
@@ -211,18 +215,25 @@ class HostAgent:
         """Tasks and sync tell each other; the one that exists first is told of the other here."""
         store = MemoryStore(self._directory.tasks(identity.machine_id))
         self._logs = KeptLogs(self._directory.logs(identity.machine_id), self._shared.hub.engine)
-        tools = self._tools(identity, store, self._logs)
         told: list[SyncLoop] = []
 
         def on_change(urgent: bool) -> None:
             for loop in told:
                 loop.report(urgent)
 
+        volumes = self._volumes = VolumeKeeper(
+            engine=self._shared.hub.engine,
+            identity=identity,
+            pool=self._shared.pool,
+            on_change=lambda: on_change(True),
+            checkpoint=self._shared.checkpoint,
+        )
+        tools = replace(self._tools(identity, store, self._logs), provide_volume=volumes.provide)
         reconciler = Reconciler(
             tools=tools, pool=self._shared.pool, on_change=on_change, on_engine_down=self._shared.hub.report_down
         )
         reconciler.remember(store.load_all())
-        self._shared.usage.watch(reconciler, tools.traffic)
+        self._shared.usage.watch(reconciler, tools.traffic, volumes)
         for rounds in self._shared.rounds:
             rounds.watch(reconciler, lambda: on_change(False))
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
@@ -236,7 +247,8 @@ class HostAgent:
             on_tools=self._announce_tools,
             jobs=self._jobs,
             relay_key=lambda: self._outside.relay_key,
-            on_reply=self._outside.heed,
+            on_reply=self._heed,
+            volumes=volumes.reports,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
@@ -292,6 +304,12 @@ class HostAgent:
     def _announce_tools(self, bundle: ToolsBundle | None) -> None:
         if self._guest_tools is not None:
             self._guest_tools.announce(bundle)
+
+    def _heed(self, reply: SyncReply) -> None:
+        """Before the tasks are acted on, which may need what is said here."""
+        self._outside.heed(reply)
+        if self._volumes is not None:
+            self._volumes.apply(reply.volumes)
 
     def _client(self) -> ServerClient:
         return ServerClient(self._options.ca_file)

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from agent.volume_protocol import DesiredVolume, ObservedVolume, VolumeMount
+
 PROTOCOL_VERSION = 1
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
@@ -47,6 +49,7 @@ FailureReason = Literal[
     "no_ssh_server",
     "command_not_found",
     "container_lost",
+    "volume_missing",
     "exited",
 ]
 JupyterState = Literal["starting", "installing", "ready", "failed"]
@@ -199,6 +202,8 @@ class ContainerSpec(Message, frozen=True):
 
     jupyter: JupyterSpec | None = None
     """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
+    volumes: list[VolumeMount] = []
+    """Never given to an agent without ABILITY_VOLUMES."""
 
 
 class RegistryLogin(Message, frozen=True):
@@ -341,6 +346,8 @@ class SyncRequest(Message, frozen=True):
     """What this agent can do that others of this protocol can't, by the names above."""
     relay_key: str | None = None
     """Public half of the key that the agent logs in to the relay with, "ssh-ed25519 AAAA..."; None where it can't."""
+    volumes: list[ObservedVolume] | None = None
+    """On the volumes that the server listed last; None before any list, and from agents that know no volumes."""
 
 
 class ToolsBundle(Message, frozen=True):
@@ -394,6 +401,8 @@ class SyncReply(Message, frozen=True):
     """None where there is no relay, or where it does not know this machine's key."""
     port_checks: list[PortCheck] = []
     """Ports to answer on for as long as they are named here."""
+    volumes: list[DesiredVolume] | None = None
+    """All volumes of the machine that are not gone; None from servers that know none."""
 
 
 class ErrorReply(Message, frozen=True):

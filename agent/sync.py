@@ -29,6 +29,7 @@ from agent.protocol import (
     ToolsBundle,
 )
 from agent.server import RefusedError, ServerAwayError, ServerClient
+from agent.volume_protocol import ABILITY_VOLUMES, ObservedVolume
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +86,8 @@ class Surroundings:
 
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
     guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
-    any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
-    that counts, for what is in it besides, before the tasks are acted on.
+    any more: the loop has then ended. ``relay_key`` and ``volumes`` are asked before each request too, and
+    ``on_reply`` gets each reply that counts, for what is in it besides, before the tasks are acted on.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -97,6 +98,7 @@ class Surroundings:
     jobs: JobBoard = field(default_factory=NoJobs)
     relay_key: Callable[[], str | None] = lambda: None
     on_reply: Callable[[SyncReply], None] = lambda _: None
+    volumes: Callable[[], list[ObservedVolume] | None] = lambda: None
 
 
 class Session:
@@ -156,8 +158,9 @@ class Session:
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
                 jobs=self._around.jobs.reports(),
-                abilities=[ABILITY_JUPYTER],
+                abilities=[ABILITY_JUPYTER, ABILITY_VOLUMES],
                 relay_key=self._around.relay_key(),
+                volumes=self._around.volumes(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:
