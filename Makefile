@@ -8,6 +8,9 @@ GPU_PYTHON ?= python3
 SEEDS ?= 1..200
 STEPS ?= 500
 
+# Some machines are set up to keep no bytecode: every process would compile Django anew, for three seconds and more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent \
 	bench-auction bench-billing bench-dlperf bench-relay gpu-check screenshot
 

@@ -28,7 +28,7 @@ from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, ObservedTask, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
@@ -39,6 +39,7 @@ from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
 from agent.upkeep.upkeep import Upkeep, Work
 from agent.usage import UsageSampler
+from agent.volumes import VolumeKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -83,12 +84,13 @@ class HostAgent:
         self._reconciler: Reconciler | None = None
         self._jobs: JobRunner | None = None
         self._logs: KeptLogs | None = None
+        self._volumes: VolumeKeeper | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
-        self._outside = Outside(self._directory.path)
         self.wants_restart = False
         """Ended to be started again, as another version."""
         self._upkeep = Upkeep(options.state_dir, options.server, client=self._client, restart=self._restart)
+        self._outside = Outside(self._directory.path, self._observed)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -236,6 +238,8 @@ class HostAgent:
         for rounds in self._shared.rounds:
             rounds.unwatch(self._reconciler)
         self._reconciler.retire()
+        if self._volumes is not None:
+            self._volumes.retire()
         if self._jobs is not None and self._logs is not None:
             self._jobs.retire()
             self._logs.stop()
@@ -245,18 +249,26 @@ class HostAgent:
         """Tasks and sync tell each other; the one that exists first is told of the other here."""
         store = MemoryStore(self._directory.tasks(identity.machine_id))
         self._logs = KeptLogs(self._directory.logs(identity.machine_id), self._shared.hub.engine)
-        tools = self._tools(identity, store, self._logs)
         told: list[SyncLoop] = []
 
         def on_change(urgent: bool) -> None:
+            self._outside.look()
             for loop in told:
                 loop.report(urgent)
 
+        volumes = self._volumes = VolumeKeeper(
+            engine=self._shared.hub.engine,
+            identity=identity,
+            pool=self._shared.pool,
+            on_change=lambda: on_change(True),
+            checkpoint=self._shared.checkpoint,
+        )
+        tools = replace(self._tools(identity, store, self._logs), provide_volume=volumes.provide)
         reconciler = Reconciler(
             tools=tools, pool=self._shared.pool, on_change=on_change, on_engine_down=self._shared.hub.report_down
         )
         reconciler.remember(store.load_all())
-        self._shared.usage.watch(reconciler, tools.traffic)
+        self._shared.usage.watch(reconciler, tools.traffic, volumes)
         for rounds in self._shared.rounds:
             rounds.watch(reconciler, lambda: on_change(False))
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
@@ -270,9 +282,10 @@ class HostAgent:
             on_tools=self._announce_tools,
             jobs=self._jobs,
             relay_key=lambda: self._outside.relay_key,
-            on_reply=self._on_reply,
+            on_reply=self._heed,
             on_away=self._upkeep.away,
             update_failure=self._upkeep.failure,
+            volumes=volumes.reports,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
@@ -329,12 +342,18 @@ class HostAgent:
         if self._guest_tools is not None:
             self._guest_tools.announce(bundle)
 
+    def _observed(self) -> list[ObservedTask]:
+        return [] if self._reconciler is None else self._reconciler.observed()
+
+    def _heed(self, reply: SyncReply) -> None:
+        """Before the tasks are acted on, which may need what is said here."""
+        self._outside.heed(reply)
+        if self._volumes is not None:
+            self._volumes.apply(reply.volumes)
+        self._upkeep.answered(reply)
+
     def _client(self) -> ServerClient:
         return ServerClient(self._options.ca_file)
-
-    def _on_reply(self, reply: SyncReply) -> None:
-        self._outside.heed(reply)
-        self._upkeep.answered(reply)
 
     def _keep_sync_url(self, sync_url: str) -> None:
         self._state = self._state.changed(sync_url=sync_url)

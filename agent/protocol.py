@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from agent.volume_protocol import DesiredVolume, ObservedVolume, VolumeMount
+
 PROTOCOL_VERSION = 1
 """Counts changes that an older end would misunderstand; servers understand the version before, too."""
 REGISTER_PATH = "/api/agent/v1/register"
@@ -50,6 +52,7 @@ FailureReason = Literal[
     "no_ssh_server",
     "command_not_found",
     "container_lost",
+    "volume_missing",
     "exited",
 ]
 JupyterState = Literal["starting", "installing", "ready", "failed"]
@@ -202,6 +205,8 @@ class ContainerSpec(Message, frozen=True):
 
     jupyter: JupyterSpec | None = None
     """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
+    volumes: list[VolumeMount] = []
+    """Never given to an agent without ABILITY_VOLUMES."""
 
 
 class RegistryLogin(Message, frozen=True):
@@ -353,6 +358,8 @@ class SyncRequest(Message, frozen=True):
     """Public half of the key that the agent logs in to the relay with, "ssh-ed25519 AAAA..."; None where it can't."""
     update_failure: UpdateFailure | None = None
     """The last version that did not work here, as long as no other was given up."""
+    volumes: list[ObservedVolume] | None = None
+    """On the volumes that the server listed last; None before any list, and from agents that know no volumes."""
 
 
 class ToolsBundle(Message, frozen=True):
@@ -418,6 +425,8 @@ class SyncReply(Message, frozen=True):
     """Ports to answer on for as long as they are named here."""
     agent: AgentRelease | None = None
     """None leaves the agent as it is."""
+    volumes: list[DesiredVolume] | None = None
+    """All volumes of the machine that are not gone; None from servers that know none."""
 
 
 class ErrorReply(Message, frozen=True):

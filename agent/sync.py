@@ -30,6 +30,7 @@ from agent.protocol import (
     UpdateFailure,
 )
 from agent.server import RefusedError, ServerAwayError, ServerClient
+from agent.volume_protocol import ABILITY_VOLUMES, ObservedVolume
 
 _log = logging.getLogger(__name__)
 
@@ -86,9 +87,9 @@ class Surroundings:
 
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
     guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
-    any more: the loop has then ended. ``relay_key`` is asked before each request too, and ``on_reply`` gets each reply
-    that counts, for what is in it besides, before the tasks are acted on. ``on_away`` is told why a request was not
-    answered, and ``update_failure`` is asked for what to tell of this agent's replacement.
+    any more: the loop has then ended. ``relay_key``, ``volumes`` and ``update_failure`` (what to tell of this agent's
+    replacement) are asked before each request too, and ``on_reply`` gets each reply that counts, for what is in it
+    besides, before the tasks are acted on. ``on_away`` is told why a request was not answered.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -101,6 +102,7 @@ class Surroundings:
     on_reply: Callable[[SyncReply], None] = lambda _: None
     on_away: Callable[[str], None] = lambda _: None
     update_failure: Callable[[], UpdateFailure | None] = lambda: None
+    volumes: Callable[[], list[ObservedVolume] | None] = lambda: None
 
 
 class Session:
@@ -160,9 +162,10 @@ class Session:
                 inventory=inventory,
                 engine_error=self._around.engine_error(),
                 jobs=self._around.jobs.reports(),
-                abilities=[ABILITY_JUPYTER],
+                abilities=[ABILITY_JUPYTER, ABILITY_VOLUMES],
                 relay_key=self._around.relay_key(),
                 update_failure=self._around.update_failure(),
+                volumes=self._around.volumes(),
             )
 
     def apply(self, seq: int, reply: SyncReply) -> None:

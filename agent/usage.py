@@ -12,6 +12,8 @@ from agent.tasks.decide import last_run
 from agent.tasks.memory import TrafficStore, Verdict
 from agent.tasks.reconciler import Reconciler, wanted
 from agent.tasks.slot import Slot
+from agent.volume_usage import VolumeSampler
+from agent.volumes import VolumeKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +30,13 @@ class UsageSampler:
     def __init__(self, engine: Engine, *, round_seconds: float = _ROUND_SECONDS) -> None:
         self._engine = engine
         self._round_seconds = round_seconds
-        self._watched: list[tuple[Reconciler, TrafficStore]] = []
+        self._watched: list[tuple[Reconciler, TrafficStore, VolumeKeeper | None]] = []
+        self._volumes = VolumeSampler(engine)
         self._next_disk_look: dict[str, float] = {}
         self._stopping = threading.Event()
 
-    def watch(self, reconciler: Reconciler, traffic: TrafficStore) -> None:
-        self._watched.append((reconciler, traffic))
+    def watch(self, reconciler: Reconciler, traffic: TrafficStore, volumes: VolumeKeeper | None = None) -> None:
+        self._watched.append((reconciler, traffic, volumes))
 
     def unwatch(self, reconciler: Reconciler) -> None:
         self._watched = [entry for entry in self._watched if entry[0] is not reconciler]
@@ -56,7 +59,7 @@ class UsageSampler:
     def sample(self) -> None:
         """One round over everything that runs."""
         seen: set[str] = set()
-        for reconciler, traffic in list(self._watched):
+        for reconciler, traffic, volumes in list(self._watched):
             for slot in reconciler.slots():
                 container, desired = slot.facts, slot.desired
                 if container is None or container.status != "running" or desired is None:
@@ -64,6 +67,8 @@ class UsageSampler:
                 seen.add(container.container_id)
                 self._count_traffic(slot, container, traffic)
                 self._measure_disk(slot, container, desired, reconciler)
+            if volumes is not None:
+                self._volumes.sample(reconciler, volumes)
         self._next_disk_look = {key: due for key, due in self._next_disk_look.items() if key in seen}
 
     def _count_traffic(self, slot: Slot, container: ContainerFacts, store: TrafficStore) -> None:

@@ -31,6 +31,8 @@ from hosting.models import (
     TaskEvent,
     VerificationCase,
     VerificationFinding,
+    Volume,
+    VolumeEvent,
 )
 from hosting.selectors import agent_versions_online, with_performance
 from hosting.services.agent_versions import agent_rollout_set
@@ -263,6 +265,21 @@ class TaskAdmin(ReadOnlyAdmin):
     search_fields = ("label", "=id", "=machine__id")
     exclude = ("spec", "authorized_keys", "registry_login")  # a client's environment is no business of staff's browsing
     inlines = (GpuClaimInline, PortLeaseInline, TaskEventInline)
+
+
+class VolumeEventInline(ReadOnlyInline):
+    model = VolumeEvent
+    fields = ("at", "from_state", "to_state", "actor", "reason", "message")
+    ordering = ("-at",)
+
+
+@admin.register(Volume)
+class VolumeAdmin(ReadOnlyAdmin):
+    list_display = ("id", "label", "owner", "machine", "size_gb", "used_mb", "state", "created_at", "end_at")
+    list_filter = ("state",)
+    search_fields = ("label", "=id", "=machine__id", "owner__email")
+    exclude = ("request_key",)
+    inlines = (VolumeEventInline,)
 
 
 @admin.register(InstallToken)

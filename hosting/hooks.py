@@ -10,14 +10,18 @@ from typing import Protocol
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Machine, Task
+from hosting.models import Machine, Task, Volume
 
 
 class MarketHooks(Protocol):
     """Implemented by the marketplace. The machine's row is locked by the caller."""
 
-    def tasks_reported(self, task_ids: list[int]) -> None:
-        """A report on these tasks is about to be written: take the locks that their changes may need, in order."""
+    def tasks_reported(self, task_ids: list[int], volume_owner_ids: Collection[int] = ()) -> None:
+        """A report on these tasks, and on volumes of these owners, is about to be written: take the locks that their
+        changes may need, in order."""
+
+    def volume_observed(self, volume: Volume, now: datetime) -> None:
+        """A volume's state changed by what the agent said."""
 
     def task_observed(self, task: Task, now: datetime) -> None:
         """A task's observed phase changed; ``task.observed_since`` says when."""

@@ -24,6 +24,7 @@ from hosting.gateways.guest_tools import bundle_for
 from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
 from hosting.outputs import desired_jobs
 from hosting.sealed_logins import opened
+from hosting.volumes import desired_volumes
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -87,6 +88,7 @@ def desired_state(machine_id: int) -> SyncReply:
         relay=relay_order(machine_id),
         port_checks=port_checks_of(machine_id),
         agent=release_for(machine_id),
+        volumes=desired_volumes(machine_id),
     )
 
 

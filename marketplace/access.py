@@ -7,6 +7,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
 from hosting.domain.jobs import KEPT_FOR
+from hosting.domain.volumes import DELETED
+from hosting.models import Volume
 from marketplace.errors import MarketError
 from marketplace.models import ApiKey, Instance, InstanceKey, Offer, SshKey, Template
 
@@ -94,3 +96,16 @@ def template_of(owner: AbstractBaseUser, template_id: int) -> Template:
     if found.owner_id != owner.pk:
         raise MarketError("not_yours", "This template belongs to somebody else: make a copy of your own.", status=403)
     return found
+
+
+def volumes_of(owner: AbstractBaseUser) -> QuerySet[Volume]:
+    """The user's volumes that are not gone, newest first."""
+    return Volume.objects.select_related("machine").filter(owner_id=owner.pk).exclude(state=DELETED).order_by("-pk")
+
+
+def volume_for(user: AbstractBaseUser, volume_id: int) -> Volume:
+    """The user's own volume that is not gone. Raises MarketError(no_such_volume, 404) otherwise."""
+    volume = volumes_of(user).filter(pk=volume_id).first()
+    if volume is None:
+        raise MarketError("no_such_volume", f"You have no volume {volume_id}.", status=404)
+    return volume

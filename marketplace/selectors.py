@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from billing.selectors import earnings_by_reference
 from hosting.domain.jobs import KEPT_FOR
-from hosting.models import KeptLog
+from hosting.models import KeptLog, Volume
 from marketplace.domain.auction import Claim, Kind, quote_for
 from marketplace.models import ApiKey, DirtyMark, Instance, Offer, RegistryLogin, SshKey, User, Webhook, WebhookDelivery
 from marketplace.services.clearing_sql import MarketFacts, bids_on_their_way, market_facts
 from marketplace.services.keys import api_key_hash
-from marketplace.services.metering import instance_of_reference
+from marketplace.services.metering import number_of_reference
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -46,7 +46,7 @@ def instances_of(user: AbstractBaseUser) -> "QuerySet[InstanceWithMinBid]":
         Instance.objects.filter(client_id=user.pk)
         .exclude(state="destroyed")
         .select_related("machine", "task", "offer")
-        .prefetch_related("task__port_leases", "task__relay_leases")
+        .prefetch_related("task__port_leases", "task__relay_leases", "task__volume_mounts__volume")
         .annotate(min_bid_now_micros=_MIN_BID_NOW, bid_newest_micros=F("bid_micros_per_hour"))
         .order_by("-pk")
     )
@@ -112,6 +112,12 @@ def instance_descriptions(user: AbstractBaseUser, ids: Iterable[int]) -> dict[in
         instance.pk: ", ".join(filter(None, (f"{instance.num_gpus}x {instance.machine.gpu_name}", instance.label)))
         for instance in found
     }
+
+
+def volume_descriptions(user: AbstractBaseUser, ids: Iterable[int]) -> dict[int, str]:
+    """What the user's volumes with these numbers are, "100 GB, my-data", by number."""
+    found = Volume.objects.filter(owner_id=user.pk, pk__in=list(ids))
+    return {volume.pk: ", ".join(filter(None, (f"{volume.size_gb} GB", volume.label))) for volume in found}
 
 
 def active_account(email: str) -> User | None:
@@ -213,13 +219,24 @@ def _least_winning_bid(instance: Instance, facts: MarketFacts) -> int | None:
 def earnings_by_machine(host: AbstractBaseUser, since: datetime, until: datetime, now: datetime) -> dict[int, int]:
     """The host's part in micro-dollars of what was paid for each of its machines in the period, by machine id."""
     by_instance: dict[int, int] = {}
+    found = _earnings_of_volumes(host, since, until, now)
     for earned in earnings_by_reference(host, since, until, now, prefix="instance:"):
-        instance_id = instance_of_reference(earned.reference)
+        instance_id = number_of_reference(earned.reference)
         by_instance[instance_id] = by_instance.get(instance_id, 0) + earned.amount_micros
-    found: dict[int, int] = {}
     machines = Instance.objects.filter(pk__in=by_instance).values_list("pk", "machine_id")
     for instance_id, machine_id in machines:
         found[machine_id] = found.get(machine_id, 0) + by_instance[instance_id]
+    return found
+
+
+def _earnings_of_volumes(host: AbstractBaseUser, since: datetime, until: datetime, now: datetime) -> dict[int, int]:
+    earned = {
+        number_of_reference(each.reference): each.amount_micros
+        for each in earnings_by_reference(host, since, until, now, prefix="volume:")
+    }
+    found: dict[int, int] = {}
+    for volume_id, machine_id in Volume.objects.filter(pk__in=earned).values_list("pk", "machine_id"):
+        found[machine_id] = found.get(machine_id, 0) + earned[volume_id]
     return found
 
 

@@ -11,7 +11,16 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
-from agent.engine.types import TOOLS_PLACE, ContainerGoneError, DiskName, DiskParts, Layer, Saved, TaskError
+from agent.engine.types import (
+    TOOLS_PLACE,
+    ContainerGoneError,
+    DiskName,
+    DiskParts,
+    Layer,
+    Saved,
+    TaskError,
+)
+from agent.engine.volume_types import CLIENT_VOLUME_PREFIX
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -57,7 +66,12 @@ def volumes(client: APIClient, container_id: str) -> dict[str, str]:
 
 
 def own_mounts(inspected: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is mounted in an inspected container and belongs to it alone, unlike the guest tools."""
+    """What is mounted in an inspected container and belongs to it alone, unlike guest tools and volumes of clients."""
+    return [mount for mount in _mounts(inspected) if not str(mount.get("Name") or "").startswith(CLIENT_VOLUME_PREFIX)]
+
+
+def _mounts(inspected: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that the guest may write to."""
     return [mount for mount in inspected.get("Mounts") or [] if mount.get("Destination") != TOOLS_PLACE]
 
 
@@ -68,7 +82,7 @@ def parts(client: APIClient, container_id: str) -> DiskParts | None:
     data = driver.get("Data") or {}
     if driver.get("Name") != "overlay2" or not data.get("UpperDir"):
         return None
-    mounts = own_mounts(inspected)
+    mounts = _mounts(inspected)
     return DiskParts(
         lower=[part for part in str(data["LowerDir"]).split(":") if part],
         upper=str(data["UpperDir"]),

@@ -152,6 +152,7 @@ class DockerEngine:
             for name in plan.volumes.values():
                 # The engine would make a missing one anew, empty.
                 self._client.inspect_volume(name)
+            volumes.require_clients(self._client, plan.client_volumes.values())
             try:
                 return self._create(plan, info)
             except docker.errors.APIError as error:
@@ -250,6 +251,19 @@ class DockerEngine:
     def drop_volumes(self, names: list[str]) -> None:
         with translated():
             disks.drop_volumes(self._slow_client, names)
+
+    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        with translated():
+            self._client.create_volume(name, labels=dict(labels))
+
+    def volume_names(self, label: str) -> set[str]:
+        with translated():
+            rows = self._client.volumes(filters={"label": label})["Volumes"] or []
+        return {str(row["Name"]) for row in rows}
+
+    def volume_used_mb(self, name: str) -> int | None:
+        with translated():
+            return volumes.used_mb_of(self._client, name)
 
     def repositories(self, image: str) -> frozenset[str] | None:
         try:

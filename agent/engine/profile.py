@@ -73,7 +73,8 @@ def _host_config(client: APIClient, plan: ContainerPlan, info: EngineInfo, *, di
 
 def _mounts(plan: ContainerPlan) -> list[Mount]:
     """Without copying: what the client deleted from a volume must not come back from the image."""
-    own = [Mount(place, name, type="volume", no_copy=True) for place, name in plan.volumes.items()]
+    named = {**plan.volumes, **plan.client_volumes}
+    own = [Mount(place, name, type="volume", no_copy=True) for place, name in named.items()]
     if not plan.tools_volume:
         return own
     return [*own, Mount(TOOLS_PLACE, plan.tools_volume, type="volume", read_only=True, no_copy=True)]

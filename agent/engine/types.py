@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from agent.engine.volume_types import VolumeEngine
 from agent.protocol import FailureReason, PortMapping, RegistryLogin
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -113,6 +114,8 @@ class ContainerPlan:
     network: str
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Names of existing volumes by the directory each is mounted on."""
+    client_volumes: Mapping[str, str] = field(default_factory=dict)
+    """Volumes that clients rent, likewise."""
     tools_volume: str = ""
     """A volume that is mounted on TOOLS_PLACE besides, read-only; empty for none."""
 
@@ -246,7 +249,7 @@ PutArchive = Callable[[str, Iterator[bytes]], None]
 """Unpacks a tar archive in a directory."""
 
 
-class Engine(Protocol):
+class Engine(VolumeEngine, Protocol):
     """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
 
     def info(self) -> EngineInfo: ...

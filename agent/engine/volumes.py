@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import docker.errors
+from docker.api.client import APIClient
+
+from agent.engine.types import TaskError
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -26,6 +30,26 @@ def used_mb(mounts: Iterable[Mapping[str, object]]) -> int:
     sources = [str(mount.get("Source") or "") for mount in mounts if mount.get("Type") == "volume"]
     readable = [source for source in sources if source and Path(source).is_dir()]
     return _taken_kb(readable) // _KB_PER_MB if readable else 0
+
+
+def used_mb_of(client: APIClient, name: str) -> int | None:
+    """See ``Engine.volume_used_mb``."""
+    try:
+        inspected = client.inspect_volume(name)
+    except docker.errors.NotFound:
+        return None
+    source = str(inspected.get("Mountpoint") or "")
+    return _taken_kb([source]) // _KB_PER_MB if source and Path(source).is_dir() else None
+
+
+def require_clients(client: APIClient, names: Iterable[str]) -> None:
+    """Raises ``TaskError`` where a volume that a client rents is not there: the engine would make an empty one."""
+    for name in names:
+        try:
+            client.inspect_volume(name)
+        except docker.errors.NotFound as error:
+            message = "A volume of the instance was deleted on the host by something other than the marketplace."
+            raise TaskError("volume_missing", message) from error
 
 
 def root_mb(inspected: Mapping[str, Any]) -> int | None:

@@ -3,7 +3,7 @@
 import logging
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -31,12 +31,21 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tunnel:
-    """``want`` at any time. A machine without forwards has neither connection nor thread."""
+    """``want`` at any time. A machine without forwards has neither connection nor thread.
 
-    def __init__(self, home: Path, backoff: Callable[[], Backoff] = lambda: Backoff(most_seconds=15.0)) -> None:
+    ``early`` tells the ports of this machine behind which nothing can answer yet; ``look`` when that may have changed.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        backoff: Callable[[], Backoff] = lambda: Backoff(most_seconds=15.0),
+        early: Callable[[], Collection[int]] = tuple,
+    ) -> None:
         self._ssh = RelaySsh(home)
         self._file = home / "told.json"
         self._login_backoff, self._forward_backoff = backoff(), backoff()
+        self._early = early
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._order: RelayOrder | None = None
@@ -56,6 +65,10 @@ class Tunnel:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep, name="relay", daemon=True)
                 self._thread.start()
+
+    def look(self) -> None:
+        """What was too early may be due now."""
+        self._news.set()
 
     def stop(self) -> None:
         """Look after it no more. The connection stays: clients' sessions go through it."""
@@ -140,7 +153,7 @@ class Tunnel:
         told = self._told
         if told is None:
             return 0.0
-        wanted = changes(told=told.forwards, up=self._up, wanted=order.forwards)
+        wanted = changes(told=told.forwards, up=self._up, wanted=order.forwards, early=self._early())
         for forward in wanted.cancel:
             self._cancel(order, forward)
         refused = [forward for forward in wanted.add if not self._add(order, forward)]

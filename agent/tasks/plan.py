@@ -3,7 +3,14 @@
 import shlex
 from dataclasses import dataclass, replace
 
-from agent.engine.types import GPUS_LABEL, OWNER_LABEL, TASK_LABEL, ContainerPlan, DiskName
+from agent.engine.types import (
+    GPUS_LABEL,
+    OWNER_LABEL,
+    TASK_LABEL,
+    ContainerPlan,
+    DiskName,
+)
+from agent.engine.volume_types import CLIENT_VOLUME_PREFIX, VOLUME_LABEL
 from agent.guest.files import START_COMMAND, boot_environment
 from agent.protocol import ContainerSpec, DesiredTask
 from agent.tasks.memory import SavedDisk
@@ -33,6 +40,16 @@ class Identity:
 def container_name(identity: Identity, task_id: int) -> str:
     """The same for a task at all times, so the engine itself rules out a second container."""
     return f"spotyard-{identity.machine_id}-{task_id}-{identity.boot_id[:8]}"
+
+
+def volume_name(identity: Identity, volume_id: int) -> str:
+    """The same for a client's volume at all times, so it can't be made twice."""
+    return f"{CLIENT_VOLUME_PREFIX}{identity.machine_id}-{volume_id}-{identity.boot_id[:8]}"
+
+
+def volume_labels(identity: Identity, volume_id: int) -> dict[str, str]:
+    """Whose volume it is, and which."""
+    return {OWNER_LABEL: identity.owner, MACHINE_LABEL: str(identity.machine_id), VOLUME_LABEL: str(volume_id)}
 
 
 def disk_name(identity: Identity, task_id: int) -> DiskName:
@@ -84,6 +101,7 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         pids_limit=spec.pids_limit,
         disk_gb=spec.disk_gb,
         network="none" if spec.network == "none" else NETWORK,
+        client_volumes={mount.path: volume_name(identity, mount.volume_id) for mount in spec.volumes},
     )
 
 

@@ -147,6 +147,8 @@ class Steps:
         if disk is None and not self._admission.holds(slot, desired):
             self._pull(slot, desired)
             return
+        for mount in desired.spec.volumes:
+            self._tools.provide_volume(mount.volume_id)
         plan = container_plan(self._tools.identity, desired)
         if desired.spec.mode == "ssh":
             plan = replace(plan, tools_volume=self._tools.tools_volume())

@@ -28,6 +28,11 @@ def no_log_keeper(_task_id: int, _container_id: str) -> None:
     """Lets it go."""
 
 
+def no_volume(volume_id: int) -> None:
+    """For an agent that keeps none."""
+    raise TaskError("volume_missing", f"The volume V.{volume_id} is not on this host.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tools:
     """One for all tasks of an agent."""
@@ -43,6 +48,8 @@ class Tools:
     probe: Callable[[str, int], bool] = ssh_answers
     tools_volume: Callable[[], str] = str
     """Name of the volume with the guest tools; empty where there are none. Raises ``EngineDownError``."""
+    provide_volume: Callable[[int], None] = no_volume
+    """Told the number of a client's volume that a container is about to get. Raises ``TaskError`` where it is lost."""
     keep_log: Callable[[int, str], None] = no_log_keeper
     """Told a task and the id of its container, before that is deleted with its log."""
     disk_guard: DiskGuard = field(default_factory=DiskGuard)

@@ -148,5 +148,17 @@ def disks_deleted(deleted_at: datetime, instance_ids: Sequence[int]) -> CreditWa
     )
 
 
+def volumes_deleted(deleted_at: datetime, volume_ids: Sequence[int]) -> CreditWarning:
+    """What the client is told when its volumes are deleted."""
+    names = ", ".join(f"V.{volume_id}" for volume_id in volume_ids)
+    return CreditWarning(
+        "volumes_deleted",
+        notices.DISKS_DELETED,
+        "Your volumes are deleted",
+        f"Your credit was not renewed in time, so these volumes are deleted: {names}. They were charged until "
+        f"{_spelled(deleted_at)} and not longer.",
+    )
+
+
 def _spelled(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -20,6 +20,7 @@ from billing.domain.running_out import (
     disks_deleted,
     stage_at,
     used_up,
+    volumes_deleted,
     warning_of,
 )
 from billing.models import AccountKind, LedgerAccount
@@ -43,9 +44,17 @@ def credit_used_up_tell(*, owner_id: int, used_up_at: datetime, now: datetime) -
     _tell(owner_id, used_up(used_up_at, debt_terms()), used_up_at, now)
 
 
-def disks_deleted_tell(*, owner_id: int, deleted_at: datetime, instance_ids: Sequence[int], now: datetime) -> None:
-    """Tell a client, once, that these instances were destroyed because it stayed in debt."""
-    _tell(owner_id, disks_deleted(deleted_at, instance_ids), deleted_at, now)
+def disks_deleted_tell(
+    *,
+    owner_id: int,
+    deleted_at: datetime,
+    instance_ids: Sequence[int],
+    now: datetime,
+    volume_ids: Sequence[int] = (),
+) -> None:
+    """Tell a client, once each, that these instances, or these volumes, were deleted because it stayed in debt."""
+    warning = volumes_deleted(deleted_at, volume_ids) if volume_ids else disks_deleted(deleted_at, instance_ids)
+    _tell(owner_id, warning, deleted_at, now)
 
 
 def _swept(account: LedgerAccount, now: datetime) -> bool:

@@ -1,9 +1,11 @@
 """How much of a machine a container of k GPUs gets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from agent.protocol import ContainerSpec, JupyterSpec, PortMapping
+from agent.volume_protocol import VolumeMount
 
 PIDS_LIMIT = 8192
 SHM_SHARE_OF_RAM = 2
@@ -53,8 +55,9 @@ def container_spec(
     network: Literal["guests", "none"] = "guests",
     result_bytes: int = 0,
     jupyter: Jupyter | None = None,
+    volumes: Sequence[tuple[int, str]] = (),
 ) -> ContainerSpec:
-    """The agent's order for a container; ``ports`` are (container port, host port, protocol).
+    """The agent's order for a container; ``ports`` are (container port, host port, protocol), ``volumes`` (id, path).
 
     To an agent, mode jupyter is ssh with ``jupyter`` besides.
     """
@@ -78,4 +81,5 @@ def container_spec(
         network=network,
         result_bytes=result_bytes,
         jupyter=JupyterSpec(lab=jupyter.lab, directory=jupyter.directory) if jupyter is not None else None,
+        volumes=[VolumeMount(volume_id=volume_id, path=path) for volume_id, path in volumes],
     )

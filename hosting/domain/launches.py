@@ -28,6 +28,7 @@ FAULTS: dict[FailureReason, Fault] = {
     "no_ssh_server": Fault.CLIENT,
     "command_not_found": Fault.CLIENT,
     "container_lost": Fault.HOST,
+    "volume_missing": Fault.HOST,
     "exited": Fault.CLIENT,
 }
 """Of a run that never began. A registry may be down and an engine may refuse what a client asks for: where it is not
@@ -48,6 +49,7 @@ WORDS: dict[FailureReason, str] = {
     "no_ssh_server": "the image has no SSH server",
     "command_not_found": "the command does not exist",
     "container_lost": "the container was lost",
+    "volume_missing": "a volume was lost",
     "exited": "the container ended",
 }
 

@@ -10,6 +10,7 @@ from hosting.models.relay import Relay, RelayLease
 from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
 from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
+from hosting.models.volume import Volume, VolumeEvent, VolumeMount
 
 __all__ = [
     "AgentRollout",
@@ -37,4 +38,7 @@ __all__ = [
     "TaskEvent",
     "VerificationCase",
     "VerificationFinding",
+    "Volume",
+    "VolumeEvent",
+    "VolumeMount",
 ]

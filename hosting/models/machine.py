@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from agent.protocol import ABILITY_JUPYTER
+from agent.volume_protocol import ABILITY_VOLUMES
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.port_checks import reachable_ports
 from hosting.domain.reliability import NO_HISTORY
@@ -122,6 +123,11 @@ class Machine(models.Model):
     def knows_jupyter(self) -> bool:
         """Whether its agent can run Jupyter in containers."""
         return ABILITY_JUPYTER in self.abilities
+
+    @property
+    def keeps_volumes(self) -> bool:
+        """Whether its agent can keep volumes."""
+        return ABILITY_VOLUMES in self.abilities
 
     @property
     def is_direct(self) -> bool:

@@ -27,6 +27,8 @@ from hosting.services.launches import launch_observe
 from hosting.services.measurement_reports import measurement_task_observed
 from hosting.services.relay_leases import relay_key_learn, relay_release
 from hosting.services.tasks import claims_release_if_idle
+from hosting.services.volumes import volumes_news, volumes_observe
+from hosting.volumes import volume_owner_ids
 
 logger = structlog.get_logger(__name__)
 
@@ -101,6 +103,7 @@ def _remember(machine_id: int, request: SyncRequest, fingerprint: str, now: date
 def report_fingerprint(request: SyncRequest, now: datetime) -> str:
     """Hash of the facts that belong in the database: no ages, progress in coarse steps, counters once a minute."""
     counted = any((t.net_rx_bytes, t.net_tx_bytes, t.disk_used_mb) != (None, None, None) for t in request.tasks)
+    counted |= any(v.used_mb is not None for v in request.volumes or ())
     facts = [
         request.agent_version,
         request.update_failure,
@@ -120,6 +123,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
             [j.job_id, j.state, j.reason, j.message, j.result, _coarse(j.progress)]
             for j in sorted(request.jobs or (), key=lambda j: j.job_id)
         ],
+        [[v.volume_id, v.state, v.message] for v in sorted(request.volumes or (), key=lambda v: v.volume_id)],
     ]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
@@ -160,8 +164,11 @@ def report_apply(
         message = machine.engine_error or "the container engine works again"
         machine_event(machine, "engine", now=now, message=message, works=not machine.engine_error)
     jobs_observe(machine=machine, reports=request.jobs or (), now=now)
-    tasks_changed, complete = _observe_all(machine, request.tasks, floor, now)
+    news = volumes_news(machine, request.volumes)
+    owners = {item.volume.owner_id for item in news} if was_online else volume_owner_ids(machine)
+    tasks_changed, complete = _observe_all(machine, request.tasks, owners, floor, now)
     changed |= tasks_changed
+    changed |= volumes_observe(news=news, now=now)
     if not was_online:
         machine_event(machine, "online", now=now)
         hooks.market().machine_came_online(machine, now)
@@ -224,13 +231,15 @@ def _store_contact(machine: Machine, request: SyncRequest, remote_address: str, 
     )
 
 
-def _observe_all(machine: Machine, observed: list[ObservedTask], floor: datetime, now: datetime) -> tuple[bool, bool]:
+def _observe_all(
+    machine: Machine, observed: list[ObservedTask], volume_owner_ids: set[int], floor: datetime, now: datetime
+) -> tuple[bool, bool]:
     """Whether anything changed, and whether every task could be written."""
     by_id = {o.task_id: o for o in observed if 0 < o.task_id <= LARGEST_BIGINT}
     rows = list(Task.objects.filter(machine=machine, removed_at=None, pk__in=by_id).order_by("pk"))
     for task in rows:
         task.machine = machine
-    hooks.market().tasks_reported([task.pk for task in rows])
+    hooks.market().tasks_reported([task.pk for task in rows], volume_owner_ids)
     changed = [_observe_alone(task, by_id[task.pk], floor, now) for task in rows]
     return any(changed), None not in changed
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from hosting.connecting import is_only_direct, relay_address
+from marketplace.api.volume_json import mount_json
 from marketplace.domain import instance_states as states
 from marketplace.domain.instance_status import status_of
 from marketplace.domain.rent import SSH_PORT
@@ -91,7 +92,7 @@ def _contract(instance: Instance, now: datetime) -> dict[str, Any]:
         "start_date": instance.created_at.timestamp(),
         "end_date": instance.end_at.timestamp(),
         "duration": (instance.end_at - now).total_seconds(),
-        "volume_info": [],
+        "volume_info": mount_json(instance.task.volume_mounts.all()),
     }
 
 

@@ -156,7 +156,7 @@ class Charges(AccountView):
         types = filters.words(CHARGE_TYPES)
         period = Period(since.date(), until.date())
         things = _things(user, period, now, latest_first=fields.flag("latest_first"))
-        wanted = things if types is None or "instance" in types else []
+        wanted = [thing for thing in things if types is None or thing.partition(":")[0] in types]
         limit = limit_of(fields)
         page, token = _page(wanted, limit, values_of_token(fields, [str]))
         rows = _charge_rows(user, page, period, now, by_day=form == "tree")
@@ -186,15 +186,26 @@ def _charge_rows(user: User, things: list[str], period: Period, now: datetime, *
     by_thing: dict[str, list[UseSum]] = {}
     for use in uses:
         by_thing.setdefault(shapes.thing_of(use.reference)[0], []).append(use)
-    numbers = [pk for thing in things if (pk := shapes.thing_of(thing)[1]) is not None]
-    described = selectors.instance_descriptions(user, numbers)
+    described = _descriptions(user, things)
     return [
-        shapes.instance_charges(
-            thing, by_thing[thing], described.get(shapes.thing_of(thing)[1] or 0, ""), now, by_day=by_day
-        )
+        shapes.instance_charges(thing, by_thing[thing], described.get(thing, ""), now, by_day=by_day)
         for thing in things
         if thing in by_thing
     ]
+
+
+def _descriptions(user: User, things: list[str]) -> dict[str, str]:
+    """What instances and volumes are, by thing."""
+    numbers: dict[str, list[int]] = {"instance": [], "volume": []}
+    for thing in things:
+        number = shapes.thing_of(thing)[1]
+        if number is not None:
+            numbers.setdefault(thing.partition(":")[0], []).append(number)
+    instances = selectors.instance_descriptions(user, numbers["instance"])
+    volumes = selectors.volume_descriptions(user, numbers["volume"])
+    return {f"instance:{pk}": text for pk, text in instances.items()} | {
+        f"volume:{pk}": text for pk, text in volumes.items()
+    }
 
 
 class MachineEarnings(AccountView):

@@ -68,7 +68,7 @@ def payment_row(movement: AccountMovement) -> dict[str, Any]:
 
 def charge_row(use: UseSum, since: datetime, until: datetime) -> dict[str, Any]:
     """A day's use of one meter at one rate; the quantity is hours, or gigabytes of traffic."""
-    thing, instance_id = thing_of(use.reference)
+    thing, number = thing_of(use.reference)
     rate_micros = use.rate_micros or 0
     end = midnight(use.day or until.date()) + DAY
     return {
@@ -79,7 +79,7 @@ def charge_row(use: UseSum, since: datetime, until: datetime) -> dict[str, Any]:
         "quantity": round(use.amount_micros / rate_micros, 6) if rate_micros else 0.0,
         "rate": dollars(rate_micros),
         "amount": dollars(use.amount_micros),
-        "instance_id": instance_id,
+        "instance_id": number if thing.startswith("instance:") else None,
     }
 
 
@@ -93,7 +93,7 @@ def thing_of(reference: str) -> tuple[str, int | None]:
 def instance_charges(
     thing: str, uses: Iterable[UseSum], description: str, now: datetime, *, by_day: bool
 ) -> dict[str, Any]:
-    """All that one instance was charged in a period; in it the kinds of use, or the days and in them the kinds."""
+    """All that one instance, or volume, was charged in a period; in it the kinds of use, or days and in them kinds."""
     rows = list(uses)
     days = sorted({use.day for use in rows if use.day is not None})
     begin, end = midnight(days[0]), min(midnight(days[-1]) + DAY, now)
@@ -103,11 +103,11 @@ def instance_charges(
         begin,
         end,
         rows,
-        kind="instance",
+        kind=thing.partition(":")[0],
         source=thing.replace(":", "-"),
         description=description,
         items=items,
-        metadata={"instance_id": number},
+        metadata={f"{thing.partition(':')[0]}_id": number},
     )
 
 

@@ -9,6 +9,7 @@ import re
 import shlex
 from typing import Any
 
+from marketplace.api.volume_body import is_volume_option, volumes_wished
 from marketplace.api.wire import Fields
 from marketplace.domain.query_fields import shown
 from marketplace.domain.rent import RentRequest
@@ -24,10 +25,9 @@ _MEANINGLESS_HERE = frozenset({"client_id", "api_key", "cancel_unavail", "id", "
 """Who asks is in the header; what is not available is always an error."""
 _READ_NAMES = """
     image env disk label onstart entrypoint runtype args args_str price force accept_waiting target_state
-    lang_utf8 python_utf8 use_jupyter_lab jupyter_dir
+    lang_utf8 python_utf8 use_jupyter_lab jupyter_dir volume_info
 """
 _UNAVAILABLE = {
-    "volume_info": "Volumes are not available yet: leave volume_info out.",
     "user": "Containers run as the image's own user: leave user out.",
     "extra": "Extra options of docker are not taken: leave extra out.",
     "vm": "Virtual machines are not available.",
@@ -38,7 +38,6 @@ _LOCALE_ENV = {"lang_utf8": {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}, "python_ut
 _PORT_OPTION = re.compile(r"-p\s+(?:(?P<host>[0-9]{1,6}):)?(?P<container>[0-9]{1,6})(?:/(?P<protocol>tcp|udp))?")
 _OPTIONS = {
     "-h": "The host name of an instance is always C.<id>: leave -h out.",
-    "-v": "Volumes are not available yet: leave -v out.",
     "-n": "Instances have a network of their own: leave -n out.",
 }
 
@@ -69,6 +68,7 @@ def rent_request(body: object, idempotency_key: str = "") -> RentRequest:
         ports=ports,
         onstart="" if mode == "args" else script,
         label=fields.text("label"),
+        volumes=volumes_wished(fields),
         use_jupyter_lab=_for_jupyter(fields, "use_jupyter_lab", mode) and fields.flag("use_jupyter_lab"),
         jupyter_dir=fields.text("jupyter_dir").strip() if _for_jupyter(fields, "jupyter_dir", mode) else "",
     )
@@ -128,6 +128,8 @@ def environment(fields: Fields) -> tuple[dict[str, str], tuple[tuple[int, str], 
     for name, value in fields.object("env").items():
         if name.startswith("-p"):
             ports |= dict.fromkeys([_port(name)])
+        elif is_volume_option(name):
+            continue  # see ``volumes_wished``
         elif name.startswith("-"):
             raise MarketError("invalid_args", _option_refusal(name), field="env")
         else:

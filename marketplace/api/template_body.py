@@ -7,6 +7,7 @@ from typing import Any
 
 from hosting.domain.registries import registry_name
 from marketplace.api.rent_body import environment, launch_arguments
+from marketplace.api.volume_body import is_volume_option
 from marketplace.api.wire import Fields
 from marketplace.domain.docker_options import env_object
 from marketplace.domain.query_fields import shown
@@ -44,6 +45,7 @@ def template_body(body: object) -> TemplateBody:
     runtype = _runtype(fields)
     image, tag = _image(fields)
     env, ports = environment(Fields({"env": _env(fields)}))
+    _refuse_volumes(fields)
     script = fields.text("onstart")
     content = TemplateContent(
         name=fields.text("name").strip(),
@@ -69,6 +71,13 @@ def template_body(body: object) -> TemplateBody:
         docker_login_repo=_registry(fields),
     )
     return TemplateBody(content, private=fields.flag("private") or "private" not in fields)
+
+
+def _refuse_volumes(fields: Fields) -> None:
+    """They are of one account on one machine."""
+    if any(is_volume_option(option) for option in _env(fields)):
+        message = "A template can't name a volume: attach it when you rent, with -v or volume_info."
+        raise MarketError("invalid_args", message, field="env")
 
 
 def _runtype(fields: Fields) -> str:

@@ -19,6 +19,7 @@ from marketplace.api import (
     results,
     templates,
     url_copies,
+    volumes,
 )
 from marketplace.api.views import UnknownView
 
@@ -87,6 +88,8 @@ urlpatterns = [
     *_both("v0/machines/<id:machine_id>/asks/", machines.MachineAsks),
     *_both("v0/machines/<id:machine_id>/defjob/", machines.MachineDefaultJob),
     *_both("v0/machines/<id:machine_id>/minbid/", machines.MachineMinBid),
+    *_both("v0/volumes/", volumes.Volumes),
+    *_both("v0/volumes/search/", volumes.VolumeSearch),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="api_schema"),
     path(
         "docs/",

@@ -15,8 +15,9 @@ DISK_DELETED = "disk_deleted"
 EXTENDED = "extended"  # the host granted a longer lifetime
 
 INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED)
+VOLUME_ENDS = "volume_ends"  # a volume's lifetime ends, has ended, or it is deleted; by mail only
 WEBHOOK_DISABLED = "webhook_disabled"  # about the account's webhook, so it goes by mail only
-KINDS = (*INSTANCE_KINDS, WEBHOOK_DISABLED, *MONEY_KINDS)
+KINDS = (*INSTANCE_KINDS, VOLUME_ENDS, WEBHOOK_DISABLED, *MONEY_KINDS)
 
 TEST_EVENT = "webhook.test"
 SUBJECT_MAX_CHARS = 200

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from hosting.domain.images import MAX_IMAGE_CHARS, args_problem, image_problem, text_problem
 from hosting.domain.registries import Login, login_problem
+from hosting.domain.volumes import paths_problem
 
 MIN_DISK_GB = 8
 MAX_LABEL_CHARS = 256
@@ -45,6 +46,19 @@ class TemplateUsed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VolumeWish:
+    """A volume of the client's on a path of the container: one that is there, by number or name, or a new one."""
+
+    path: str
+    volume_id: int | None = None
+    name: str = ""
+    new_size_gb: int | None = None
+    """A new one of this size."""
+    offer_id: int | None = None
+    """The offer whose storage price was seen, where that is another than the one that is rented."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RentRequest:
     """The container a client wants. ``runtype`` is kept as asked, for the API; ``mode`` is what it means."""
 
@@ -70,6 +84,7 @@ class RentRequest:
     """What Jupyter shows, an absolute path; empty for everything."""
     registry_login: Login | None = None
     """With what the image is fetched."""
+    volumes: tuple[VolumeWish, ...] = ()
     template: TemplateUsed | None = None
     """What the rest was filled in from, to be noted."""
 
@@ -84,6 +99,8 @@ class RentRequest:
         In the place of the login stands ``login_mark``, which nobody can make a password of.
         """
         told = asdict(replace(self, registry_login=None)) | {"registry_login": login_mark}
+        if not self.volumes:
+            del told["volumes"]  # as it was before there were volumes
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def ports_wanted(self) -> list[tuple[int, str]]:
@@ -122,6 +139,7 @@ def problems(request: RentRequest) -> dict[str, str]:
         "onstart": text_problem("The on-start script", request.onstart, MAX_ONSTART_CHARS),
         "label": text_problem("The label", request.label, MAX_LABEL_CHARS),
         "entrypoint": text_problem("The entrypoint", request.entrypoint, MAX_IMAGE_CHARS),
+        "volume_info": paths_problem([wish.path for wish in request.volumes]),
         "image_login": login_problem(request.registry_login, request.image) if request.registry_login else "",
     }
     return {name: text for name, text in found.items() if text}

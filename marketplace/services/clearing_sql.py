@@ -27,6 +27,9 @@ WITH found AS (
                 THEN COALESCE(x.bid_micros_per_hour, x.gpu_micros_per_hour) ELSE 0 END)
             FROM marketplace_instance x
             WHERE x.client_id = $2 AND x.state <> 'destroyed' AND (x.state <> 'destroying' OR x.id = $1)
+        )::bigint + (
+            SELECT COALESCE(SUM(v.storage_micros_per_hour), 0) FROM hosting_volume v
+            WHERE v.owner_id = $2 AND v.state IN ('creating', 'ready', 'failed')
         )::bigint AS together,
         COALESCE(t.spend_limit_micros_per_hour, $5) AS allowed
     FROM marketplace_instance i

@@ -4,11 +4,14 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
 from billing.domain.money import format_dollars
 from billing.selectors import balance_micros, client_spend_limit_micros, exhausted_payers, zero_at
 from billing.services import accounts_lock, credit_used_up_tell
+from hosting.domain.volumes import LIVE
+from hosting.models import Volume
 from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
 from marketplace.locks import lock_instance
@@ -53,11 +56,13 @@ def spend_limit_reached(wanted_micros_per_hour: int, most_micros_per_hour: int) 
 
 
 def committed_micros_per_hour(client: AbstractBaseUser) -> int:
-    """What the client's instances cost an hour once all that should run do."""
+    """What the client's instances cost an hour once all that should run do, and its volumes."""
     live = Instance.objects.filter(client_id=client.pk).exclude(state__in=(states.DESTROYING, states.DESTROYED))
     gpu_rate = Coalesce("bid_micros_per_hour", "gpu_micros_per_hour")
     rates = live.values_list("wants_running", gpu_rate, "storage_micros_per_hour")
-    return sum(storage + (gpu if wants_running else 0) for wants_running, gpu, storage in rates)
+    volumes = Volume.objects.filter(owner_id=client.pk, state__in=LIVE).aggregate(rate=Sum("storage_micros_per_hour"))
+    instances: int = sum(storage + (gpu if wants_running else 0) for wants_running, gpu, storage in rates)
+    return instances + int(volumes["rate"] or 0)
 
 
 def stop_exhausted(*, now: datetime) -> int:

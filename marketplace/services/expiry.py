@@ -13,6 +13,7 @@ from marketplace.services.clearing import machine_clear
 from marketplace.services.destroying import instance_destroy_now
 from marketplace.services.notices import notice_post
 from marketplace.services.stopping import instance_stop_now, swept
+from marketplace.services.volume_ends import volume_lifetimes_sweep
 
 MESSAGE = "Stopped because its lifetime is over. Its disk is kept for 48 hours, in case the host extends the lifetime."
 DELETED_MESSAGE = "Its lifetime is over and its disk was kept for 48 hours. Removing its disk."
@@ -29,7 +30,7 @@ def stop_expired(*, now: datetime) -> int:
 
 
 def lifetimes_sweep(*, now: datetime) -> int:
-    """Warn of ends to come and delete the disks whose time is over; returns how many instances got on.
+    """Warn of ends to come and delete the disks whose time is over; returns how many instances and volumes got on.
 
     A sweep that comes late skips the warnings that later ones have overtaken.
     """
@@ -37,7 +38,8 @@ def lifetimes_sweep(*, now: datetime) -> int:
     for stage, offset in AFTER_END.items():
         due |= Q(lifetime_stage__lt=stage, end_at__lte=now - offset)
     ids = Instance.objects.filter(due).exclude(state__in=_GONE).order_by("machine_id", "pk")
-    return sum(swept(_advance, instance_id=pk, now=now) for pk in ids.values_list("pk", flat=True))
+    advanced = sum(swept(_advance, instance_id=pk, now=now) for pk in ids.values_list("pk", flat=True))
+    return advanced + volume_lifetimes_sweep(now=now)
 
 
 @transaction.atomic

@@ -5,12 +5,14 @@ from datetime import datetime
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 
+from hosting.domain.volumes import LIVE
 from hosting.models import Machine
 from marketplace.domain import instance_states as states
 from marketplace.domain import notices
 from marketplace.models import Instance
 from marketplace.services.notices import notice_post
 from marketplace.services.transition import instance_event
+from marketplace.services.volumes import volumes_extend
 
 
 def contracts_extend(*, machine: Machine, end_at: datetime, host: AbstractBaseUser, now: datetime) -> int:
@@ -32,12 +34,14 @@ def contracts_extend(*, machine: Machine, end_at: datetime, host: AbstractBaseUs
             now=now,
             data={"end_at": end_at},
         )
-    return len(extended)
+    return len(extended) + len(volumes_extend(machine=machine, end_at=end_at))
 
 
 def contract_ends(machine: Machine) -> list[datetime]:
-    """When each contract of the machine ends, the earliest first."""
-    return list(_contracts(machine).order_by("end_at").values_list("end_at", flat=True))
+    """When each contract of the machine ends, volumes included, the earliest first."""
+    volumes = machine.volumes.filter(state__in=LIVE)
+    ends = [*_contracts(machine).values_list("end_at", flat=True), *volumes.values_list("end_at", flat=True)]
+    return sorted(ends)
 
 
 def _contracts(machine: Machine) -> QuerySet[Instance]:

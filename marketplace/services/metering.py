@@ -45,8 +45,8 @@ def references(instance: Instance) -> list[str]:
     return [gpu_reference(instance), storage_reference(instance), *traffic_rates(instance)]
 
 
-def instance_of_reference(reference: str) -> int:
-    """The id of the instance that a meter's name speaks of."""
+def number_of_reference(reference: str) -> int:
+    """The id of the instance, or volume, that a meter's name speaks of."""
     return int(reference.split(":")[1])
 
 

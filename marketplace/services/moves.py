@@ -70,6 +70,10 @@ def _give_keys(source: Instance, target: Instance) -> None:
 def _refuse_senseless(source: Instance, offer: Offer | None) -> None:
     if source.task.run_generation == 0:
         raise _cannot("The instance has never run, so there is nothing to move. Rent the other offer instead.")
+    if source.task.volume_mounts.exists():
+        raise _cannot(
+            "The instance has a volume, which stays on its machine. Copy what you need to an instance elsewhere."
+        )
     if source.task.reason == "container_lost":
         raise _cannot("The instance's disk is lost, so there is nothing to move.")
     is_interruptible = source.bid_micros_per_hour is not None

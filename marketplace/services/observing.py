@@ -5,8 +5,9 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Machine, Task
+from hosting.models import Machine, Task, Volume
 from hosting.services.tasks import task_stop
+from hosting.volumes import volume_owner_ids
 from marketplace.domain import instance_states as states
 from marketplace.domain import notices
 from marketplace.locks import lock_runners, share_machine
@@ -24,6 +25,11 @@ from marketplace.services.metering import (
 from marketplace.services.notices import notice_post
 from marketplace.services.offers import offers_follow_reliability
 from marketplace.services.transition import instance_transition
+from marketplace.services.volumes import (
+    volume_time_follows,
+    volumes_come_online,
+    volumes_go_offline,
+)
 
 LOADING_MESSAGES = {
     "pulling": "Pulling the image.",
@@ -35,10 +41,15 @@ LOADING_MESSAGES = {
 class InstanceHooks:
     """hosting.hooks.MarketHooks."""
 
-    def tasks_reported(self, task_ids: list[int]) -> None:
+    def tasks_reported(self, task_ids: list[int], volume_owner_ids: Collection[int] = ()) -> None:
         """See MarketHooks. Two machines of the same clients must not wait for each other's ledger accounts."""
         reported = Instance.objects.filter(task__in=task_ids).values_list("machine_id", "client_id")
-        lock_runners({machine_id for machine_id, _ in reported}, payer_ids={client_id for _, client_id in reported})
+        payers = {client_id for _, client_id in reported} | set(volume_owner_ids)
+        lock_runners({machine_id for machine_id, _ in reported}, payer_ids=payers)
+
+    def volume_observed(self, volume: Volume, now: datetime) -> None:
+        """See MarketHooks."""
+        volume_time_follows(volume, now)
 
     def task_observed(self, task: Task, now: datetime) -> None:
         """See MarketHooks."""
@@ -63,16 +74,19 @@ class InstanceHooks:
         machine_clear(machine=machine, now=now)
 
     def machine_went_offline(self, machine: Machine, last_seen_at: datetime) -> None:
-        """See MarketHooks. Nobody pays for GPUs that can't be reached; the disk exists all the same."""
-        lock_runners([machine.pk])
+        """See MarketHooks. Nobody pays for GPUs and volumes that can't be reached; an instance's disk exists all the
+        same."""
+        lock_runners([machine.pk], payer_ids=volume_owner_ids(machine))
         for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_ends(instance=instance, at=last_seen_at)
+        volumes_go_offline(machine, last_seen_at)
 
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """See MarketHooks. What still runs is charged again from now on."""
-        lock_runners([machine.pk])
+        lock_runners([machine.pk], payer_ids=volume_owner_ids(machine))
         for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_starts(instance=instance, at=now)
+        volumes_come_online(machine, now)
 
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """See MarketHooks."""

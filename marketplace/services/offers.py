@@ -12,6 +12,7 @@ from dlperf.domain.mixes import PRECISIONS
 from hosting.domain.hardware import capability
 from hosting.models import Gpu, Listing, Machine
 from hosting.selectors import gpu_scores_of, usable_gpus
+from hosting.volumes import volumes_given_gb
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
 
@@ -85,9 +86,10 @@ def _wanted(machine: Machine, quotes: Mapping[int, int | None], now: datetime) -
 
 
 def disk_given(machine: Machine) -> int:
-    """Gigabytes of the machine's disk that live instances hold, running or not. Idle jobs are the host's own affair."""
+    """Gigabytes of the machine's disk that live instances, running or not, and volumes hold. Idle jobs are the host's
+    own affair."""
     live = Instance.objects.filter(machine=machine, task__removed_at=None)
-    return live.aggregate(total=Sum("disk_gb"))["total"] or 0
+    return (live.aggregate(total=Sum("disk_gb"))["total"] or 0) + volumes_given_gb(machine)
 
 
 def _sealed(content: dict[str, Any], least_bid: int | None, *, rented: bool) -> dict[str, Any]:

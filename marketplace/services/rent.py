@@ -1,7 +1,7 @@
 """A client rents an offer."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from billing.domain.money import exact_dollars
 from hosting.domain.containers import Jupyter, Slice, container_spec
 from hosting.errors import HostingError
-from hosting.models import Machine, PortLease, Task
+from hosting.models import Machine, PortLease, Task, Volume
 from hosting.services.relay_leases import relay_lease
 from hosting.services.tasks import ports_lease, task_create, task_set_spec
+from hosting.services.volumes import volumes_attach
 from marketplace.domain import instance_states as states
 from marketplace.domain.offers import storage_micros_per_hour
 from marketplace.domain.rent import SSH_PORT, RentRequest, own_environment, problems
@@ -28,6 +29,7 @@ from marketplace.services.keys import authorized_keys, instance_keep_keys
 from marketplace.services.metering import meters_open, storage_starts
 from marketplace.services.offers import offer_consume
 from marketplace.services.registry_logins import login_mark
+from marketplace.services.rent_volumes import Planned, end_of, storage_micros_of, volumes_plan, volumes_take
 from marketplace.services.transition import instance_event
 
 JUPYTER_TOKEN_BYTES = 32
@@ -57,7 +59,8 @@ def instance_rent(
     Raises:
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
             accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
-            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409), no_jupyter (409).
+            spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409), no_jupyter (409), and what
+            ``volumes_plan`` raises.
     """
     _refuse_nonsense(request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
@@ -69,11 +72,12 @@ def instance_rent(
         earlier = _earlier_rental(client, offer, request, now)
         if earlier is not None:
             return earlier
-        _refuse_unrentable(client, offer, request, now)
+        volumes = volumes_plan(client, machine, offer, request, now)
+        _refuse_unrentable(client, offer, request, now, more_micros_per_hour=storage_micros_of(volumes))
         _refuse_what_it_can_not(machine, request)
         if request.bid_micros_per_hour is not None and not request.accepts_waiting:
             refuse_losing_bid(offer, request.bid_micros_per_hour, offer.min_bid_micros_per_hour)
-        return _create(client, machine, offer, request, now, moved_from=moved_from)
+        return _create(client, machine, offer, request, now, moved_from=moved_from, volumes=volumes)
 
 
 def _refuse_nonsense(request: RentRequest) -> None:
@@ -95,7 +99,9 @@ def _fingerprint(request: RentRequest) -> str:
     return request.fingerprint(login_mark(request.registry_login))
 
 
-def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> None:
+def _refuse_unrentable(
+    client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime, *, more_micros_per_hour: int
+) -> None:
     is_bid = request.bid_micros_per_hour is not None
     if offer.retired_at is not None or offer.end_at <= now or not (offer.rentable or is_bid):
         raise MarketError(
@@ -115,7 +121,8 @@ def _refuse_unrentable(client: AbstractBaseUser, offer: Offer, request: RentRequ
     if request.bid_micros_per_hour is not None:
         refuse_senseless_bid(request.bid_micros_per_hour, most_micros=offer.gpu_micros_per_hour)
         _refuse_crowd(client, offer)
-    require_credit(client=client, micros_per_hour=_gpu_rate(offer, request) + storage, now=now)
+    together = _gpu_rate(offer, request) + storage + more_micros_per_hour
+    require_credit(client=client, micros_per_hour=together, now=now)
 
 
 def _refuse_what_it_can_not(machine: Machine, request: RentRequest) -> None:
@@ -152,10 +159,12 @@ def _create(
     now: datetime,
     *,
     moved_from: Instance | None,
+    volumes: Sequence[Planned],
 ) -> Instance:
     instance_id, begins = _next_instance_id(), moved_from is None
+    mounts = volumes_take(client, machine, volumes, now)
     jupyter_token = secrets.token_hex(JUPYTER_TOKEN_BYTES) if moved_from is None else moved_from.jupyter_token
-    task, leases = _task_for(client, machine, offer, request, instance_id, jupyter_token, now)
+    task, leases = _task_for(client, machine, offer, request, instance_id, jupyter_token, mounts, now)
     instance = Instance.objects.create(
         pk=instance_id,
         client_id=client.pk,
@@ -192,7 +201,7 @@ def _create(
         waiting_since=now if begins else None,
         status_message="" if begins else WAITS_FOR_DISK,
         created_at=now,
-        end_at=offer.end_at,
+        end_at=end_of(offer, volumes),
     )
     share_machine(instance, machine)
     instance_event(
@@ -263,6 +272,7 @@ def _task_for(
     request: RentRequest,
     instance_id: int,
     jupyter_token: str,
+    mounts: Sequence[tuple[Volume, str]],
     now: datetime,
 ) -> tuple[Task, list[PortLease]]:
     """The task and its ports. Ports are leased to a task, and the spec names them, so the task comes first."""
@@ -279,7 +289,8 @@ def _task_for(
     except HostingError as error:
         raise MarketError(error.code, error.message, status=error.status) from error
     relay_lease(task=task, now=now)
-    _set_spec(task, machine, offer, request, leases, instance_id, jupyter_token)
+    volumes_attach(task=task, mounts=mounts)
+    _set_spec(task, machine, offer, request, leases, instance_id, jupyter_token, mounts)
     return task, leases
 
 
@@ -291,6 +302,7 @@ def _set_spec(
     leases: list[PortLease],
     instance_id: int,
     jupyter_token: str,
+    mounts: Sequence[tuple[Volume, str]],
 ) -> None:
     part = Slice(gpus=offer.num_gpus, gpu_count=machine.gpu_count, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb)
     ports = [(lease.container_port, lease.host_port, lease.protocol) for lease in leases]
@@ -314,6 +326,7 @@ def _set_spec(
         disk_gb=request.disk_gb,
         ports=ports,
         jupyter=_jupyter(request),
+        volumes=[(volume.pk, path) for volume, path in mounts],
     )
     task_set_spec(task=task, spec=spec)
 

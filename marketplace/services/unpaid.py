@@ -15,13 +15,14 @@ from marketplace.models import Instance
 from marketplace.services.credit import stop_exhausted
 from marketplace.services.destroying import instance_destroy_now
 from marketplace.services.stopping import swept
+from marketplace.services.volume_ends import unpaid_volumes_delete
 
 MESSAGE = "Your credit was not renewed in time. Removing its disk."
 _GONE = (states.DESTROYING, states.DESTROYED)
 
 
 def delete_unpaid(*, now: datetime) -> int:
-    """Destroy the instances of clients that are in debt too long or too deep; returns how many.
+    """Destroy the instances and volumes of clients that are in debt too long or too deep; returns how many.
 
     Disks are charged until the debt came to its end, however late this sweep comes. What runs is stopped first, where
     the credit ended: until then it counts in when the debt reaches its limit.
@@ -36,6 +37,8 @@ def delete_unpaid(*, now: datetime) -> int:
         ids = [pk for _, pk in rows]
         delete = partial(_delete, instance_ids=ids)
         deleted += sum(swept(delete, instance_id=pk, ended_at=ends[client_id], now=now) for pk in ids)
+    for client_id, ended_at in ends.items():
+        deleted += unpaid_volumes_delete(owner_id=client_id, ended_at=ended_at, now=now)
     return deleted
 
 

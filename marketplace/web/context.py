@@ -11,6 +11,7 @@ from billing.selectors import balance_micros
 
 _SECTION_PREFIXES = (
     ("/instances/", "instances"),
+    ("/volumes/", "volumes"),
     ("/templates/", "templates"),
     ("/billing/", "billing"),
     ("/host/", "host"),

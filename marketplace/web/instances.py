@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.selectors import disks_end_at
+from hosting.volumes import mounts_of
 from marketplace import selectors
 from marketplace.access import instance_for
 from marketplace.copy_list import copies_of
@@ -93,6 +94,7 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
         "move": move_of(found),
         "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
         "ports": published_ports(found),
+        "mounts": mounts_of(found.task),
     }
 
 

@@ -37,6 +37,7 @@ from marketplace.web.rent_form import (
 )
 from marketplace.web.rent_price import RentPrice, has_room, lowest_bid
 from marketplace.web.requests import UserRequest
+from marketplace.web.volume_form import NEW, attachable
 
 LARGEST_NUMBER_CHARS = 9
 
@@ -48,8 +49,11 @@ def rent(request: UserRequest, offer_id: int) -> HttpResponse:
     """Show the dialog, or rent."""
     offer = offer_for_display(offer_id)
     if request.method != "POST":
-        return _dialog(request, offer, RentForm(initial=_suggested(request, offer), registries=_registries(request)))
+        fresh = RentForm(initial=_suggested(request, offer), registries=_registries(request))
+        fresh.offer_volumes(attachable(request.user, offer))
+        return _dialog(request, offer, fresh)
     form = RentForm(request.POST, registries=_registries(request))
+    form.offer_volumes(attachable(request.user, offer))
     if form.is_valid() and _rented(request, offer, form):
         return _to_instances(request)
     return _dialog(request, offer_for_display(offer_id), form, status=422)
@@ -78,6 +82,7 @@ def _suggested(request: UserRequest, offer: Offer) -> dict[str, Any]:
         "mode": "ssh",
         "use_jupyter_lab": True,
         "disk_gb": _disk_gb(request, offer),
+        "volume_info": request.GET.get("volume", ""),
     } | _from_template(request, offer)
 
 
@@ -128,6 +133,8 @@ def _field_of(refusal: MarketError, form: RentForm, offer: Offer) -> str | None:
     """The field a refusal belongs to. That no bid wins belongs to the bid, while the offer is still there."""
     if refusal.field in form.fields:
         return refusal.field
+    if refusal.field in ("size", "name"):
+        return f"volume_{refusal.field}"
     is_bid = form.cleaned_data["rental_type"] == INTERRUPTIBLE
     offer.refresh_from_db(fields=["retired_at"])
     return "price" if is_bid and refusal.code == "no_such_ask" and offer.retired_at is None else None
@@ -153,7 +160,7 @@ def _dialog(request: UserRequest, offer: Offer, form: RentForm, *, status: int =
     context: dict[str, Any] = {
         "offer": offer,
         "form": form,
-        "price": _price(request, offer, disk_gb, bid_micros, now),
+        "price": _price(request, offer, disk_gb, bid_micros, now, volume_gb=_volume_gb(form)),
         "is_waiting_asked": bool(form["accepts_waiting"].value()),
         "is_refused": is_bid_possible and bool(form.errors.get("price")),
         "is_interruptible": form["rental_type"].value() == INTERRUPTIBLE,
@@ -187,16 +194,34 @@ def price(request: UserRequest, offer_id: int) -> HttpResponse:
     bid_micros = micros_typed(request.GET.get("price"))
     context = {
         "offer": offer,
-        "price": _price(request, offer, _disk_gb(request, offer), bid_micros, timezone.now()),
+        "price": _price(
+            request,
+            offer,
+            _disk_gb(request, offer),
+            bid_micros,
+            timezone.now(),
+            volume_gb=_new_gb(request.GET.get("volume_info"), request.GET.get("volume_size")),
+        ),
         "is_waiting_asked": bool(request.GET.get("accepts_waiting")),
         "swap": True,
     }
     return render(request, "marketplace/_rent_price.html", context)
 
 
-def _price(request: UserRequest, offer: Offer, disk_gb: int, bid_micros: int | None, now: datetime) -> RentPrice:
+def _volume_gb(form: RentForm) -> int:
+    return _new_gb(form["volume_info"].value(), form["volume_size"].value())
+
+
+def _new_gb(chosen: object, size: object) -> int:
+    """The size of the volume that is to be created with the instance; 0 for none."""
+    return _number(size, 0) if chosen == NEW else 0
+
+
+def _price(
+    request: UserRequest, offer: Offer, disk_gb: int, bid_micros: int | None, now: datetime, *, volume_gb: int
+) -> RentPrice:
     balance = balance_micros(request.user, now)
-    return RentPrice(offer=offer, disk_gb=disk_gb, bid_micros=bid_micros, balance_micros=balance)
+    return RentPrice(offer=offer, disk_gb=disk_gb, volume_gb=volume_gb, bid_micros=bid_micros, balance_micros=balance)
 
 
 def _disk_gb(request: UserRequest, offer: Offer) -> int:

@@ -16,6 +16,7 @@ from hosting.web.fields import CommandField, DollarsField
 from marketplace.domain.rent import RentRequest
 from marketplace.domain.templates import TemplateContent
 from marketplace.models import Instance
+from marketplace.web.volume_form import AttachMixin
 
 SUGGESTED_DISK_GB = 10
 MOST_KEY_CHARS = 64
@@ -114,7 +115,7 @@ class DirectoryField(forms.CharField):
         super().__init__(label="Directory", required=False, widget=forms.TextInput(attrs=attrs))
 
 
-class RentForm(forms.Form):
+class RentForm(AttachMixin):
     """How a client wants to rent, and the container it wants. The bid is called ``price``, as in refusals."""
 
     rental_type = forms.ChoiceField(
@@ -234,6 +235,7 @@ class RentForm(forms.Form):
             ports=data["ports"],
             onstart="" if is_args else data["onstart"].replace("\r\n", "\n"),
             label=data["label"].strip(),
+            volumes=self.volume_wishes(),
             use_jupyter_lab=is_jupyter and data["use_jupyter_lab"],
             jupyter_dir=data["jupyter_dir"].strip() if is_jupyter else "",
         )

@@ -15,10 +15,12 @@ class Bill:
     gpu_micros: int | None
     storage_micros: int
     balance_micros: int
+    volume_micros: int = 0
+    """A volume that is created with the instance."""
 
     @property
     def total_micros(self) -> int:
-        return (self.gpu_micros or 0) + self.storage_micros
+        return (self.gpu_micros or 0) + self.storage_micros + self.volume_micros
 
     @property
     def needed_micros(self) -> int:
@@ -37,18 +39,23 @@ class RentPrice:
     disk_gb: int
     bid_micros: int | None
     balance_micros: int
+    volume_gb: int = 0
 
     @property
     def on_demand(self) -> Bill:
-        return Bill(self.offer.gpu_micros_per_hour, self.storage_micros, self.balance_micros)
+        return Bill(self.offer.gpu_micros_per_hour, self.storage_micros, self.balance_micros, self.volume_micros)
 
     @property
     def interruptible(self) -> Bill:
-        return Bill(self.bid_micros, self.storage_micros, self.balance_micros)
+        return Bill(self.bid_micros, self.storage_micros, self.balance_micros, self.volume_micros)
 
     @property
     def storage_micros(self) -> int:
         return storage_micros_per_hour(self.offer.storage_micros_per_gb_month, self.disk_gb)
+
+    @property
+    def volume_micros(self) -> int:
+        return storage_micros_per_hour(self.offer.storage_micros_per_gb_month, self.volume_gb)
 
     @property
     def bid_loses(self) -> bool:

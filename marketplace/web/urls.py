@@ -18,6 +18,7 @@ from marketplace.web import (
     search,
     templates,
     url_copies,
+    volumes,
     webhook,
 )
 
@@ -61,6 +62,11 @@ urlpatterns = [
     path("templates/<int:template_id>/copy/", templates.copy, name="template_copy"),
     path("templates/<int:template_id>/publish/", templates.publish, name="template_publish"),
     path("templates/<int:template_id>/delete/", templates.delete, name="template_delete"),
+    path("volumes/", volumes.volumes, name="volumes"),
+    path("volumes/cards/", volumes.cards, name="volume_cards"),
+    path("volumes/new/", volumes.offers, name="volume_offers"),
+    path("volumes/<int:volume_id>/delete/", volumes.delete, name="volume_delete"),
+    path("offers/<int:offer_id>/volume/", volumes.create, name="volume_create"),
     path("account/", account.account, name="account"),
     path("account/profile/", account.profile, name="account_profile"),
     path("account/ssh-keys/", account.ssh_key_create, name="ssh_key_create"),

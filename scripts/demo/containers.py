@@ -35,12 +35,14 @@ def resume_command(note: Path) -> list[str] | None:
 def remove(owners: list[str]) -> int:
     """Remove the containers of these owners with their disks; how many there were.
 
-    The disk of a container that moved between GPUs is an image, and its volumes have names: they go too.
+    The disk of a container that moved between GPUs is an image, and its volumes have names: they go too, and so do the
+    volumes that clients rented.
     """
     found = [container for owner in owners for container in _list(owner, running=False)]
     volumes = _docker("inspect", "--format", _VOLUMES, *found).split() if found else []
     if found:
         _docker("rm", "--force", "--volumes", *found)
+    volumes += [volume for owner in owners for volume in _rented_volumes(owner)]
     if left := set(volumes) & set(_docker("volume", "ls", "--quiet").split()):
         _docker("volume", "rm", "--force", *sorted(left))
     disks = [disk for owner in owners for disk in _disks(owner)]
@@ -51,6 +53,10 @@ def remove(owners: list[str]) -> int:
 
 def _disks(owner: str) -> list[str]:
     return _docker("images", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}").split()
+
+
+def _rented_volumes(owner: str) -> list[str]:
+    return _docker("volume", "ls", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}").split()
 
 
 def _list(owner: str, *, running: bool) -> list[str]:

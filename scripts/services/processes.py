@@ -65,13 +65,16 @@ class ManagedProcess:
         except ProcessLookupError:
             return
 
+    def ask(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask the program itself to end, which ends its own workers in its own order; without waiting for it."""
+        if self.popen is not None and self.is_running():
+            self.popen.send_signal(number)
+
     def stop(self, *, grace_seconds: float = 10, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, and make it after ``grace_seconds``; its exit code (negative for a signal)."""
         if self.popen is None:
             return 0
-        if self.is_running():
-            # Only the program itself is asked: it ends its own workers in its own order.
-            self.popen.send_signal(number)
+        self.ask(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.popen.wait(timeout=grace_seconds)
         self.kill()

@@ -38,7 +38,7 @@ from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.tools import Checkpoint, Tools, no_checkpoint, no_log_keeper
+from agent.tasks.tools import Checkpoint, Tools, no_checkpoint, no_log_keeper, no_volume
 
 IDENTITY = Identity(7, "0123456789abcdef", simulated=True)
 
@@ -125,6 +125,11 @@ class FakeEngine:
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mounted: dict[str, dict[str, str]] = field(default_factory=dict)
     existing_volumes: set[str] = field(default_factory=set)
+    client_volumes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Labels of the volumes that clients rent."""
+    volume_error: Exception | None = None
+    volume_sizes: dict[str, int] = field(default_factory=dict)
+    """Megabytes in them, where that can be seen."""
     plans: list[ContainerPlan] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
     starts: list[str] = field(default_factory=list)
@@ -183,6 +188,8 @@ class FakeEngine:
             raise ImageMissingError(plan.image)
         if missing := set(plan.volumes.values()) - self.existing_volumes:
             raise VolumeMissingError(*missing)
+        if set(plan.client_volumes.values()) - set(self.client_volumes):
+            raise TaskError("volume_missing", "A volume is lost.")
         container_id = f"id{len(self.plans) or ''}-{plan.name}"
         gpus = frozenset(filter(None, plan.labels["spotyard.gpus"].split(",")))
         self.containers[plan.name] = ContainerFacts(container_id=container_id, status="created", gpus=gpus)
@@ -327,13 +334,33 @@ class FakeEngine:
     def drop_volumes(self, names: list[str]) -> None:
         self._check()
         self.interrupt("before drop_volumes")
-        if any(name in volumes.values() for volumes in self._mounts() for name in names):
+        held = {name for plan in self.plans if plan.name in self.containers for name in plan.client_volumes.values()}
+        if held & set(names) or any(name in volumes.values() for volumes in self._mounts() for name in names):
             raise TaskError("engine_error", "The volume is in use.")
         self.existing_volumes -= set(names)
+        for name in names:
+            self.client_volumes.pop(name, None)
         self.interrupt("after drop_volumes")
 
     def _mounts(self) -> list[dict[str, str]]:
         return [self.mounted[name] for name in self.containers]
+
+    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        self._check()
+        self.interrupt("before make_volume")
+        if self.volume_error is not None:
+            raise self.volume_error
+        self.client_volumes.setdefault(name, dict(labels))
+        self.interrupt("after make_volume")
+
+    def volume_names(self, label: str) -> set[str]:
+        self._check()
+        key, _, value = label.partition("=")
+        return {name for name, labels in self.client_volumes.items() if labels.get(key) == value}
+
+    def volume_used_mb(self, name: str) -> int | None:
+        self._check()
+        return self.volume_sizes.get(name)
 
     def repositories(self, image: str) -> frozenset[str] | None:
         self._check()
@@ -440,6 +467,7 @@ class Life:
         self.engine_errors: list[str] = []
         self.answers = True
         self.late_seconds = 0.0
+        self.provide: Callable[[int], None] = no_volume
         store = MemoryStore(directory)
         self.reconciler = Reconciler(
             tools=Tools(
@@ -451,6 +479,7 @@ class Life:
                 disk_floor_gb=0.0,
                 checkpoint=checkpoint,
                 keep_log=keep_log,
+                provide_volume=lambda volume_id: self.provide(volume_id),
                 probe=lambda _address, _port: self.answers,
                 clock=lambda: instant(engine.last_time) + self.late_seconds,
             ),

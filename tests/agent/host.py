@@ -7,6 +7,7 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 from docker.models.images import Image
+from docker.models.volumes import Volume
 
 from agent.engine.types import OWNER_LABEL, TASK_LABEL, TOOLS_PLACE
 from agent.protocol import DesiredTask, PortMapping
@@ -53,6 +54,8 @@ class Host:
         for volume in self.engine.volumes.list():
             if volume.name in volumes:
                 volume.remove()
+        for volume in self.client_volumes():
+            volume.remove()
 
     def start(self, *, kill_at: str = "never", firewall: bool = False) -> None:
         """Begin the agent's process; it dies at ``kill_at``."""
@@ -154,6 +157,10 @@ class Host:
             return []
         ids = self.engine.api.images(filters={"label": self._label}, quiet=True)
         return [self.engine.images.get(image_id) for image_id in dict.fromkeys(ids)]
+
+    def client_volumes(self) -> list[Volume]:
+        """Those that clients rent."""
+        return list(self.engine.volumes.list(filters={"label": self._label})) if self._label else []
 
     @property
     def _label(self) -> str:

@@ -37,6 +37,7 @@ from agent.protocol import (
     decode,
     encode,
 )
+from agent.volume_protocol import DesiredVolume, ObservedVolume
 from hosting.domain.requirements import check, facts_of
 
 TOKEN = "install-me"
@@ -58,6 +59,7 @@ class Marketplace:
     faults: deque[Fault] = field(default_factory=deque)
     generation: int = 0
     tasks: dict[int, DesiredTask] = field(default_factory=dict)
+    volumes: dict[int, DesiredVolume] | None = None
     bundle: ToolsBundle | None = None
     bundle_content: bytes = b""
     bundle_asked: list[str] = field(default_factory=list)
@@ -126,6 +128,22 @@ class Marketplace:
             self.tasks |= {task.task_id: task for task in tasks}
             self.generation += 1
             self.condition.notify_all()
+
+    def keep(self, *volumes: DesiredVolume) -> None:
+        """From now on these volumes as they are here, besides those named earlier."""
+        with self.condition:
+            self.volumes = (self.volumes or {}) | {volume.volume_id: volume for volume in volumes}
+            self.generation += 1
+            self.condition.notify_all()
+
+    def await_volume(self, volume_id: int, state: str) -> ObservedVolume:
+        """Wait until the volume is reported in this state."""
+
+        def told() -> list[ObservedVolume]:
+            return [one for one in self.syncs[-1].volumes or () if (one.volume_id, one.state) == (volume_id, state)]
+
+        self.await_that(lambda: bool(self.syncs and told()))
+        return told()[0]
 
     def drop(self, task_id: int) -> None:
         """Speak of the task no more."""
@@ -203,6 +221,7 @@ class Marketplace:
                 tools=self.bundle,
                 jobs=jobs,
                 agent=self.release,
+                volumes=None if self.volumes is None else list(self.volumes.values()),
             )
 
     def ask(self, job: DesiredJob) -> None:

@@ -4,7 +4,9 @@ import hashlib
 import os
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from tests.agent.fakes import changed
 from tests.agent.host import Host
 
 pytestmark = pytest.mark.engine
+TERMINAL_SECONDS = 30
+"""Far more than a login takes."""
 
 ENVIRONMENT = {
     "PLAIN": "value",
@@ -133,22 +137,31 @@ def test_images_that_have_next_to_nothing_are_served_too(lending: Host, kind: st
     assert lending.ssh(wish, "busybox ls /.spotyard/report").stdout == "host_keys\n"
 
 
-def type_in(host: Host, wish: DesiredTask, text: str, **environment: str) -> str:
-    """What a terminal shows in which somebody logs in and types this."""
+def type_in(host: Host, wish: DesiredTask, text: str, shows: str, **environment: str) -> str:
+    """What a terminal shows in which somebody logs in and types ``text``, until it shows ``shows`` or the session ends.
+    Only then are the shell (``exit``) and the connection ended: tmux draws now and then, and nothing after its end."""
     program = ["ssh", "-tt", *host.ssh_options, "-p", str(wish.spec.ports[0].host_port), "root@127.0.0.1"]
-    done = subprocess.run(
-        program,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        env=os.environ | {"TERM": "xterm-256color"} | environment,
-    )
-    return done.stdout
+    names = os.environ | {"TERM": "xterm-256color"} | environment
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=names) as terminal:
+        timer = threading.Timer(TERMINAL_SECONDS, terminal.kill)
+        timer.start()
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        terminal.stdin.write(text.encode())
+        shown = b""
+        while shows.encode() not in shown and (more := terminal.stdout.read(4096)):
+            shown += more
+        with suppress(BrokenPipeError):
+            terminal.stdin.write(b"exit\n")
+            terminal.stdin.close()
+        terminal.stdout.read()
+        timer.cancel()
+    seen = shown.decode()
+    assert shows in seen, seen
+    return seen
 
 
-INSIDE = "echo t-${TMUX:+mux}-${LOCPATH-clean}-$LINES_OF\nexit\n"
+INSIDE = "echo t-${TMUX:+mux}-${LOCPATH-clean}-$LINES_OF\n"
 
 
 @pytest.mark.parametrize("kind", ["debian", "alpine"])
@@ -156,27 +169,25 @@ def test_a_terminal_is_in_tmux_unless_that_is_turned_off(lending: Host, kind: st
     host = lending
     environment = {"LINES_OF": "1\n2"}
     wish = running(host, host.task(image=image_of(kind, host, demo_image), env=environment))
-    shown = type_in(host, wish, INSIDE)
-    assert "t-mux-clean-1 2" in shown
+    shown = type_in(host, wish, INSIDE, "t-mux-clean-1 2")
     assert "touch ~/.no_auto_tmux" in shown, "how to turn it off is said at login"
     assert "root@C.1:" in shown
-    assert "t--clean-1 2" in type_in(host, wish, INSIDE, TERM="screen-256color"), "not in another tmux"
-    assert "t--clean-1 2" in type_in(host, wish, INSIDE, TERM="unheard-of"), "a plain shell where tmux does not work"
+    type_in(host, wish, INSIDE, "t--clean-1 2", TERM="screen-256color")  # not in another tmux
+    type_in(host, wish, INSIDE, "t--clean-1 2", TERM="unheard-of")  # a plain shell where tmux does not work
     assert host.ssh(wish, "echo t-$TMUX; touch ~/.no_auto_tmux").stdout == "t-\n", "nor for a command"
-    shown = type_in(host, wish, INSIDE)
-    assert "t--clean-1 2" in shown
+    shown = type_in(host, wish, INSIDE, "t--clean-1 2")
     assert "root@C.1:" in shown
 
 
 def test_what_runs_in_tmux_outlives_the_connection(lending: Host, demo_image: str) -> None:
     wish = running(lending, lending.task(image=demo_image))
-    type_in(lending, wish, "MARK=kept-$((40+2))\ntmux detach\n")
-    assert "is kept-42" in type_in(lending, wish, 'echo "is $MARK"\nexit\n')
+    type_in(lending, wish, "MARK=kept-$((40+2))\ntmux detach\n", "[detached")
+    type_in(lending, wish, 'echo "is $MARK"\n', "is kept-42")
 
 
 def test_tmux_is_turned_off_by_a_variable_too(lending: Host) -> None:
     wish = running(lending, lending.task(kind="alpine", env={"NO_AUTO_TMUX": "1"}))
-    assert "t--clean-" in type_in(lending, wish, INSIDE)
+    type_in(lending, wish, INSIDE, "t--clean-")
 
 
 def test_host_keys_are_told_and_stay(lending: Host) -> None:

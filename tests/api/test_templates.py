@@ -136,7 +136,7 @@ def test_a_command_with_arguments(api: Api, agent: TestAgent) -> None:
         ({"name": None}, "name", "Give the template a name"),
         ({"image": "NOT/An Image"}, "image", "is not an image name"),
         ({"runtype": "vm"}, "runtype", "is not a runtype"),
-        ({"env": "-v /a:/b"}, "env", "Volumes"),
+        ({"env": "-v a:/b"}, "env", "volume"),
         ({"env": "-e 'x"}, "env", "can't be split"),
         ({"env": "words"}, "env", "stands alone"),
         ({"env": "-e"}, "env", "needs a value"),

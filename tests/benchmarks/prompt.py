@@ -25,7 +25,7 @@ ssh-keygen -q -t ed25519 -N '' -f /root/hostkey && exec /usr/sbin/sshd -D -e -h 
 def log_in(key: SshKeyPair, host: str, port: int) -> None:
     """Return when a command has run in the container; a refused or unanswered try is followed by the next at once."""
     deadline = time.monotonic() + GIVE_UP_SECONDS
-    while key.ssh(host, port, f"echo {WORD}").stdout.strip() != WORD:
+    while key.ssh(host, port, f"echo {WORD}", attempts=1).stdout.strip() != WORD:
         if time.monotonic() > deadline:
             raise TimeoutError(f"no shell at {host}:{port} within {GIVE_UP_SECONDS:.0f} s")
 

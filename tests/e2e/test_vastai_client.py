@@ -461,3 +461,63 @@ def test_a_host_sees_and_lists_its_machine(vastai: Path, machine: HostMachine, v
     assert [row["machine_id"] for row in earned["per_machine"]] in ([], [int(pk)])
     assert sum(row["gpu_earn"] for row in earned["per_day"]) == earned["summary"]["total_gpu"]
     assert earned["current"]["balance"] >= earned["summary"]["total_gpu"]
+
+
+def test_a_volume_from_search_to_delete(
+    vast: VastAi,
+    client: Account,
+    machine: HostMachine,
+    search: Callable[..., list[dict[str, Any]]],
+    demo_image: str,
+) -> None:
+    """What one instance wrote is there for the next one, after the first is destroyed."""
+    query = f"machine_id={machine.machine_id} verified=any"
+    (offer,) = vast.raw("search", "volumes", query)
+    assert str(machine.machine_id) in vast("search", "volumes", query)
+    created = vast("create", "volume", str(offer["id"]), "-s", "8", "-n", "shared")
+    number = re.search(r"'volume_id': (\d+)", created)
+    assert number, created
+    await_status(client, number[1], "running")
+    write = "echo kept >/root/volume/file; exec sleep 1000"
+    first = rented_with_volume(vast, search("num_gpus=1")[0]["id"], demo_image, number[1], write)
+    client.wait_until(first, "running")
+    (row,) = vast.raw("show", "volumes")
+    assert (row["label"], row["disk_space"], row["instances"]) == ("shared", 8, [first])
+    assert "shared" in vast("show", "volumes")
+    assert "is attached to" in vast.run("delete", "volume", number[1]).stderr
+    vast("destroy", "instance", str(first), "-y")
+    client.wait_until(first, "gone")
+
+    read = "cat /root/volume/file; exec sleep 1000"
+    second = rented_with_volume(vast, search("num_gpus=1")[0]["id"], demo_image, number[1], read)
+    client.wait_until(second, "running")
+    client.stack.wait_for(lambda: "kept" in vast("logs", str(second)), "what the first instance wrote")
+    vast("destroy", "instance", str(second), "-y")
+    client.wait_until(second, "gone")
+    assert "Deleted" in vast("delete", "volume", number[1])
+    client.stack.wait_for(lambda: vast.raw("show", "volumes") == [], "the volume to be gone")
+
+    new = ["--create-volume", str(offer["id"]), "--volume-size", "8", "--mount-path", "/data", "--volume-label", "made"]
+    made = vast("create", "instance", str(search("num_gpus=1")[0]["id"]), "--image", demo_image, "--args", "true", *new)
+    assert "'success': True" in made
+
+
+def await_status(client: Account, volume_id: str, status: str) -> None:
+    """Wait for the volume to be told in this status."""
+
+    def is_so() -> bool:
+        rows = client.call("GET", "/volumes/")["volumes"]
+        return [row["status"] for row in rows if str(row["id"]) == volume_id] == [status]
+
+    client.stack.wait_for(is_so, f"the volume to be {status}")
+
+
+def rented_with_volume(vast: VastAi, offer_id: int, image: str, volume_id: str, script: str) -> int:
+    """An instance that has the volume and runs the script."""
+    linked = ["--link-volume", volume_id, "--mount-path", "/root/volume"]
+    started = vast(
+        "create", "instance", str(offer_id), "--image", image, *linked, "--entrypoint", "sh", "--args", "-c", script
+    )
+    told = re.search(r"'new_contract': (\d+)", started)
+    assert told, started
+    return int(told[1])

@@ -240,7 +240,7 @@ def test_a_task_that_can_not_be_written_holds_up_no_other_and_is_tried_again(
 
 
 def test_a_report_that_fails_is_no_sign_of_life(agent: TestAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_task_ids: list[int]) -> None:
+    def fails(_task_ids: list[int], _owner_ids: set[int]) -> None:
         raise ValueError("broken")
 
     monkeypatch.setattr(hooks.market(), "tasks_reported", fails)

@@ -13,13 +13,16 @@ from django.db import connection
 
 from billing.selectors import ledger_check
 from hosting.models import GpuClaim
+from marketplace.domain.rent import VolumeWish
 from marketplace.errors import MarketError
 from marketplace.models import DirtyMark, Instance, InstanceEvent, Offer
 from marketplace.services.bids import bid_change
 from marketplace.services.clearing import dirty_clear
 from marketplace.services.keys import ssh_key_add
 from marketplace.services.lifecycle import instance_destroy, instance_stop
+from marketplace.services.offers import disk_given
 from marketplace.services.rent import instance_rent
+from marketplace.services.volumes import volume_delete, volume_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0
 
@@ -69,6 +72,37 @@ def test_a_request_retried_while_the_first_is_still_running_rents_once() -> None
         [lambda: instance_rent(client=client, offer_id=offer.pk, request=market.wish(), now=T0) for _ in range(10)]
     )
     assert {r.pk for r in results} == {Instance.objects.get().pk}
+
+
+def test_volumes_and_instances_share_the_last_gigabytes() -> None:
+    agent = market.listed_machine()
+    offer_id = market.offer(agent, 4).pk
+    clients = [market.user(dollars=100) for _ in range(6)]
+    results = at_once(
+        [
+            *(partial(volume_rent, client=one, offer_id=offer_id, size_gb=400, label="", now=T0) for one in clients),
+            partial(
+                instance_rent, client=clients[0], offer_id=offer_id, request=market.wish(disk_gb=400, label="x"), now=T0
+            ),
+        ]
+    )
+    assert sum(not isinstance(one, MarketError) for one in results) == 2
+    assert disk_given(agent.machine) == 800
+    assert {one.code for one in results if isinstance(one, MarketError)} <= {"disk_too_large", "no_such_ask"}
+
+
+def test_a_volume_is_deleted_or_attached() -> None:
+    agent = market.listed_machine()
+    client, offer_id = market.user(dollars=100), market.offer(agent).pk
+    volume = volume_rent(client=client, offer_id=offer_id, size_gb=5, label="", now=T0)
+    request = market.wish(volumes=(VolumeWish(path="/data", volume_id=volume.pk),))
+    deleted, rented = at_once(
+        [
+            partial(volume_delete, user=client, volume_id=volume.pk, now=T0),
+            partial(instance_rent, client=client, offer_id=offer_id, request=request, now=T0),
+        ]
+    )
+    assert isinstance(deleted, MarketError) != isinstance(rented, MarketError)
 
 
 def test_stop_and_destroy_at_once_leave_one_end() -> None:

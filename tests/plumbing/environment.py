@@ -6,6 +6,7 @@ this run alone, in a folder of its own, and end with it, even when it is killed:
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from scripts.services.postgres import wait_ready as wait_for_postgres
 from scripts.services.processes import ManagedProcess
 from scripts.services.valkey import ValkeyServer
 from scripts.services.valkey import wait_ready as wait_for_valkey
+from tests.plumbing.template import forget_template, name_template
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUNS = ROOT / "var" / "test"
@@ -48,7 +50,9 @@ def start_valkey(directory: Path) -> tuple[ValkeyServer, ManagedProcess]:
 def pytest_load_initial_conftests() -> Iterator[None]:
     """Runs before pytest-django loads the settings (it does so in this very hook)."""
     os.environ["TESTING"] = "1"
-    for name in ("DEMO", "DEBUG", "SITE_URL", "AGENT_URL"):
+    # The processes that tests start by the hundred would otherwise compile all of Django, each anew.
+    sys.dont_write_bytecode = False
+    for name in ("DEMO", "DEBUG", "SITE_URL", "AGENT_URL", "PYTHONDONTWRITEBYTECODE"):
         os.environ.pop(name, None)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
@@ -62,6 +66,8 @@ def pytest_load_initial_conftests() -> Iterator[None]:
 
 def pytest_unconfigure() -> None:
     """End what this run started."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and not _running and "DATABASE_URL" in os.environ:
+        forget_template()
     while _running:
         _running.pop().stop()
     shutil.rmtree(RUNS / str(os.getpid()), ignore_errors=True)
@@ -69,6 +75,7 @@ def pytest_unconfigure() -> None:
 
 def _start_servers() -> None:
     _remove_left_overs()
+    name_template()
     directory = RUNS / str(os.getpid())
     # Static files are served from their sources in tests, but the folder for collected ones must be there.
     (directory / "static").mkdir(parents=True)

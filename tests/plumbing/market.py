@@ -17,6 +17,7 @@ from agent.protocol import (
     SyncReply,
     SyncRequest,
 )
+from agent.volume_protocol import ABILITY_VOLUMES, ObservedVolume
 from billing.services import credit_grant
 from hosting.domain.listing import ListingTerms
 from hosting.models import Machine
@@ -141,7 +142,8 @@ class TestAgent:
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
     seq: int = 0
     phases: dict[int, ObservedTask] = field(default_factory=dict)
-    abilities: list[str] = field(default_factory=lambda: [ABILITY_JUPYTER])
+    abilities: list[str] = field(default_factory=lambda: [ABILITY_JUPYTER, ABILITY_VOLUMES])
+    volumes: dict[int, ObservedVolume] = field(default_factory=dict)
 
     def report(self, now: datetime, *observed: ObservedTask, **values: object) -> SyncReply:
         """One sync: everything known, with ``observed`` on top."""
@@ -158,12 +160,15 @@ class TestAgent:
             hold_seconds=0.0,
             tasks=list(self.phases.values()),
             abilities=self.abilities,
+            volumes=list(self.volumes.values()),
         )
         request = msgspec.structs.replace(plain, **values)
         report_receive(machine_id=self.machine.pk, request=request, remote_address="198.51.100.1", now=now)
         reply = desired_state(self.machine.pk)
         told = {task.task_id for task in reply.tasks}
         self.phases = {task_id: o for task_id, o in self.phases.items() if task_id in told}
+        listed = {volume.volume_id for volume in reply.volumes or ()}
+        self.volumes = {volume_id: o for volume_id, o in self.volumes.items() if volume_id in listed}
         return reply
 
     def obey(self, now: datetime) -> SyncReply:
@@ -174,6 +179,13 @@ class TestAgent:
             for t in desired
         ]
         return self.report(now, *done)
+
+    def keep_volumes(self, now: datetime, **values: object) -> SyncReply:
+        """Bring every volume to what is desired, at once, and report it; with ``values`` in each report."""
+        for wish in self.report(now).volumes or ():
+            seen = ObservedVolume(volume_id=wish.volume_id, state=wish.state)
+            self.volumes[wish.volume_id] = msgspec.structs.replace(seen, **values)
+        return self.report(now)
 
 
 def listed_machine(host: User | None = None, now: datetime = T0, gpus: int = 4, **values: object) -> TestAgent:

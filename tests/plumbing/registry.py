@@ -179,6 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
         self, status: int, body: bytes, headers: dict[str, str] | None = None, kind: str = "application/json"
     ) -> None:
         self.send_response(status)
+        # A connection that the engine kept would go on being answered when the registry has ended.
+        self.send_header("Connection", "close")
         for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -13,13 +13,11 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psycopg2
 import requests
 
 from scripts.demo import containers, programs, tunnels
@@ -28,6 +26,7 @@ from scripts.services.launching import tail, wait_until
 from scripts.services.processes import ManagedProcess
 from tests.plumbing.environment import start_valkey
 from tests.plumbing.ports import PORTS_PER_BLOCK, claim_block, claim_ports
+from tests.plumbing.template import copy_template, execute, server_of
 
 START_TIMEOUT_SECONDS = 150.0
 """Far more than anything takes, on purpose: a busy machine is no failure, and only a failure waits so long."""
@@ -52,7 +51,7 @@ class Stack:
         self.processes: dict[str, ManagedProcess] = {}
         self.settings = dict(settings or {})
         """Added to every process's environment when the stack starts."""
-        self._server_url = (database_url or os.environ["DATABASE_URL"]).rsplit("/", 1)[0]
+        self._server_url = server_of(database_url or os.environ["DATABASE_URL"])
         self.database = f"stack_{uuid.uuid4().hex[:12]}"
         self.environment: dict[str, str] = {}
         """What every process of this stack has in its environment."""
@@ -163,11 +162,13 @@ class Stack:
     def close(self) -> None:
         """End all processes, remove the agents' containers and the database."""
         for process in reversed(self.processes.values()):
+            process.ask()
+        for process in self.processes.values():
             process.stop(grace_seconds=5)
         self.processes.clear()
         tunnels.end(self.directory / "agents")
         containers.remove(containers.owners_in(self.directory / "agents"))
-        self._on_server(f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
+        execute(self._server_url, f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
 
     def _is_healthy(self, name: str, address: str) -> bool:
         process = self.processes[name]
@@ -176,7 +177,7 @@ class Stack:
 
     def _prepare(self) -> None:
         self.layout.data.mkdir(parents=True, exist_ok=True)
-        self._on_server(f'CREATE DATABASE "{self.database}"')
+        copy_template(self._server_url, self.database)
         valkey, process = start_valkey(self.directory)
         self.processes["valkey"] = process
         environment = programs.environment(self.layout, database_url=self.database_url, redis_url=valkey.url()) | {
@@ -186,19 +187,7 @@ class Stack:
             "STATIC_COMPRESSED": "0",
         }
         self.environment = environment | self.settings
-        with ThreadPoolExecutor(2) as pool:
-            collected = pool.submit(self.manage, "collectstatic", "--noinput", "--verbosity=0")
-            self.manage("migrate", "--noinput", "--verbosity=0")
-            collected.result()
-
-    def _on_server(self, statement: str) -> None:
-        connection = psycopg2.connect(f"{self._server_url}/postgres")
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        finally:
-            connection.close()
+        self.manage("collectstatic", "--noinput", "--verbosity=0")
 
 
 def _answers(url: str) -> bool:

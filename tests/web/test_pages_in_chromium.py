@@ -9,14 +9,15 @@ from urllib.parse import urljoin
 import pytest
 from django.test import Client, override_settings
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
-from hosting.models import Measurement
+from hosting.models import Measurement, Volume
 from hosting.services.measuring import benchmark_ask
 from marketplace.models import Instance, User
 from marketplace.services.rent import instance_rent
 from marketplace.services.templates import starter_set, template_create
+from marketplace.services.volumes import volume_rent
 from marketplace.starter_templates import STARTERS
 from tests.plumbing import benchmarks, market
 
@@ -49,6 +50,10 @@ PRIVATE = [
     "/offers/{offer}/rent/",
     "/offers/{offer}/rent/?type=interruptible",
     "/templates/",
+    "/volumes/",
+    "/volumes/new/",
+    "/volumes/{volume}/delete/",
+    "/offers/{offer}/volume/",
     "/templates/new/",
     "/templates/choose/",
     "/templates/{template}/",
@@ -92,6 +97,7 @@ class Market:
         self.own = market.listed_machine(self.user, now=now, end_at=end_at)
         self.instance = self.rent(1)
         self.bid = self.rent(1, bid_micros_per_hour=200_000)
+        self.volume = self.rent_volume()
         self.agent.obey(timezone.now())
         starter_set(starters=STARTERS, now=now)
         content = replace(STARTERS["vllm"], name="Mine", extra_filters={"num_gpus": {"gte": 2}})
@@ -109,6 +115,13 @@ class Market:
         offer, wish = market.offer(self.agent, gpus), market.wish(label="sweep", **values)
         return instance_rent(client=self.user, offer_id=offer.pk, request=wish, now=timezone.now())
 
+    def rent_volume(self) -> Volume:
+        made = volume_rent(
+            client=self.user, offer_id=market.offer(self.agent, 2).pk, size_gb=50, label="data", now=timezone.now()
+        )
+        self.agent.keep_volumes(timezone.now())
+        return made
+
     def path(self, template: str) -> str:
         return template.format(
             instance=self.instance.pk,
@@ -116,6 +129,7 @@ class Market:
             machine=self.own.machine.pk,
             run=self.runs[0].pk,
             offer=market.offer(self.agent, 2).pk,
+            volume=self.volume.pk,
             template=self.template.pk,
             template_hash=self.template.hash_id,
             month=f"{timezone.now():%Y-%m}",
@@ -204,6 +218,20 @@ def _visit(page: Page, paths: Sequence[str]) -> None:
         page.goto(urljoin(page.url, path))
         expect(page.locator("h1").first).to_be_attached()
         assert overflow_px(page) <= 0, path
+
+
+def test_a_menu_that_opens_while_an_answer_is_on_its_way_stays_open(open_page: Open, scene: Market) -> None:
+    page = open_page("/instances/", scene.user)
+    page.evaluate("() => { window.answered = new Promise((then) => addEventListener('htmx:afterRequest', then)); }")
+    held: list[Route] = []
+    with page.expect_request("**/instances/cards/"):
+        page.route("**/instances/cards/", lambda route: held.append(route))
+    page.get_by_role("button", name="More for instance").first.click()
+    expect(page.get_by_text("Destroy…").first).to_be_visible()
+    held[0].continue_()
+    page.evaluate("() => window.answered.then(() => null)")
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(page.get_by_text("Destroy…").first).to_be_visible()
 
 
 def test_a_machines_scores_are_drawn(open_page: Open, scene: Market) -> None:
@@ -377,11 +405,11 @@ def test_extend_in_the_dialog(open_page: Open, scene: Market) -> None:
     page = open_page("/host/machines/", scene.agent.machine.host)
     page.locator(".machine-actions").get_by_text("Extend").click()
     dialog = page.locator("#dialog")
-    expect(dialog).to_contain_text("2 contracts on this machine")
+    expect(dialog).to_contain_text("3 contracts on this machine")
     end = scene.instance.end_at + timedelta(days=40)
     dialog.get_by_label("New end date").fill(f"{end:%Y-%m-%d}")
     dialog.get_by_role("button", name="Extend").click()
-    expect(page.locator(".toast")).to_contain_text("2 contracts extended")
+    expect(page.locator(".toast")).to_contain_text("3 contracts extended")
     expect(dialog).to_be_hidden()
 
 
