@@ -85,7 +85,7 @@ class BareMachine:
         """What a shell's script says, both streams; ``code`` is what it has to end with, None for whatever."""
         assert self._container is not None
         done = self._container.exec_run(["bash", "-c", script])
-        output = str(done.output.decode())
+        output = bytes(done.output).decode()  # type: ignore[arg-type]  # whole, as it is not streamed
         assert code in (None, done.exit_code), f"{script} ended with {done.exit_code}:\n{output}"
         return output
 
