@@ -23,13 +23,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.host_agent import HostAgent, Shared
+from agent.host_agent import HostAgent
 from agent.inventory.host import HostOptions
 from agent.inventory.simulated import SimulationError
 from agent.logs import configure, say
 from agent.options import MachineOptions, OptionError, parse_ports, parse_server
 from agent.process import EXIT_REFUSED, end_event, surroundings
 from agent.server import RefusedError
+from agent.shared import Shared
 from agent.state import StateError
 
 _log = logging.getLogger("agent.fleet")

@@ -5,19 +5,16 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from agent import __version__
 from agent.backoff import Backoff
-from agent.engine.hub import EngineHub
-from agent.guest.rounds import Rounds
 from agent.guest.tools import GuestTools
+from agent.images.fetched import FetchedImages
+from agent.images.janitor import Janitor
 from agent.inventory import collect as whole
-from agent.inventory.host import RealHost
-from agent.inventory.nvml import NvmlSource
-from agent.inventory.simulated import SimulatedMachine
-from agent.inventory.sources import GpuSource, HostSource, InventoryError
+from agent.inventory.choosing import sources
+from agent.inventory.sources import InventoryError
 from agent.jobs.courier import Courier
 from agent.jobs.handlers import handlers
 from agent.jobs.record import JobStore
@@ -27,18 +24,17 @@ from agent.kept_logs import KeptLogs
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
-from agent.pool import Pool
 from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, ObservedTask, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
+from agent.shared import Shared, data_directory
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
+from agent.tasks.tools import Tools, has_room
 from agent.upkeep.upkeep import Upkeep, Work
-from agent.usage import UsageSampler
 from agent.volumes import VolumeKeeper
 
 _log = logging.getLogger(__name__)
@@ -46,18 +42,7 @@ _log = logging.getLogger(__name__)
 _INVENTORY_SECONDS = 600.0
 _ADOPTION_SECONDS = 10.0
 _RETIRING_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all agents of a process have in common."""
-
-    hub: EngineHub
-    pool: Pool
-    usage: UsageSampler
-    rounds: tuple[Rounds, ...]
-    """Those who learn what containers tell of themselves."""
-    checkpoint: Checkpoint = no_checkpoint
+_GB = 1 << 30
 
 
 class HostAgent:
@@ -73,7 +58,7 @@ class HostAgent:
             options,
             disk_gb=self._state.disk_gb,
             seed=self._state.boot_id,
-            data_directory=_data_directory(shared.hub, options.state_dir),
+            data_directory=data_directory(shared.hub, options.state_dir),
         )
         self._inventory_at = 0.0
         self._inventory: Inventory | None = None
@@ -90,6 +75,7 @@ class HostAgent:
         self.wants_restart = False
         """Ended to be started again, as another version."""
         self._upkeep = Upkeep(options.state_dir, options.server, client=self._client, restart=self._restart)
+        self._fetched = FetchedImages(self._directory.path, shared.hub.engine)
         self._outside = Outside(self._directory.path, self._observed)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
@@ -226,7 +212,18 @@ class HostAgent:
             jobs=jobs,
             logs=logs,
             engine_error=lambda: hub.error,
-            data_root=_data_directory(hub, self._options.state_dir),
+            data_root=data_directory(hub, self._options.state_dir),
+            tidy=self._janitor(reconciler).tick,
+        )
+
+    def _janitor(self, reconciler: Reconciler) -> Janitor:
+        return Janitor(
+            engine=self._shared.hub.engine,
+            fetched=self._fetched,
+            wanted=reconciler.images,
+            data_root=self._shared.hub.data_root,
+            floor_bytes=int(self._options.disk_floor_gb * _GB),
+            submit=self._shared.pool.submit,
         )
 
     def _end_session(self) -> None:
@@ -324,6 +321,7 @@ class HostAgent:
             checkpoint=self._shared.checkpoint,
             tools_volume=self._guest_tools.volume if self._guest_tools is not None else str,
             keep_log=logs.keep,
+            fetching=self._fetched.fetching,
         )
 
     def _tools_for(self, credential: str) -> GuestTools:
@@ -390,22 +388,3 @@ class HostAgent:
             geolocation=self._options.geolocation,
         )
         return whole.collect(self._gpus, self._host, around)
-
-
-def sources(
-    options: MachineOptions, *, disk_gb: int | None, seed: str, data_directory: Path
-) -> tuple[GpuSource, HostSource]:
-    """The real machine or a simulated one. ``disk_gb`` and ``seed`` are for what the options leave open.
-
-    Raises ``SimulationError``.
-    """
-    host = replace(options.host, disk_gb=options.host.disk_gb or disk_gb)
-    if options.simulate is not None:
-        machine = SimulatedMachine(options.simulate, options.seed or seed, host)
-        return machine, machine
-    return NvmlSource(), RealHost(host, data_directory)
-
-
-def _data_directory(hub: EngineHub, state_dir: Path) -> Path:
-    root = hub.data_root()
-    return Path(root) if root and Path(root).exists() else state_dir

@@ -12,9 +12,9 @@ from agent.engine.docker_engine import DockerEngine
 from agent.engine.hub import EngineHub
 from agent.guest.jupyter_watch import JupyterWatch
 from agent.guest.watch import GuestWatch
-from agent.host_agent import Shared
 from agent.logs import say
 from agent.pool import Pool
+from agent.shared import Shared
 from agent.tasks.plan import BRIDGE
 from agent.tasks.tools import Checkpoint, no_checkpoint
 from agent.usage import UsageSampler

@@ -17,6 +17,8 @@ PROTOCOL_VERSION = 1
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
 CHECK_PATH = "/api/agent/v1/check"
+TOKEN_PATH = "/api/agent/v1/token"  # noqa: S105 - an address
+"""Takes ``TokenChange``."""
 TOOLS_PATH = "/api/agent/v1/tools/"
 """A bundle of guest tools is at this path and its digest, for machines that show their credential."""
 BUNDLE_PATH = "/api/agent/v1/bundle/"
@@ -131,6 +133,19 @@ class RegisterRequest(Message, frozen=True):
     boot_id: str
     """Chosen by the agent once per machine and kept: a retried registration returns the same machine."""
     inventory: Inventory
+
+
+class TokenChange(Message, frozen=True):
+    """Gives an unused install token another secret, so that the one before, which stands on a command line, is worth
+    nothing. Whoever asks chooses it, and so may ask again where no answer came."""
+
+    token: str
+    replacement: str
+    """Of the form that the marketplace gives tokens, and as hard to guess."""
+
+
+class TokenChanged(Message, frozen=True):
+    """The replacement is good from now on, and the token before it is not."""
 
 
 class CheckRequest(Message, frozen=True):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from agent.installer import joining, manifest
+from agent.installer import joining, manifest, tokens
 from agent.installer.checks import Wishes, look
 from agent.installer.layout import Layout
 from agent.installer.removal import machine_id, remove
@@ -43,9 +43,7 @@ def _install(parsed: argparse.Namespace, layout: Layout, notes: manifest.Manifes
     say("Spotyard agent {}, for {}{}\n".format(parsed.version, parsed.site, ", dry run" if parsed.dry_run else ""))
     if not _fit(Wishes(site=parsed.site, simulate=simulate, ports=ports), force=parsed.force) and not parsed.dry_run:
         return 1
-    token = parsed.token_file.read_text().strip() if parsed.token_file else ""
-    if not token and not _is_registered(layout) and not parsed.dry_run:
-        raise InstallError(f"This machine is not registered yet: give an install token from {parsed.site}/host/setup/")
+    token = "" if parsed.dry_run else _token(parsed, layout)
     say("")
     setup = Setup(
         site=parsed.site,
@@ -63,9 +61,20 @@ def _install(parsed: argparse.Namespace, layout: Layout, notes: manifest.Manifes
     return 0 if parsed.dry_run else _finish(setup)
 
 
-def _is_registered(layout: Layout) -> bool:
-    """Whether the machine has a credential."""
-    return machine_id(layout) != 0
+def _token(parsed: argparse.Namespace, layout: Layout) -> str:
+    """What the machine registers with; empty where it is, and nothing usable was given. Raises InstallError."""
+    given = parsed.token_file.read_text().strip() if parsed.token_file else ""
+    registered = machine_id(layout) != 0
+    if not given and not registered:
+        raise InstallError(f"This machine is not registered yet: give an install token from {parsed.site}/host/setup/")
+    try:
+        return tokens.changed(parsed.site, layout, given) if given else ""
+    except tokens.TokenRefusedError:
+        tokens.forget(layout)
+        if not registered:
+            raise
+        say("\nThe token is not needed, as this machine is registered.")
+        return ""
 
 
 def _begin(setup: Setup, packages_before: Path | None) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from agent.installer import launch
+from agent.installer import launch, tokens
 from agent.installer.layout import Layout
 from agent.installer.system import InstallError, run
 from agent.installer.words import say
@@ -25,13 +25,14 @@ class Joined:
 def wait_until_joined(layout: Layout, version: str, *, seconds: float = JOIN_SECONDS) -> Joined:
     """Until this version of the agent has spoken with the marketplace. Raises ``InstallError``.
 
-    The install token is deleted when it was used or refused: the machine has a credential of its own then, or none.
+    The install token is deleted when it was used: the machine has a credential of its own then. A machine that was
+    refused for what it is may be put right, and come again with it.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         status = read_status(layout)
-        if status.get("version") == version and (status.get("machine_id") or status.get("refused")):
-            _forget_token(layout)
+        if status.get("version") == version and status.get("machine_id"):
+            tokens.forget(layout)
         joined = judge(status, version)
         if joined is not None:
             return joined
@@ -40,11 +41,6 @@ def wait_until_joined(layout: Layout, version: str, *, seconds: float = JOIN_SEC
     why = read_status(layout).get("problem") or "it said nothing"
     log = layout.log / "agent.log"
     raise InstallError(f"The agent did not reach the marketplace: {why}. See {log}")
-
-
-def _forget_token(layout: Layout) -> None:
-    if layout.token.exists():
-        layout.token.unlink()
 
 
 def _require_trial(layout: Layout, version: str) -> None:

@@ -2,9 +2,10 @@
 
 It must go on working whatever a new version of the agent does, so it stands alone: the standard library, Python 3.8.
 
-A new version is on *trial* until it has confirmed itself (``agent.updating``). It may be started a few times; when it
-ends each time, or has not confirmed itself within its time, the version before it runs again and this one is noted as
-failed. Whoever runs this file becomes the agent, so systemd watches the agent itself.
+A new version is on *trial* until it has confirmed itself (``agent.upkeep.updater``). It may be started a few times;
+when it ends each time, or has not confirmed itself within its time though the marketplace answers, the version before
+it runs again and this one is noted as failed. Whoever runs this file becomes the agent, so systemd watches the agent
+itself.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import fcntl
 import json
 import os
 import signal
+import ssl
 import sys
 import time
-from contextlib import contextmanager
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Collection, Iterator
@@ -26,6 +30,9 @@ ROOT_VARIABLE = "SPOTYARD_ROOT"
 
 MOST_STARTS = 3
 TRIAL_SECONDS = 600.0
+LONGEST_TRIAL_SECONDS = 4 * 3600.0
+"""Even if the marketplace can't be reached from here all that time: the version may be the reason."""
+_ANSWER_SECONDS = 20.0
 _LOOK_SECONDS = 2.0
 
 
@@ -71,23 +78,32 @@ class LaunchState:
 
 
 def decide(state: LaunchState, installed: Collection[str]) -> tuple[str, LaunchState]:
-    """The version to start now, and the state to write down before. Raises ``LaunchError``."""
+    """The version to start now, and the state to write down before. Raises ``LaunchError``.
+
+    ``installed`` are those on the disk, the newest last: of them one runs even if what was written down is lost.
+    """
     if state.trial and state.trial not in installed:
         state = given_up(state, "it is not complete on the disk")
     if state.trial and state.starts >= MOST_STARTS and state.good in installed:
         state = given_up(state, f"it ended {state.starts} times before it had spoken with the marketplace")
     if state.trial:
         return state.trial, replace(state, starts=state.starts + 1)
-    if state.good not in installed:
+    if state.good in installed:
+        return state.good, state
+    left = [version for version in installed if version != state.failed] or list(installed)
+    if not left:
         raise LaunchError("No version of the agent is complete on the disk: run the marketplace's installer again.")
-    return state.good, state
+    return left[-1], replace(state, good=left[-1])
 
 
 def tried(state: LaunchState, version: str) -> LaunchState:
-    """A trial of this version begins with the next start. Nothing changes where it failed before, or runs already."""
-    if version in (state.failed, state.good, state.trial):
+    """This version is to run from the next start on: what ran well at once, another on trial.
+
+    Nothing changes where it failed before, or is on trial already.
+    """
+    if version in (state.failed, state.trial):
         return state
-    return replace(state, trial=version, starts=0)
+    return replace(state, trial="" if version == state.good else version, starts=0)
 
 
 def confirmed(state: LaunchState, version: str) -> LaunchState:
@@ -151,8 +167,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def installed_versions(root: Path) -> list[str]:
-    """Those that are complete: what is being made has another name until it is."""
-    return sorted(path.name for path in (root / "versions").glob("*") if not path.name.startswith("."))
+    """Those that are complete, the newest last: what is being made has another name until it is."""
+    complete = [path for path in (root / "versions").glob("*") if not path.name.startswith(".")]
+    return [path.name for path in sorted(complete, key=lambda path: (path.stat().st_mtime, path.name))]
 
 
 def point_at(root: Path, version: str) -> None:
@@ -174,8 +191,26 @@ def command(places: Places, version: str) -> list[str]:
     return [str(python), "-m", "agent", *options]
 
 
-def watch_trial(path: Path, version: str, seconds: float) -> None:
+def site_answers(config: Path) -> bool:
+    """Whether the marketplace that the agent's options name answers this machine now."""
+    options = dict(line.strip().partition("=")[::2] for line in config.read_text().splitlines())
+    site, authorities = options.get("--server", "").rstrip("/"), options.get("--ca-file") or None
+    try:
+        secure = ssl.create_default_context(cafile=authorities)
+        url = site + "/healthz/"
+        with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS, context=secure) as answer:  # noqa: S310 - the host's
+            answer.read(1)
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def watch_trial(path: Path, version: str, seconds: float, answers: Callable[[], bool] = lambda: True) -> None:
     """End this process, which becomes the agent, if the version has not confirmed itself by then.
+
+    The time does not count while the marketplace does not answer, as ``answers`` finds out.
 
     A process of its own does that, which depends on nothing that the new version is made of.
     """
@@ -188,20 +223,32 @@ def watch_trial(path: Path, version: str, seconds: float) -> None:
     if os.fork():
         os._exit(0)
     os.environ.pop("NOTIFY_SOCKET", None)
-    _guard(path, version, agent, born, seconds)
-    os._exit(0)
+    try:
+        _guard(path, version, lambda: _born(agent) == born, seconds, answers)
+        after = read_state(path)
+        if after.trial != version and after.failed == version and _born(agent) == born:
+            os.kill(agent, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
-def _guard(path: Path, version: str, agent: int, born: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(min(_LOOK_SECONDS, seconds))
-        if read_state(path).trial != version or _born(agent) != born:
-            return
+def _guard(
+    path: Path, version: str, is_running: Callable[[], bool], seconds: float, answers: Callable[[], bool]
+) -> None:
+    """Give the version up when its time is over: when the marketplace answered at both ends of a period that it did not
+    speak with it. At the beginning it did, as it offered this version."""
+    began, answered = time.monotonic(), True
+    while True:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(min(_LOOK_SECONDS, seconds))
+            if read_state(path).trial != version or not is_running():
+                return
+        before, answered = answered, answers()
+        if (before and answered) or time.monotonic() - began > LONGEST_TRIAL_SECONDS:
+            break
     why = f"it did not speak with the marketplace for {seconds / 60:.0f} minutes"
-    after = change_state(path, lambda state: given_up(state, why) if state.trial == version else state)
-    if after.trial != version and after.failed == version and _born(agent) == born:
-        os.kill(agent, signal.SIGKILL)
+    change_state(path, lambda state: given_up(state, why) if state.trial == version else state)
 
 
 def _born(pid: int) -> str:
@@ -213,17 +260,20 @@ def _born(pid: int) -> str:
 
 
 def prepare(places: Places) -> tuple[str, bool]:
-    """Choose the version, write that down, and let ``current`` lead to it. Raises ``LaunchError``, ``OSError``."""
-    chosen: list[str] = []
+    """Choose the version, write that down, and let ``current`` lead to it; whether it is on trial.
 
-    def choose(state: LaunchState) -> LaunchState:
-        version, after = decide(state, installed_versions(places.opt))
-        chosen.append(version)
-        return after
-
-    state = change_state(places.state, choose)
-    point_at(places.opt, chosen[0])
-    return chosen[0], state.trial == chosen[0]
+    Where nothing can be written, what ran well runs on: a trial has to be counted. Raises ``LaunchError``.
+    """
+    installed = installed_versions(places.opt)
+    try:
+        state = change_state(places.state, lambda before: decide(before, installed)[1])
+    except OSError as error:
+        sys.stderr.write(f"spotyard-agent-launch: {error}; no new version is tried\n")
+        state = decide(replace(read_state(places.state), trial=""), installed)[1]
+    version = state.trial or state.good
+    with suppress(OSError):  # only people look there
+        point_at(places.opt, version)
+    return version, bool(state.trial)
 
 
 def main(places: Places) -> int:
@@ -233,7 +283,7 @@ def main(places: Places) -> int:
         sys.stderr.write("spotyard-agent-launch: version {}{}\n".format(version, " on trial" if on_trial else ""))
         sys.stderr.flush()
         if on_trial:
-            watch_trial(places.state, version, TRIAL_SECONDS)
+            watch_trial(places.state, version, TRIAL_SECONDS, lambda: site_answers(places.config))
         os.environ.update({STATE_VARIABLE: str(places.state), ROOT_VARIABLE: str(places.opt)})
         # Python looks for modules where it is started, first.
         os.chdir(str(places.opt / "versions" / version / "spotyard-agent"))

@@ -52,6 +52,11 @@ class Layout:
         return self.etc / "token"
 
     @property
+    def token_note(self) -> Path:
+        """The secret that the token was given in the place of that on the command line."""
+        return self.etc / "token.json"
+
+    @property
     def var(self) -> Path:
         """The agent's state directory."""
         return self.root / "var/lib/spotyard"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.installer.layout import SERVICE, Layout
@@ -15,6 +17,10 @@ from agent.installer.words import say
 
 OWNER_LABEL = "spotyard.owner"
 _TOOLS_LABEL = "spotyard.tools"
+_VOLUME_LABEL = "spotyard.volume"
+_ENGINE_PACKAGE = "docker.io"
+_NAMELESS = re.compile("[0-9a-f]{64}")
+"""Volumes that belong to a container are called so."""
 _TABLE = "spotyard"
 _NETWORK = "spotyard"
 _ENGINE_DIRECTORIES = ("var/lib/docker", "var/lib/containerd", "etc/docker", "run/docker", "opt/containerd")
@@ -25,28 +31,59 @@ def remove(layout: Layout, manifest: Manifest, *, dry: bool, force: bool) -> Non
     """Raises ``InstallError``, with nothing done, where clients' containers are here and ``force`` is not given."""
     if not dry:
         manifest.settle()
-    guests = _containers(layout)
-    if guests and not force:
+    guests = Guests(_listed(layout, ["ps", "--all"]), _listed(layout, ["volume", "ls"], _VOLUME_LABEL))
+    if (guests.containers or guests.volumes) and not force:
         raise InstallError(
-            f"{len(guests)} containers of clients are on this machine; their data would be lost. Take the machine off "
-            "the market, wait until they have gone, and run this again; or add --force."
+            f"{guests} are on this machine; their data would be lost. Take the machine off the market, wait until they "
+            "have gone, and run this again; or add --force."
         )
+    kept = _foreign() if manifest.engine else ""
+    if kept:
+        manifest.packages = [name for name in manifest.packages if _ENGINE_PACKAGE not in _with([name])]
+        manifest.engine, manifest.groups = False, []
+        say(f"note  Docker stays, with what it needs: it keeps {kept} that others made.")
     for line in _plan(layout, manifest, guests):
         say("{} {}".format("would" if dry else "-->", line))
     if dry:
         return
     _end_service(layout)
     _end_tunnel(layout)
-    _clear_engine(guests)
+    _clear_engine(layout, guests)
     _remove_packages(layout, manifest)
     _remove_files(layout, manifest)
     say("Removed. The machine is listed under Host / Machines until its host removes it there.")
 
 
-def _plan(layout: Layout, manifest: Manifest, guests: list[str]) -> list[str]:
+@dataclass(frozen=True)
+class Guests:
+    """What clients have here, by the engine's names."""
+
+    containers: list[str]
+    volumes: list[str]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.containers)} containers", f"{len(self.volumes)} volumes"]
+        return " and ".join(part for part in parts if not part.startswith("0 ")) + " of clients"
+
+
+def _foreign() -> str:
+    """Containers and named volumes that are not the agent's, in words; empty where there are none."""
+    ours = (f"label={OWNER_LABEL}", f"label={_TOOLS_LABEL}")
+    counts = []
+    for kind, listing in (("containers", ["docker", "ps", "--all"]), ("volumes", ["docker", "volume", "ls"])):
+        found = set(run([*listing, "--quiet"]).out.split())
+        for label in ours:
+            found -= set(run([*listing, "--quiet", "--filter", label]).out.split())
+        found = {name for name in found if not _NAMELESS.fullmatch(name)}
+        if found:
+            counts.append(f"{len(found)} {kind}")
+    return " and ".join(counts)
+
+
+def _plan(layout: Layout, manifest: Manifest, guests: Guests) -> list[str]:
     lines = [f"stop and remove the service {SERVICE}"]
-    if guests:
-        lines.append(f"delete {len(guests)} containers of clients with their data")
+    if guests.containers or guests.volumes:
+        lines.append(f"delete {guests} with their data")
     lines.append("delete the agent's network, volumes, saved disks and firewall table")
     if manifest.packages:
         lines.append("remove the packages {}".format(" ".join(manifest.packages)))
@@ -69,12 +106,13 @@ def _owner(layout: Layout) -> str:
         return ""
 
 
-def _containers(layout: Layout) -> list[str]:
+def _listed(layout: Layout, what: list[str], *labels: str) -> list[str]:
+    """Of this agent, with these labels as well."""
     owner = _owner(layout)
     if not owner or not has("docker"):
         return []
-    label = f"label={OWNER_LABEL}={owner}"
-    return run(["docker", "ps", "--all", "--quiet", "--filter", label]).out.split()
+    filters = [word for label in (f"{OWNER_LABEL}={owner}", *labels) for word in ("--filter", f"label={label}")]
+    return run(["docker", *what, "--quiet", *filters]).out.split()
 
 
 def _end_service(layout: Layout) -> None:
@@ -100,17 +138,19 @@ def _works_in(process: Path, home: str) -> bool:
         return False  # it ended
 
 
-def _clear_engine(guests: list[str]) -> None:
+def _clear_engine(layout: Layout, guests: Guests) -> None:
     """What bears the agent's labels and names. Others' containers, images and volumes are left alone."""
     if not has("docker"):
         return
-    if guests:
-        run(["docker", "rm", "--force", "--volumes", *guests], 600)
+    if guests.containers:
+        run(["docker", "rm", "--force", "--volumes", *guests.containers], 600)
+    own = _listed(layout, ["volume", "ls"])
+    if own:
+        run(["docker", "volume", "rm", "--force", *own], 600)
     if run(["docker", "ps", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}"]).out.strip():
         return  # another agent works with this engine, and shares the rest
     _drop("container", ["docker", "ps", "--all", "--quiet", "--filter", f"label={_TOOLS_LABEL}"])
-    for label in (_TOOLS_LABEL, OWNER_LABEL):
-        _drop("volume", ["docker", "volume", "ls", "--quiet", "--filter", f"label={label}"])
+    _drop("volume", ["docker", "volume", "ls", "--quiet", "--filter", f"label={_TOOLS_LABEL}"])
     for reference in ("spotyard-disk/*", "spotyard/empty"):
         _drop("image", ["docker", "image", "ls", "--quiet", "--filter", f"reference={reference}"])
     run(["docker", "network", "rm", _NETWORK])
@@ -126,9 +166,11 @@ def _drop(kind: str, listing: list[str]) -> None:
 
 def _remove_packages(layout: Layout, manifest: Manifest) -> None:
     """Only what is installed still and came with us. What the engine keeps goes with the engine."""
-    if manifest.packages:
-        run(["systemctl", "stop", "docker.socket", "docker.service", "containerd.service"])
-        command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "purge", "--yes", "-q", *manifest.packages]
+    going = unneeded(manifest.packages)
+    if going:
+        if manifest.engine:
+            run(["systemctl", "stop", "docker.socket", "docker.service", "containerd.service"])
+        command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "purge", "--yes", "-q", *going]
         change(command, "Removing packages", _QUIET)
         if manifest.engine:
             for directory in _ENGINE_DIRECTORIES:
@@ -137,6 +179,20 @@ def _remove_packages(layout: Layout, manifest: Manifest) -> None:
             run(["groupdel", group])
         manifest.packages, manifest.engine, manifest.groups = [], False, []
         manifest.save()
+
+
+def unneeded(packages: list[str]) -> list[str]:
+    """Those of these packages whose removal takes none with it that came later by somebody else's hand."""
+    if not packages or _with(packages) <= set(packages):
+        return packages
+    return [package for package in packages if _with([package]) <= set(packages)]
+
+
+def _with(packages: list[str]) -> set[str]:
+    """What apt would remove together with these."""
+    told = run(["apt-get", "--simulate", "purge", *packages], env=_QUIET).out
+    words = (line.split() for line in told.splitlines() if line.startswith(("Remv ", "Purg ")))
+    return {line[1].partition(":")[0].rstrip("*") for line in words}
 
 
 def _remove_files(layout: Layout, manifest: Manifest) -> None:

@@ -14,7 +14,7 @@ from agent.installer.checks import engine_directory, engine_kind
 from agent.installer.layout import SERVICE, Layout
 from agent.installer.manifest import Manifest
 from agent.installer.system import InstallError, change, has, run, write
-from agent.installer.versions import Bundle, make_version
+from agent.installer.versions import Bundle, make_version, works
 from agent.installer.words import say
 
 _PROGRAMS = {"nft": "nftables", "ssh": "openssh-client", "openssl": "openssl", "ip": "iproute2"}
@@ -131,7 +131,7 @@ def bring_python(setup: Setup) -> None:
 
 def plan_version(setup: Setup) -> str:
     target = setup.layout.versions / setup.bundle.version
-    return "" if target.is_dir() else f"install the agent, version {setup.bundle.version}, into {target}"
+    return "" if works(target) else f"install the agent, version {setup.bundle.version}, into {target}"
 
 
 def bring_version(setup: Setup) -> None:
@@ -178,9 +178,8 @@ def start_service(setup: Setup) -> None:
         write(setup.layout.token, setup.token + "\n", 0o600)
 
     def choose(state: launch.LaunchState) -> launch.LaunchState:
-        again = launch.LaunchState(good=state.good) if state.failed == version else state
-        works = again.good in launch.installed_versions(setup.layout.opt)
-        return launch.tried(again, version) if works else launch.LaunchState(good=version)
+        has_good = state.good in launch.installed_versions(setup.layout.opt)
+        return launch.tried(launch.LaunchState(good=state.good if has_good else version), version)
 
     launch.change_state(setup.layout.launch_state, choose)
     change(["systemctl", "daemon-reload"], "Reading the new unit")

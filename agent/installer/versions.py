@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 import tarfile
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Iterator
 
 from agent.installer.system import InstallError, change, run
 
@@ -30,33 +35,59 @@ class Bundle:
 
 
 def make_version(bundle: Bundle, versions: Path, python: str) -> Path:
-    """Unpack, install what it needs, try it, and give it its name. Does nothing where that is done.
+    """Unpack, install what it needs, try it, and give it its name. Does nothing where that is done and works.
 
     ``python`` is the interpreter to make the environment of. Raises ``InstallError`` where it may go well another time,
     ``UnfitError`` where it won't.
     """
-    target = versions / bundle.version
-    if target.is_dir():
-        return target
     _check_name(bundle.version)
+    target = versions / bundle.version
+    with _alone(versions):
+        if not works(target):
+            _make(bundle, target, python)
+    return target
+
+
+def works(target: Path) -> bool:
+    """Whether the version there starts: it won't if, for one, the Python that it was made of is gone."""
+    return target.is_dir() and _failing(target, target.name) == ""
+
+
+def _make(bundle: Bundle, target: Path, python: str) -> None:
     check_digest(bundle)
-    scratch = versions / f".{bundle.version}.new"
-    shutil.rmtree(str(scratch), ignore_errors=True)
-    scratch.mkdir(parents=True)
+    for left in target.parent.glob(".*.new"):
+        shutil.rmtree(str(left), ignore_errors=True)
+    scratch = target.with_name(f".{bundle.version}.new")
+    scratch.mkdir()
     try:
         _unpack(bundle.file, scratch)
         _environment(scratch, target, python)
-        _try(scratch, bundle.version)
+        why = _failing(scratch, bundle.version)
+        if why:
+            raise UnfitError(f"Version {bundle.version} of the agent does not start here: {why}")
+        os.sync()  # it has its name only when it would outlive a loss of power
+        shutil.rmtree(str(target), ignore_errors=True)
         scratch.rename(target)
     except BaseException:
         shutil.rmtree(str(scratch), ignore_errors=True)
         raise
-    return target
+
+
+@contextmanager
+def _alone(versions: Path) -> Iterator[None]:
+    """The installer and the agent may both be about to make one."""
+    versions.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(str(versions / ".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def forget_others(versions: Path, *kept: str) -> list[str]:
-    """Delete all versions but these; the names of those that went."""
-    gone = [path for path in versions.glob("*") if path.name not in kept]
+    """Delete all complete versions but these; the names of those that went."""
+    gone = [path for path in versions.glob("*") if path.name not in kept and not path.name.startswith(".")]
     for path in gone:
         shutil.rmtree(str(path), ignore_errors=True)
     return [path.name for path in gone]
@@ -75,6 +106,13 @@ def _check_name(version: str) -> None:
 
 
 def _unpack(file: Path, into: Path) -> None:
+    try:
+        _extract(file, into)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise UnfitError(f"The agent's bundle is no archive: {error}") from error
+
+
+def _extract(file: Path, into: Path) -> None:
     with tarfile.open(str(file)) as archive:
         members = archive.getmembers()
         for member in members:
@@ -97,8 +135,7 @@ def _environment(scratch: Path, target: Path, python: str) -> None:
     (site / "spotyard.pth").write_text(f"{target / TOP}\n")
 
 
-def _try(scratch: Path, version: str) -> None:
-    """Whether it starts at all, while it is not where it will be."""
-    told = run([str(scratch / "venv/bin/python"), "-m", "agent", "--version"], directory=scratch / TOP)
-    if not told.ok or version not in told.out:
-        raise UnfitError(f"Version {version} of the agent does not start here: {told.last_words}")
+def _failing(home: Path, version: str) -> str:
+    """Why it does not start at all, wherever it lies; empty where it does."""
+    told = run([str(home / "venv/bin/python"), "-m", "agent", "--version"], directory=home / TOP)
+    return "" if told.ok and version in told.out else told.last_words

@@ -90,12 +90,13 @@ class Updater:
     def stop(self) -> None:
         self._ended.set()
 
-    def wait(self, seconds: float) -> None:
-        """Until nothing is under way, or the time is over."""
+    def wait(self, seconds: float) -> bool:
+        """Until nothing is under way, or the time is over; whether nothing is."""
         with self._lock:
             thread = self._thread
         if thread is not None:
             thread.join(seconds)
+        return thread is None or not thread.is_alive()
 
     def failure(self) -> UpdateFailure | None:
         """The version that was given up last on this machine."""
@@ -109,6 +110,13 @@ class Updater:
             enough = self._healthy == HEALTHY_SYNCS
         if not enough:
             return
+        try:
+            self._confirm()
+        except OSError as error:
+            self._healthy = HEALTHY_SYNCS - 1  # the next answer is another occasion
+            say(_log, "not_confirmed", level=logging.WARNING, version=self._own, why=error)
+
+    def _confirm(self) -> None:
         state = launch.change_state(self._place.state, lambda before: launch.confirmed(before, self._own))
         gone = forget_others(self._place.versions, state.good, state.trial, self._own)
         if state.good == self._own:
@@ -133,7 +141,10 @@ class Updater:
         try:
             while not self._ended.is_set():
                 release = self._still_wanted()
-                if release is None or self._bring(release):
+                if release is None:
+                    self.told = ""
+                    return
+                if self._bring(release):
                     return
                 self._ended.wait(backoff.next_seconds())
         finally:
@@ -150,14 +161,13 @@ class Updater:
         try:
             self.told = f"installing version {release.version}"
             self._install(release)
+            return self._change_over(release)
         except UnfitError as error:
-            self._give_up(release.version, str(error))
-            return True
+            return self._give_up(release.version, str(error))
         except (InstallError, ServerAwayError, RefusedError, OSError) as error:
-            self.told = f"version {release.version} could not be installed yet: {str(error).splitlines()[0]}"
+            self.told = f"version {release.version} could not be installed yet: {_first_line(error)}"
             say(_log, "update_not_ready", level=logging.WARNING, version=release.version, why=error)
             return False
-        return self._change_over(release)
 
     def _install(self, release: AgentRelease) -> None:
         target = self._place.versions / release.version
@@ -165,9 +175,8 @@ class Updater:
             return
         self._place.versions.mkdir(parents=True, exist_ok=True)
         file = self._place.versions / ".bundle.tar.gz"
-        content = b"".join(_bounded(self._fetch(release.url)))
-        file.write_bytes(content)
         try:
+            file.write_bytes(b"".join(_bounded(self._fetch(release.url))))
             make_version(Bundle(file, release.version, release.digest), self._place.versions, self._place.python)
         finally:
             file.unlink(missing_ok=True)
@@ -180,18 +189,29 @@ class Updater:
             if self._ended.wait(_LOOK_SECONDS):
                 return True
             if self._still_wanted() != release:
-                return False
+                break
+        if self._still_wanted() != release:
+            return False
         launch.change_state(self._place.state, lambda state: launch.tried(state, release.version))
         say(_log, "update_begins", before=self._own, version=release.version)
         self._ended.set()
         self._restart()
         return True
 
-    def _give_up(self, version: str, why: str) -> None:
+    def _give_up(self, version: str, why: str) -> bool:
+        """True where that is written down, so that it is not tried for ever."""
         self.told = f"version {version} does not work here: {why}"
         say(_log, "update_failed", level=logging.ERROR, version=version, why=why)
-        note = why.splitlines()[0][:300]
-        launch.change_state(self._place.state, lambda state: launch.refused(state, version, note))
+        note = _first_line(why)[:300]
+        try:
+            launch.change_state(self._place.state, lambda state: launch.refused(state, version, note))
+        except OSError:
+            return False
+        return True
+
+
+def _first_line(text: object) -> str:
+    return next(iter(str(text).splitlines()), "")
 
 
 def _makes_sense(release: AgentRelease) -> bool:

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 _WRITE_SECONDS = 10.0
 _GATHER_SECONDS = 0.5
 _PASSING = ("pulling", "creating", "starting", "stopping")
+_WATCHED_SECONDS = 10.0
+"""So often at least systemd hears that something is waited for."""
 _UPDATE_SECONDS = 600.0
 """How long an agent that is too old for the marketplace is given to replace itself, before it ends."""
 
@@ -58,6 +60,8 @@ class Work:
     logs: Logs
     engine_error: Callable[[], str | None]
     data_root: Path
+    tidy: Callable[[], None] = lambda: None
+    """Called every few seconds; does not take long."""
 
 
 class Upkeep:
@@ -122,7 +126,13 @@ class Upkeep:
     def _become(self, updater: Updater, release: AgentRelease) -> None:
         say(_log, "too_old", level=logging.WARNING, version=__version__, wanted=release.version)
         updater.want(release)
-        updater.wait(_UPDATE_SECONDS)
+        deadline = time.monotonic() + _UPDATE_SECONDS
+        while not updater.wait(_WATCHED_SECONDS) and time.monotonic() < deadline:
+            self.works()
+        # Where that brought nothing, systemd starts this one again: not as if it were urgent.
+        while not self._ending.is_set() and time.monotonic() < deadline:
+            self.works()
+            self._ending.wait(_WATCHED_SECONDS)
 
     def failure(self) -> UpdateFailure | None:
         """The version that was given up last."""
@@ -179,6 +189,8 @@ class Upkeep:
         while not self._ending.is_set():
             self._changed.clear()
             self.write()
+            if self._work is not None:
+                self._work.tidy()
             self._changed.wait(_WRITE_SECONDS)
             self._ending.wait(_GATHER_SECONDS)
 

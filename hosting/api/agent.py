@@ -1,4 +1,4 @@
-"""The two endpoints agents talk to. Agents only dial out; what they should do comes back in the reply of a sync."""
+"""The endpoints agents talk to. Agents only dial out; what they should do comes back in the reply of a sync."""
 
 import asyncio
 import functools
@@ -27,6 +27,8 @@ from agent.protocol import (
     RegisterRequest,
     SyncReply,
     SyncRequest,
+    TokenChange,
+    TokenChanged,
     decode,
     encode,
 )
@@ -36,6 +38,7 @@ from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.models import Machine
 from hosting.selectors import desired_state, machine_by_credential, sync_url
+from hosting.services.install_tokens import install_token_change
 from hosting.services.registration import machine_register
 from hosting.services.reports import report_receive
 
@@ -114,6 +117,17 @@ async def check(request: HttpRequest) -> HttpResponse:
     inventory = decode(CheckRequest, body).inventory
     facts = requirements.facts_of(inventory, inventory.gpus)
     return reply_with(CheckReply(requirements=requirements.check(facts)))
+
+
+@csrf_exempt
+@require_POST
+@refuses_clearly
+async def token(request: HttpRequest) -> HttpResponse:
+    """Give an install token another secret than the one that stands on a command line."""
+    told = decode(TokenChange, _body(request))
+    change = functools.partial(install_token_change, raw=told.token, replacement=told.replacement, now=timezone.now())
+    await sync_to_async(change)()
+    return reply_with(TokenChanged())
 
 
 def credential_in(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ from hosting.api import agent, bundle, jobs, speed, tools
 urlpatterns = [
     path("register", agent.register, name="agent_register"),
     path("sync", agent.sync, name="agent_sync"),
+    path("token", agent.token, name="agent_token"),
     path("check", agent.check, name="agent_check"),
     path("tools/<str:digest>", tools.tools, name="agent_tools"),
     path("bundle/<str:digest>", bundle.bundle, name="agent_bundle"),

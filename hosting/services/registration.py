@@ -15,6 +15,7 @@ from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import InstallToken, Machine
 from hosting.services.events import machine_event
+from hosting.services.install_tokens import unused_token
 from hosting.services.inventory import gpus_apply, inventory_apply, machine_columns
 
 
@@ -47,23 +48,10 @@ def _usable_token(request: RegisterRequest, now: datetime) -> InstallToken:
         .filter(token_hash=secret_hash(request.token))
         .first()
     )
-    if token is None or token.revoked_at is not None:
-        raise HostingError(
-            "bad_token", "This install token is not valid. Create a new one on Host / Setup.", status=401
-        )
-    if token.machine is not None:
-        if token.machine.boot_id == request.boot_id:
-            return token
-        raise HostingError(
-            "token_used",
-            "This install token has registered another machine already. Create a new one on Host / Setup.",
-            status=409,
-        )
-    if token.expires_at <= now:
-        raise HostingError(
-            "token_expired", "This install token has expired. Create a new one on Host / Setup.", status=401
-        )
-    return token
+    machine = token.machine if token is not None and token.revoked_at is None else None
+    if token is not None and machine is not None and machine.boot_id == request.boot_id:
+        return token  # the machine that it has registered asks again
+    return unused_token(token, now)
 
 
 def _create(token: InstallToken, request: RegisterRequest, remote_address: str, now: datetime) -> Machine:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent.installer import launch
 from agent.installer.launch import MOST_STARTS, LaunchError, LaunchState, confirmed, decide, given_up, refused, tried
+from tests.agent.marketplace import Marketplace
 
 OLD, NEW, NEWER = "0.1.0+aaaaaaaa", "0.1.0+bbbbbbbb", "0.1.0+cccccccc"
 BOTH = [OLD, NEW]
@@ -168,3 +169,83 @@ def test_a_trial_that_confirmed_itself_is_left_alone(tmp_path: Path) -> None:
         process.stdin.close()
         assert process.wait(30) == 0
         assert process.stdout.read() == "", "the guard, which had the pipe too, has ended"
+
+
+def test_going_back_to_what_ran_well_ends_a_trial() -> None:
+    state = LaunchState(good=OLD, trial=NEW, starts=1)
+    assert tried(state, OLD) == LaunchState(good=OLD)
+
+
+def test_with_what_was_written_down_lost_the_newest_version_runs() -> None:
+    assert decide(LaunchState(), BOTH) == (NEW, LaunchState(good=NEW))
+    assert decide(LaunchState(failed=NEW), BOTH)[0] == OLD
+    assert decide(LaunchState(failed=NEW), [NEW])[0] == NEW
+
+
+def prepared(tmp_path: Path, state: LaunchState) -> launch.Places:
+    places = launch.Places(tmp_path)
+    for age, version in enumerate(BOTH):
+        (places.opt / "versions" / version).mkdir(parents=True)
+        os.utime(places.opt / "versions" / version, (age, age))
+    launch.change_state(places.state, lambda _: state)
+    return places
+
+
+def test_a_full_disk_tries_nothing_new_and_keeps_nothing_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = prepared(tmp_path, LaunchState(good=OLD, trial=NEW))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "_write", full)
+        patch.setattr(Path, "symlink_to", full)
+        assert launch.prepare(places) == (OLD, False)
+    assert launch.prepare(places) == (NEW, True)
+    assert (places.opt / "current").readlink() == Path("versions") / NEW
+
+
+def guard(tmp_path: Path, answers: list[bool]) -> LaunchState:
+    """The trial of a version that never speaks, with what the marketplace would have said at the end of each period."""
+    file = tmp_path / "launch.json"
+    launch.change_state(file, lambda _: LaunchState(good="a", trial="b", starts=1))
+    left = iter(answers)
+
+    def answer() -> bool:
+        try:
+            return next(left)
+        except StopIteration:
+            launch.change_state(file, lambda state: confirmed(state, "b"))
+            return False
+
+    launch._guard(file, "b", lambda: True, 0.001, answer)
+    return launch.read_state(file)
+
+
+@pytest.mark.parametrize(
+    ("answers", "failed"),
+    [([True], "b"), ([False, True, True], "b"), ([False, False], ""), ([False, True, False, True], "")],
+)
+def test_a_marketplace_that_is_away_is_not_the_version_s_fault(
+    tmp_path: Path, answers: list[bool], failed: str
+) -> None:
+    assert guard(tmp_path, answers).failed == failed
+
+
+def test_even_a_marketplace_that_is_away_for_hours_ends_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "LONGEST_TRIAL_SECONDS", 0.0)
+    assert guard(tmp_path, [False] * 9).failed == "b"
+
+
+def test_whether_the_marketplace_answers(tmp_path: Path) -> None:
+    with Marketplace() as market:
+        config = tmp_path / "agent.conf"
+        config.write_text(f"# mine\n--server={market.url}\n")
+        assert launch.site_answers(config), "a status that is no server's fault is an answer"
+    assert not launch.site_answers(config)
+    config.write_text("--server=nonsense\n")
+    assert not launch.site_answers(config)

@@ -1,6 +1,7 @@
 """The agent replaces itself, for real: processes, environments and the launcher, without an engine and without systemd,
 whose part (starting again what ended) is a loop here."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.backoff import Backoff
-from agent.installer import launch
+from agent.installer import launch, versions
 from agent.installer.launch import LaunchState, Places
 from agent.installer.versions import TOP
 from agent.protocol import AgentRelease, ErrorReply
@@ -148,6 +149,8 @@ class Rig:
         self.asked = threading.Event()
         self.restarted = threading.Event()
         self.fetches = 0
+        self.content = b""
+        self.before_quiet: Callable[[], None] = lambda: None
         self.updater = Updater(
             self.place,
             fetch=self._fetch,
@@ -159,6 +162,9 @@ class Rig:
 
     def _fetch(self, _url: str) -> Iterator[bytes]:
         self.fetches += 1
+        if self.content:
+            yield self.content
+            return
         if self.fetches < 3:
             raise ServerAwayError("no connection")
         yield b"not what was"
@@ -166,6 +172,7 @@ class Rig:
 
     def _is_quiet(self) -> bool:
         self.asked.set()
+        self.before_quiet()
         return self.quiet.is_set()
 
     @property
@@ -243,3 +250,104 @@ def test_an_agent_that_is_too_old_becomes_the_one_that_is_offered(market: Market
         assert service.state.trial == good.version
         market.refusal = None
         market.await_that(lambda: market.syncs[-1].agent_version == good.version)
+
+
+def test_what_is_taken_back_while_it_is_installed_is_not_begun(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.quiet.set()
+    rig.before_quiet = lambda: rig.updater.want(None)
+    rig.updater.want(RELEASE)
+    rig.updater.wait(10)
+    assert not rig.restarted.is_set()
+    assert (rig.state, rig.updater.told) == (LaunchState(good="a"), "")
+
+
+def test_going_back_from_a_trial_is_no_failure_of_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    launch.change_state(rig.place.state, lambda _: LaunchState(good=RELEASE.version, trial="a", starts=1))
+    rig.quiet.set()
+    rig.updater.want(RELEASE)
+    assert rig.restarted.wait(10)
+    assert rig.state == LaunchState(good=RELEASE.version)
+
+
+def test_a_full_disk_delays_what_has_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(tmp_path)
+    launch.change_state(rig.place.state, lambda _: LaunchState(good="before", trial="a", starts=1))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "_write", full)
+        for _ in range(HEALTHY_SYNCS + 1):
+            rig.updater.answered()
+        assert rig.state.good == "before"
+    rig.updater.answered()
+    assert rig.state.good == "a"
+
+
+def test_two_that_make_one_version_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def make(_bundle: versions.Bundle, target: Path, _python: str) -> None:
+        made.append(target)
+        target.mkdir()
+
+    monkeypatch.setattr(versions, "_make", make)
+    monkeypatch.setattr(versions, "works", lambda target: target.is_dir())
+    bundle = versions.Bundle(tmp_path / "bundle", "0.1.0+a", "0" * 64)
+    threads = [
+        threading.Thread(target=versions.make_version, args=(bundle, tmp_path / "versions", "python3"))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [tmp_path / "versions" / "0.1.0+a"]
+
+
+def test_a_version_that_does_not_start_any_more_is_made_anew_and_leftovers_go(tmp_path: Path) -> None:
+    bundle = changed_agent(tmp_path / "source")
+    file = tmp_path / "bundle.tar.gz"
+    file.write_bytes(bundle.content)
+    home = tmp_path / "versions" / bundle.version
+    (home / "venv/bin").mkdir(parents=True)
+    (home / "venv/bin/python").symlink_to("/usr/bin/python-that-is-gone")
+    (home.parent / ".0.1.0+killed.new").mkdir()
+    assert not versions.works(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(ensure_wheels()))
+        made = versions.make_version(versions.Bundle(file, bundle.version, bundle.digest), home.parent, sys.executable)
+    assert made == home
+    assert versions.works(home)
+    assert {path.name for path in home.parent.iterdir()} == {".lock", bundle.version}
+
+
+def test_a_disk_that_is_full_while_unpacking_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = changed_agent(tmp_path / "source")
+    rig = Rig(tmp_path / "host", installed=False)
+    rig.content = bundle.content
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tarfile.TarFile.extractall", full)
+    rig.updater.want(AgentRelease(version=bundle.version, digest=bundle.digest, size_bytes=1, url="http://x"))
+    while "No space left" not in rig.updater.told:
+        assert not rig.restarted.is_set()
+    rig.updater.stop()
+    rig.updater.wait(10)
+    assert rig.state == LaunchState(good="a")
+    assert {path.name for path in rig.place.versions.iterdir()} == {"a", ".lock"}
+
+
+def test_what_is_no_archive_is_given_up(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, installed=False)
+    rig.content = b"no archive"
+    digest = hashlib.sha256(rig.content).hexdigest()
+    rig.updater.want(AgentRelease(version="0.1.0+x", digest=digest, size_bytes=1, url="http://x"))
+    rig.updater.wait(10)
+    assert (rig.state.failed, rig.state.why[:28]) == ("0.1.0+x", "The agent's bundle is no arc")

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import docker
 import pytest
+import requests
 
+from agent.protocol import TOKEN_PATH
 from tests.plumbing.bare_machine import BareMachine
 from tests.plumbing.ports import claim_ports
 from tests.plumbing.rental import Account, account
@@ -52,6 +54,10 @@ def test_from_a_clean_machine_to_a_host_and_back(stack: Stack, host: Account, ba
     assert re.search(r"^ok +Marketplace: ", told, re.MULTILINE), "the self-test runs"
     assert host.token not in bare.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /etc/spotyard/agent.conf")
     assert bare.run("find /etc/spotyard /var/lib/spotyard -name 'token*'") == ""
+    stolen = requests.post(
+        stack.url + TOKEN_PATH, json={"token": host.token, "replacement": "syi_" + "x" * 43}, timeout=10
+    )
+    assert stolen.json()["error"] == "bad_token", "who saw it on the command line has nothing"
     assert "READY=1" in bare.run("cat /run/fake-systemd/*.told")
     assert bare.run("stat -c %a /etc/spotyard /var/lib/spotyard /etc/spotyard/agent.conf").split() == ["700"] * 2 + [
         "600"
