@@ -23,9 +23,9 @@ _MB = 1 << 20
 
 
 def total_and_free(directory: Path) -> tuple[int, int]:
-    """Bytes of the file system that this is on. Raises ``OSError``."""
+    """Bytes of the file system that this is on, without what is kept for root alone. Raises ``OSError``."""
     usage = shutil.disk_usage(directory)
-    return usage.total, usage.free
+    return usage.used + usage.free, usage.free
 
 
 class Janitor:

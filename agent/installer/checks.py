@@ -65,7 +65,7 @@ def look(wishes: Wishes) -> Iterator[Check]:
     if wishes.simulate:
         yield Check("GPUs", f"{wishes.simulate}, SIMULATED: offers of this machine say so, containers get none")
     else:
-        yield from graphics()
+        yield from graphics(wishes.root)
     yield disk(engine_directory(wishes.root))
     yield network(wishes.site)
     yield ports(*wishes.ports)
@@ -118,13 +118,13 @@ def systemd(root: Path) -> Check:
     return Check("systemd", "does not run", remedy)
 
 
-def graphics() -> Iterator[Check]:
+def graphics(root: Path) -> Iterator[Check]:
     """GPUs and driver, as nvidia-smi tells them."""
     query = "--query-gpu=name,compute_cap,memory.total,driver_version"
     told = run(["nvidia-smi", query, "--format=csv,noheader,nounits"])
     if told.code == 127:
-        seen = [line for line in run(["lspci"]).out.splitlines() if "NVIDIA" in line and "Audio" not in line]
-        yield Check("GPUs", f"no nvidia-smi; lspci shows {len(seen)} of NVIDIA's", _no_driver(len(seen)))
+        seen = _devices(root)
+        yield Check("GPUs", f"{seen or 'none'} of NVIDIA's, but no driver (nvidia-smi)", _no_driver(seen))
         return
     if not told.ok:
         yield Check("GPUs", f"nvidia-smi failed: {told.last_words}", _smi_remedy(told.out + told.err))
@@ -133,6 +133,18 @@ def graphics() -> Iterator[Check]:
     yield gpus(rows)
     if rows:
         yield driver(rows[0][3], run(["nvidia-smi"]).out)
+
+
+def _devices(root: Path) -> int:
+    """How many graphics devices of NVIDIA's the kernel sees, with or without a driver."""
+    found = 0
+    for device in (root / "sys/bus/pci/devices").glob("*"):
+        try:
+            facts = (device / "vendor").read_text().strip(), (device / "class").read_text().strip()[:4]
+        except OSError:
+            continue
+        found += facts == ("0x10de", "0x03")
+    return found
 
 
 def _no_driver(seen: int) -> str:
@@ -166,7 +178,7 @@ def gpus(rows: list[tuple[str, float, int, str]]) -> Check:
     names = [row[0] for row in rows]
     told = ", ".join(f"{names.count(name)}x {name}" for name in dict.fromkeys(names)) or "none"
     if not rows:
-        return Check("GPUs", told, "nvidia-smi lists no GPU. See whether lspci does, and that it has its power cables.")
+        return Check("GPUs", told, "nvidia-smi lists no GPU: see that it sits well and has its power cables.")
     old = [row[0] for row in rows if row[1] < LEAST_CAPABILITY]
     if old:
         remedy = f"{old[0]} is older than the GTX 10 series (compute capability {LEAST_CAPABILITY}). Take it out."

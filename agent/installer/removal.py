@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _NAMELESS = re.compile("[0-9a-f]{64}")
 """Volumes that belong to a container are called so."""
 _TABLE = "spotyard"
 _NETWORK = "spotyard"
+_ENGINE_EMPTY = ("etc/cni/net.d", "etc/cni")
 _ENGINE_DIRECTORIES = ("var/lib/docker", "var/lib/containerd", "etc/docker", "run/docker", "opt/containerd")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 
@@ -173,12 +175,21 @@ def _remove_packages(layout: Layout, manifest: Manifest) -> None:
         command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "purge", "--yes", "-q", *going]
         change(command, "Removing packages", _QUIET)
         if manifest.engine:
-            for directory in _ENGINE_DIRECTORIES:
-                shutil.rmtree(str(layout.root / directory), ignore_errors=True)
+            _remove_engine(layout)
         for group in manifest.groups:
             run(["groupdel", group])
         manifest.packages, manifest.engine, manifest.groups = [], False, []
         manifest.save()
+
+
+def _remove_engine(layout: Layout) -> None:
+    for directory in _ENGINE_DIRECTORIES:
+        shutil.rmtree(str(layout.root / directory), ignore_errors=True)
+    for directory in _ENGINE_EMPTY:
+        with suppress(OSError):  # somebody has put something there, or it is gone
+            (layout.root / directory).rmdir()
+    run(["ip", "link", "delete", "docker0"])
+    say("note  Docker's rules in the kernel's packet filter go when the machine is restarted.")
 
 
 def unneeded(packages: list[str]) -> list[str]:

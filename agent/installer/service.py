@@ -87,7 +87,7 @@ def config(options: Sequence[str]) -> str:
 
 
 def merged(text: str, options: Sequence[str]) -> str:
-    """An existing file with these options in it: named ones replace those of their name, the rest stays."""
-    names = {option.partition("=")[0] for option in options}
-    kept: list[str] = [line for line in text.splitlines() if line.partition("=")[0].strip() not in names]
-    return "\n".join([*kept, *options]) + "\n"
+    """An existing file with these options in it: each in the place of that of its name, the rest stays as it is."""
+    told = {option.partition("=")[0]: option for option in options}
+    lines = [told.get(line.partition("=")[0].strip(), line) for line in text.splitlines()]
+    return "\n".join([*lines, *(option for option in options if option not in lines)]) + "\n"
