@@ -76,7 +76,7 @@ class HostAgent:
         """Ended to be started again, as another version."""
         self._upkeep = Upkeep(options.state_dir, options.server, client=self._client, restart=self._restart)
         self._fetched = FetchedImages(self._directory.path, shared.hub.engine)
-        self._outside = Outside(self._directory.path, self._observed)
+        self._outside = Outside(self._directory.path, self._started)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -339,6 +339,9 @@ class HostAgent:
     def _announce_tools(self, bundle: ToolsBundle | None) -> None:
         if self._guest_tools is not None:
             self._guest_tools.announce(bundle)
+
+    def _started(self) -> set[int]:
+        return set() if self._reconciler is None else self._reconciler.started()
 
     def _observed(self) -> list[ObservedTask]:
         return [] if self._reconciler is None else self._reconciler.observed()

@@ -2,12 +2,12 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from agent.logs import say
 from agent.port_checks import PortChecks
-from agent.protocol import ObservedTask, SyncReply
+from agent.protocol import SyncReply
 from agent.relay import ssh
 from agent.relay.plan import early_ports
 from agent.relay.tunnel import Tunnel
@@ -24,11 +24,12 @@ def relay_obstacle() -> str | None:
 
 
 class Outside:
-    """``state_dir`` keeps the key for the relay; it is made when first asked for. ``observed`` tells of the tasks."""
+    """``state_dir`` keeps the key for the relay; it is made when first asked for. ``started`` names the tasks whose
+    containers are."""
 
-    def __init__(self, state_dir: Path, observed: Callable[[], Iterable[ObservedTask]] = tuple) -> None:
+    def __init__(self, state_dir: Path, started: Callable[[], Collection[int]] = tuple) -> None:
         self._home = state_dir / "relay"
-        self._observed = observed
+        self._started = started
         self._ports: dict[int, list[int]] = {}
         self._tunnel = Tunnel(self._home, early=self._early)
         self._checks = PortChecks()
@@ -64,4 +65,4 @@ class Outside:
         self._checks.stop()
 
     def _early(self) -> set[int]:
-        return early_ports(self._ports, self._observed())
+        return early_ports(self._ports, self._started())

@@ -1,11 +1,9 @@
 """What to tell the ssh that runs, from what it was told and what is wanted."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from agent.protocol import ObservedTask, RelayForward
-
-_BEFORE_IT_RUNS = (None, "pulling", "creating", "starting")
+from agent.protocol import RelayForward
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,10 @@ def changes(
     )
 
 
-def early_ports(ports: Mapping[int, Collection[int]], observed: Iterable[ObservedTask]) -> set[int]:
-    """Those of ``ports`` (by task) whose containers are about to start.
+def early_ports(ports: Mapping[int, Collection[int]], started: Collection[int]) -> set[int]:
+    """Those of ``ports`` (by task) whose containers are not ``started``.
 
     The engine takes connections a little before the container has a network; those then hang for a second, until the
     kernel tries again. Refused at once, a client is in sooner.
     """
-    phases = {task.task_id: task.phase for task in observed}
-    early = [task_id for task_id in ports if phases.get(task_id) in _BEFORE_IT_RUNS]
-    return {port for task_id in early for port in ports[task_id]}
+    return {port for task_id in ports if task_id not in started for port in ports[task_id]}
