@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from agent.installer.layout import Layout
-from agent.installer.system import change, has, run
+from agent.installer.system import InstallError, change, has, run
 
 LEAST = (3, 11)
 _FETCHED = "3.12"
@@ -53,5 +53,5 @@ def fetch_python(layout: Layout) -> str:
     change([str(tools / "bin/uv"), "python", "install", "--no-bin", _FETCHED], "Fetching Python " + _FETCHED, env)
     found = fetched_python(layout)
     if found is None:
-        raise FileNotFoundError(str(layout.opt / "python"))
+        raise InstallError("Python {} was fetched, but is not in {}".format(_FETCHED, layout.opt / "python"))
     return found

@@ -13,7 +13,7 @@ from agent.installer import launch, python, service
 from agent.installer.checks import engine_directory, engine_kind
 from agent.installer.layout import SERVICE, Layout
 from agent.installer.manifest import Manifest
-from agent.installer.system import InstallError, change, has, run, write
+from agent.installer.system import CHANGE_SECONDS, InstallError, change, has, run, write
 from agent.installer.versions import Bundle, make_version, works
 from agent.installer.words import say
 
@@ -73,9 +73,15 @@ def bring_packages(setup: Setup) -> None:
 
 
 def _apt(packages: list[str]) -> None:
-    change([*_APT, "update", "-q"], "Reading the lists of packages", _QUIET)
+    """Some source of the host's may be out of order: that matters only where something can't be installed."""
+    read = run([*_APT, "update", "-q"], CHANGE_SECONDS, _QUIET)
     command = [*_APT, "install", "--yes", "-q", "--no-install-recommends", *packages]
-    change(command, "Installing {}".format(" ".join(packages)), _QUIET)
+    try:
+        change(command, "Installing {}".format(" ".join(packages)), _QUIET)
+    except InstallError as error:
+        if read.ok:
+            raise
+        raise InstallError(f"{error}\nBefore that, apt-get update failed: {read.last_words}") from error
 
 
 def plan_engine(_setup: Setup) -> str:

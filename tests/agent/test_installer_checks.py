@@ -209,6 +209,14 @@ def test_only_what_is_new_is_ours_to_remove(tmp_path: Path, fake: Fake) -> None:
     assert parse_packages("ii  a:i386\nrc  b\n") == ["a"]
 
 
+def test_a_source_of_packages_that_is_out_of_order_matters_only_where_something_is_missing(fake: Fake) -> None:
+    fake("apt-get", 'case "$*" in *update*) echo "E: The repository is not signed" >&2; exit 100 ;; esac')
+    steps._apt(["nftables"])
+    fake("apt-get", 'echo "E: $*" >&2; exit 100')
+    with pytest.raises(InstallError, match=r"Installing nftables failed(.|\n)*apt-get update failed: E: "):
+        steps._apt(["nftables"])
+
+
 def test_a_python_that_is_too_old_is_not_taken(fake: Fake) -> None:
     fake("python3", "echo 3 8")
     assert python.system_python() is None
