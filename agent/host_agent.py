@@ -48,9 +48,11 @@ _GB = 1 << 30
 class HostAgent:
     """``run_until_refused`` registers if needed, starts everything and returns when the server refuses the machine."""
 
-    def __init__(self, options: MachineOptions, shared: Shared) -> None:
+    def __init__(self, options: MachineOptions, shared: Shared, *, alone: bool = True) -> None:
+        """``alone`` on its machine, it tells of itself there and deletes images that nobody needs."""
         self._options = options
         self._shared = shared
+        self._alone = alone
         self._directory = StateDir(options.state_dir)
         self._directory.hold()
         self._state = self._directory.load()
@@ -88,7 +90,8 @@ class HostAgent:
 
         Returns after ``stop``.
         """
-        self._upkeep.start()
+        if self._alone:
+            self._upkeep.start()
         if self._state.credential is None:
             try:
                 self._register()

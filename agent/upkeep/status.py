@@ -1,11 +1,10 @@
 """How the agent is, in a file that ``spotyard-agent status`` reads: it works without the agent, too."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-
-from agent.tasks.memory import write_durably
 
 FILE = "status.json"
 STALE_SECONDS = 60.0
@@ -55,7 +54,11 @@ def read(directory: Path) -> Status | None:
 
 
 def write(directory: Path, status: Status) -> None:
-    write_durably(directory / FILE, msgspec.json.encode(status))
+    """Whole or not at all; that it outlives a loss of power does not matter. Raises ``OSError``."""
+    scratch = directory / f".{FILE}.new"
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(status))
+    scratch.replace(directory / FILE)
 
 
 def is_alive(status: Status, now: float) -> bool:

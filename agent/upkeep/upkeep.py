@@ -80,6 +80,7 @@ class Upkeep:
         self._told = Status(told_at=0.0, pid=os.getpid(), version=__version__, server=server)
         self._work: Work | None = None
         self._changed = threading.Event()
+        self._writing = threading.Lock()
         self._ending = threading.Event()
         self._worked_at = time.monotonic()
         self._watchdog = systemd.Watchdog(lambda: time.monotonic() - self._worked_at, systemd.watchdog_seconds())
@@ -158,7 +159,8 @@ class Upkeep:
     def write(self) -> None:
         """Tell how the agent is, now. A full disk keeps it from nothing."""
         try:
-            status.write(self._directory, self._present())
+            with self._writing:
+                status.write(self._directory, self._present())
         except OSError as error:
             say(_log, "status_not_written", level=logging.WARNING, why=error)
 

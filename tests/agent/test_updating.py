@@ -262,6 +262,18 @@ def test_what_is_taken_back_while_it_is_installed_is_not_begun(tmp_path: Path) -
     assert (rig.state, rig.updater.told) == (LaunchState(good="a"), "")
 
 
+def test_of_two_that_are_offered_in_a_row_the_second_begins(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    second = AgentRelease(version="0.1.0+cccccccc", digest="1" * 64, size_bytes=10, url="http://x/bundle")
+    (rig.place.versions / second.version).mkdir()
+    rig.updater.want(RELEASE)
+    assert rig.asked.wait(10)
+    rig.updater.want(second)
+    rig.quiet.set()
+    assert rig.restarted.wait(10)
+    assert rig.state == LaunchState(good="a", trial=second.version)
+
+
 def test_going_back_from_a_trial_is_no_failure_of_it(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     launch.change_state(rig.place.state, lambda _: LaunchState(good=RELEASE.version, trial="a", starts=1))
