@@ -8,7 +8,16 @@ from typing import Any
 import redis
 import structlog
 
-from agent.telemetry_protocol import GpuFigures, GpuReading, Live, MachineFigures, Stat, TaskFigures, TaskReading
+from agent.telemetry_protocol import (
+    GpuFigures,
+    GpuReading,
+    Live,
+    MachineFigures,
+    MachineReading,
+    Stat,
+    TaskFigures,
+    TaskReading,
+)
 from hosting.domain.telemetry import PERIODS, Content, Stored, in_slots, slot_start, unpacked
 from hosting.gateways import live_figures
 from hosting.models import Gpu, Machine, Task, TelemetryWindow
@@ -94,6 +103,26 @@ class TaskNow:
     @property
     def vram_total_mb(self) -> int | None:
         return _sum([gpu.memory_total_mb for gpu in self.gpus])
+
+
+GpuNow = GpuReading
+"""A GPU at the last look."""
+
+
+@dataclass(frozen=True)
+class MachineNow:
+    """A machine at the last look, and its GPUs by UUID."""
+
+    machine: MachineReading
+    gpus: dict[str, GpuNow]
+
+
+def machines_now(machine_ids: Iterable[int]) -> dict[int, MachineNow]:
+    """How machines are, by id."""
+    return {
+        pk: MachineNow(live.machine, {gpu.uuid: gpu for gpu in live.gpus if not gpu.lost})
+        for pk, live in live_of(machine_ids).items()
+    }
 
 
 def live_of(machine_ids: Iterable[int]) -> dict[int, Live]:
