@@ -59,7 +59,7 @@
       width: Math.max(box.clientWidth, 200),
       height: HEIGHT,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
-      padding: [8, 8, 0, 0],
+      padding: [8, 22, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: "history" } },
       hooks: { ready: [lastPoint], setCursor: [lastPoint] },
       legend: { show: true, live: true },

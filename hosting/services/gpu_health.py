@@ -91,6 +91,6 @@ def _turn(machine: Machine, gpu: Gpu, after: Condition, now: datetime) -> None:
     gpu.save(update_fields=["unhealthy_reason"])
     if after.fault:
         message = f"GPU {gpu.index} is not offered any more. {gpu.unhealthy_reason} {remedy(after.fault)}"
-        machine_event(machine, "gpu_unhealthy", now=now, message=message, gpu=gpu.uuid, fault=after.fault)
+        machine_event(machine, "left_market", now=now, message=message, gpu=gpu.uuid, fault=after.fault)
     else:
-        machine_event(machine, "gpu_healthy", now=now, message=f"GPU {gpu.index} is fit again.", gpu=gpu.uuid)
+        machine_event(machine, "back_on_market", now=now, message=f"GPU {gpu.index} is fit again.", gpu=gpu.uuid)

@@ -10,6 +10,7 @@ import pytest
 
 from agent.engine import volumes
 from agent.engine.docker_engine import DockerEngine
+from agent.engine.types import ContainerGoneError
 from agent.protocol import DesiredTask
 from agent.tasks.memory import TrafficStore
 from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan
@@ -126,3 +127,19 @@ def test_what_a_container_has_now_is_less_than_what_it_wrote(
     assert engine.content_mb(container_id, base_mb) in (20, 21)
     engine.stop(container_id, 0)
     assert engine.content_mb(container_id, base_mb) is None
+
+
+@pytest.mark.engine
+def test_cpu_and_memory_of_a_container(run: Callable[[DesiredTask], tuple[DockerEngine, str]]) -> None:
+    image = images.build("nosshd", docker.from_env())
+    wish = task(image=image, mode="args", args=["sh", "-c", "while :; do :; done"], ports=[], ram_mb=64)
+    engine, container_id = run(wish)
+    while (used := engine.usage(container_id)).cpu_seconds == 0.0:
+        pass
+    assert used.cpu_seconds is not None
+    assert used.ram_used_mb is not None
+    assert used.ram_used_mb < 64
+    assert used.ram_limit_mb == 64
+    engine.remove(container_id)
+    with pytest.raises(ContainerGoneError):
+        engine.usage(container_id)

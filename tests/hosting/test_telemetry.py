@@ -161,7 +161,7 @@ def test_a_gpu_leaves_the_market_and_comes_back_after_a_boot(agent: TestAgent, s
         "NVIDIA's driver reported a fault of the hardware: Xid 79, the GPU fell off the bus."
     )
     assert offered(agent) == 3
-    event = agent.machine.events.get(kind="gpu_unhealthy")
+    event = agent.machine.events.get(kind="left_market")
     assert "Reboot the machine" in event.message
     assert event.details == {"gpu": gpu.uuid, "fault": rules.XID}
     notice = Notice.objects.get(kind="gpu_unhealthy")
@@ -176,7 +176,7 @@ def test_a_gpu_leaves_the_market_and_comes_back_after_a_boot(agent: TestAgent, s
     for seconds in range(300, 376, 15):
         sensors.tell(after(seconds))
     assert offered(agent) == 4
-    assert agent.machine.events.filter(kind="gpu_healthy").count() == 1
+    assert agent.machine.events.filter(kind="back_on_market").count() == 1
     assert Notice.objects.filter(kind="gpu_healthy").count() == 1
 
 

@@ -85,7 +85,7 @@ def test_a_host_learns_why_a_gpu_left_the_market_and_what_to_do(
     for fact in (
         "Off the market The GPU does not answer any more: it fell off the PCIe bus.",
         "Switch the machine off and on.",
-        "Gpu unhealthy GPU 3 is not offered any more.",
+        "Left market GPU 3 is not offered any more.",
     ):
         assert fact in shown, fact
     row = host_web.get("/help/")
