@@ -28,7 +28,7 @@ from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
 from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, ObservedTask, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
@@ -90,7 +90,7 @@ class HostAgent:
         self._telemetry: MachineTelemetry | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
-        self._outside = Outside(self._directory.path)
+        self._outside = Outside(self._directory.path, self._started)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
         if self._state.server not in (None, options.server):
@@ -224,6 +224,7 @@ class HostAgent:
         told: list[SyncLoop] = []
 
         def on_change(urgent: bool) -> None:
+            self._outside.look()
             for loop in told:
                 loop.report(urgent)
 
@@ -317,6 +318,12 @@ class HostAgent:
     def _announce_tools(self, bundle: ToolsBundle | None) -> None:
         if self._guest_tools is not None:
             self._guest_tools.announce(bundle)
+
+    def _started(self) -> set[int]:
+        return set() if self._reconciler is None else self._reconciler.started()
+
+    def _observed(self) -> list[ObservedTask]:
+        return [] if self._reconciler is None else self._reconciler.observed()
 
     def _heed(self, reply: SyncReply) -> None:
         """Before the tasks are acted on, which may need what is said here."""

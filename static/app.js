@@ -147,11 +147,15 @@
   });
 
   // Polling rests while nobody looks, and never pulls a menu or a field away from under the user.
+  const inUse = (el) => el.querySelector(".dropdown-menu.show, input:focus, textarea:focus, select:focus") !== null;
   document.addEventListener("htmx:beforeRequest", (event) => {
     const el = event.detail.elt;
-    if (!el.hasAttribute("data-poll")) return;
-    const busy = el.querySelector(".dropdown-menu.show, input:focus, textarea:focus, select:focus");
-    if (document.hidden || busy) event.preventDefault();
+    if (el.hasAttribute("data-poll") && (document.hidden || inUse(el))) event.preventDefault();
+  });
+  // What was asked for before the menu opened may be answered afterwards.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const el = event.detail.requestConfig.elt;
+    if (el.hasAttribute("data-poll") && inUse(el)) event.detail.shouldSwap = false;
   });
 
   // Bookmarkable addresses: fields left empty stay out of the URL.

@@ -37,21 +37,28 @@ CHROMIUM_OPTIONS = [
 PAGE_TIMEOUT_MILLISECONDS = 15_000
 
 
-REAL = ("tests/e2e/", "tests/agent/test_engine_", "tests/runtime/")
-"""Where the tests are that start real engines, servers and containers."""
+TOGETHER = {
+    "tests/e2e/": "product",
+    "tests/runtime/": "product",
+    "tests/agent/test_engine_isolation": "product",
+    "tests/agent/test_engine_guest": "product",
+    "tests/agent/test_engine_": "agents",
+}
+"""Groups of tests that start real servers and containers, by how their files begin (the first that fits). Those of one
+group share what there is once: an installation, the firewall's table, the volume with guest tools."""
 
 
-class RealOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types
-    """The real ones keep to one worker of a parallel run: they share an installation, and what they start keeps a core
-    busy. The other workers share the rest, one test at a time."""
+class GroupsOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types
+    """Each group keeps to one worker of a parallel run; the rest is handed out one test at a time, after the groups."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "real" if nodeid.startswith(REAL) else nodeid
+        found = (group for beginning, group in TOGETHER.items() if nodeid.startswith(beginning))
+        return next(found, nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RealOnOneWorker:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupsOnOneWorker:
     """What hands out the tests of a parallel run."""
-    return RealOnOneWorker(config, log)
+    return GroupsOnOneWorker(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

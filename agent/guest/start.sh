@@ -93,24 +93,28 @@ unlock_root() {
     rm -f "$here/shadow"
 }
 
-# Keys are made once and stay on the container's disk, so clients see the same host after stop and start. Never the
-# image's own: those are known to everybody who has the image.
-make_host_keys() {
+# A key is made once and stays on the container's disk, so clients see the same host after stop and start. Never the
+# image's own: those are known to everybody who has the image. An old dropbear knows no ed25519.
+make_host_key() {
     mkdir -p "$here/hostkeys"
     for kind in ed25519 ecdsa; do
-        [ -s "$here/hostkeys/$kind" ] && continue
+        [ -s "$here/hostkeys/$kind" ] && break
         rm -f "$here/hostkeys/new" "$here/hostkeys/new.pub"
-        "$@" "$kind" "$here/hostkeys/new" >/dev/null 2>&1 && mv "$here/hostkeys/new" "$here/hostkeys/$kind"
-        rm -f "$here/hostkeys/new.pub"
+        "$@" "$kind" "$here/hostkeys/new" >/dev/null 2>&1 && mv "$here/hostkeys/new" "$here/hostkeys/$kind" && break
     done
     report_host_keys
+    rm -f "$here/hostkeys/new" "$here/hostkeys/new.pub"
 }
 
 # The agent reads from there what the client can compare with what its ssh shows.
 report_host_keys() {
-    for key in "$here"/hostkeys/*; do
-        if [ -n "$sshd" ]; then ssh-keygen -y -f "$key"; else dropbearkey -y -f "$key"; fi
-    done 2>/dev/null | grep -E '^(ssh|ecdsa)-' >"$report/new" && mv "$report/new" "$report/host_keys"
+    if [ -s "$here/hostkeys/new.pub" ]; then
+        cat "$here/hostkeys/new.pub"
+    else
+        for key in "$here"/hostkeys/*; do
+            if [ -n "$sshd" ]; then ssh-keygen -y -f "$key"; else dropbearkey -y -f "$key"; fi
+        done
+    fi 2>/dev/null | grep -E '^(ssh|ecdsa)-' >"$report/new" && mv "$report/new" "$report/host_keys"
 }
 
 openssh_key() {
@@ -223,8 +227,8 @@ fi
 rm -f "$here/notice.json"
 mkdir -p /run/sshd /var/empty "$report"
 chmod 755 /run/sshd
-# The keys take longest, so the rest is done meanwhile.
-if [ -n "$sshd" ]; then make_host_keys openssh_key & else make_host_keys dropbear_key & fi
+# The key takes longest, so the rest is done meanwhile.
+if [ -n "$sshd" ]; then make_host_key openssh_key & else make_host_key dropbear_key & fi
 prepare_accounts
 write_environment
 keep_path

@@ -3,7 +3,8 @@
 import logging
 import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _LOGIN_SECONDS = 30.0
 _LOGIN_LOOK_SECONDS = 0.1
+_KEPT_SECONDS = 600.0
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,12 +33,25 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tunnel:
-    """``want`` at any time. A machine without forwards has neither connection nor thread."""
+    """``want`` at any time. A machine without forwards has neither connection nor thread, after a while: who rents next
+    or starts anew does not wait for a login.
 
-    def __init__(self, home: Path, backoff: Callable[[], Backoff] = lambda: Backoff(most_seconds=15.0)) -> None:
+    ``early`` tells the ports of this machine behind which nothing can answer yet; ``look`` when that may have changed.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        backoff: Callable[[], Backoff] = lambda: Backoff(most_seconds=15.0),
+        early: Callable[[], Collection[int]] = tuple,
+        kept_seconds: float = _KEPT_SECONDS,
+    ) -> None:
+        self._kept_seconds = kept_seconds
+        self._unused_since: float | None = None
         self._ssh = RelaySsh(home)
         self._file = home / "told.json"
         self._login_backoff, self._forward_backoff = backoff(), backoff()
+        self._early = early
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._order: RelayOrder | None = None
@@ -56,6 +71,10 @@ class Tunnel:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep, name="relay", daemon=True)
                 self._thread.start()
+
+    def look(self) -> None:
+        """What was too early may be due now."""
+        self._news.set()
 
     def stop(self) -> None:
         """Look after it no more. The connection stays: clients' sessions go through it."""
@@ -93,7 +112,7 @@ class Tunnel:
 
     def _bring_about(self, order: RelayOrder) -> float | None:
         """One look; the seconds until the next, None for never. Raises SshFailedError."""
-        if not order.forwards:
+        if not self._is_of_use(order):
             self._ssh.exit(order)
             self._reap()
             self._told, self._up = None, set()
@@ -101,6 +120,15 @@ class Tunnel:
         if not self._is_connected(order):
             self._connect(order)
         return self._adjust(order)
+
+    def _is_of_use(self, order: RelayOrder) -> bool:
+        if order.forwards:
+            self._unused_since = None
+            return True
+        now = time.monotonic()
+        if self._unused_since is None:
+            self._unused_since = now
+        return self._is_connected(order) and now - self._unused_since < self._kept_seconds
 
     def _is_connected(self, order: RelayOrder) -> bool:
         return self._told is not None and self._told.at == _at(order) and is_running(self._told.pid)
@@ -140,7 +168,7 @@ class Tunnel:
         told = self._told
         if told is None:
             return 0.0
-        wanted = changes(told=told.forwards, up=self._up, wanted=order.forwards)
+        wanted = changes(told=told.forwards, up=self._up, wanted=order.forwards, early=self._early())
         for forward in wanted.cancel:
             self._cancel(order, forward)
         refused = [forward for forward in wanted.add if not self._add(order, forward)]

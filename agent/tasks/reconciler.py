@@ -68,6 +68,10 @@ class Reconciler:
             seen = [slot.observed() for slot in self._slots.values()]
         return [task for task in seen if task is not None]
 
+    def started(self) -> set[int]:
+        """The tasks whose containers the engine has started, and has not been told to start again."""
+        return {slot.task_id for slot in self.slots() if _is_started(slot)}
+
     def apply(self, desired: Iterable[DesiredTask]) -> None:
         """Take the server's complete wishes. Tasks not among them are left as they are."""
         wishes = {task.task_id: task for task in desired}
@@ -277,6 +281,12 @@ class Reconciler:
         if news:
             say(_log, "phase", task=slot.task_id, phase=observation.phase, run=observation.run_generation)
             self._on_change(observation.phase not in ("creating", "starting", "stopping"))
+
+
+def _is_started(slot: Slot) -> bool:
+    if slot.observation is None or slot.observation.phase in ("pulling", "creating"):
+        return False
+    return slot.started or slot.observation.phase != "starting"
 
 
 def wanted(desired: DesiredTask) -> Wanted:

@@ -47,6 +47,8 @@ class Slot:
     """What the container tells of itself in its present run."""
     jupyter: JupyterReport | None = None
     """What has become of Jupyter in it."""
+    started: bool = False
+    """The engine has started the container, and the SSH server in it is awaited, or answers."""
     signal: threading.Event = field(default_factory=threading.Event)
     """Set together with ``dirty``."""
 

@@ -210,6 +210,7 @@ class Steps:
         self._save(slot, intent)
         self._checkpoint("intent_saved", slot.task_id)
         slot.guest = slot.jupyter = None
+        slot.started = False
         with self._tools.disk_guard.kept_free(slot.task_id):
             self._engine.start(container.container_id)
         slot.looked = False
@@ -293,6 +294,8 @@ class Steps:
         """
         container = slot.container()
         self._announce(slot, "starting", step.run_generation)
+        slot.started = True
+        self._progressed()
         address, port = ssh_endpoint(desired, container.address)
         pause = _FIRST_PROBE_SECONDS
         while not self._tools.probe(address, port):

@@ -9,11 +9,13 @@ from billing.services.checkpoints import checkpoint_accounts
 from billing.services.credit import credit_grant
 from billing.services.customers import card_make_default, card_remove, cards_sync
 from billing.services.meters import (
+    NewMeter,
     meter_close,
     meter_open,
     meter_pause,
     meter_resume,
     meter_set_rate,
+    meters_open,
     traffic_count,
     traffic_meter_open,
 )
@@ -47,6 +49,7 @@ from billing.services.transfers import Transfer, credit_transfer
 from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
 
 __all__ = [
+    "NewMeter",
     "Transfer",
     "accounts_lock",
     "adjustment_approve",
@@ -78,6 +81,7 @@ __all__ = [
     "meter_reprice_paused",
     "meter_resume",
     "meter_set_rate",
+    "meters_open",
     "meters_set_rates",
     "method_choose",
     "method_link",

@@ -5,6 +5,8 @@ instant at which the payer's credit ends, in one transaction. An instant before 
 taken as the settled one: nothing is charged twice and nothing posted is taken back.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -31,6 +33,36 @@ from billing.services.settlement import accrued_post
 MAX_REFERENCE_LENGTH = 100
 
 
+@dataclass(frozen=True)
+class NewMeter:
+    """One to open: of time, which does not run yet, at ``rate_micros`` per hour; of traffic, per GB of 10^9 bytes."""
+
+    reference: str
+    kind: str
+    rate_micros: int
+
+
+@transaction.atomic
+def meters_open(
+    *,
+    meters: Sequence[NewMeter],
+    payer: AbstractBaseUser,
+    payee: AbstractBaseUser,
+    now: datetime,
+    earner: str = "",
+    host_share_bps: int | None = None,
+) -> list[Meter]:
+    """All meters of one contract, or none. Raises as ``meter_open``."""
+    share_bps = host_share_bps_of(payee.pk) if host_share_bps is None else host_share_bps
+    opened = [
+        _new_meter(wanted.reference, wanted.kind, earner, payer, payee, wanted.rate_micros, now, share_bps)
+        for wanted in meters
+    ]
+    _insert(opened)
+    _segments_start([meter for meter in opened if meter.kind == MeterKind.TRAFFIC])
+    return opened
+
+
 @transaction.atomic
 def meter_open(
     *,
@@ -55,9 +87,9 @@ def meter_open(
     meter = _new_meter(reference, kind, earner, payer, payee, rate_micros_per_hour, now, host_share_bps)
     if running:
         meter.running_since = now
-    _insert(meter)
+    _insert([meter])
     if running:
-        _segment_start(meter)
+        _segments_start([meter])
         zero_at_refresh(owner_ids=[payer.pk], now=now)
     return meter
 
@@ -74,9 +106,10 @@ def traffic_meter_open(
     host_share_bps: int | None = None,
 ) -> Meter:
     """A new meter that counts bytes, at micro-dollars per GB of 10^9 bytes. Raises as ``meter_open``."""
-    meter = _new_meter(reference, MeterKind.TRAFFIC, earner, payer, payee, rate_micros_per_gb, now, host_share_bps)
-    _insert(meter)
-    _segment_start(meter)
+    wanted = NewMeter(reference, MeterKind.TRAFFIC, rate_micros_per_gb)
+    (meter,) = meters_open(
+        meters=[wanted], payer=payer, payee=payee, now=now, earner=earner, host_share_bps=host_share_bps
+    )
     return meter
 
 
@@ -91,7 +124,7 @@ def meter_resume(*, reference: str, now: datetime) -> Meter:
         raise InvalidMeterKindError(f"Meter {reference!r} counts bytes; it cannot run.")
     if meter.running_since is None:
         meter.running_since = meter.settled_at = max(now, meter.settled_at)
-        _segment_start(meter)
+        _segments_start([meter])
         _save(meter, now)
     return meter
 
@@ -126,7 +159,7 @@ def meter_set_rate(*, reference: str, rate_micros: int, now: datetime) -> Meter:
         meter.rate_micros = rate_micros
         if lasting:
             meter.running_since = meter.running_since and meter.settled_at
-            _segment_start(meter)
+            _segments_start([meter])
         _save(meter, now)
     return meter
 
@@ -177,6 +210,8 @@ def _new_meter(
     now: datetime,
     host_share_bps: int | None,
 ) -> Meter:
+    if kind not in MeterKind.values:
+        raise InvalidMeterKindError(f"{kind!r} is no kind of meter.")
     share_bps = host_share_bps_of(payee.pk) if host_share_bps is None else host_share_bps
     check_rate(rate_micros)
     check_share(share_bps)
@@ -197,17 +232,19 @@ def _new_meter(
     )
 
 
-def _insert(meter: Meter) -> None:
-    """Writes a new meter under the payer's lock; both accounts exist before anything can be charged."""
-    accounts_lock(payer_ids=[meter.payer_id])
-    accounts_ensure(AccountKind.HOST_EARNINGS, [meter.payee_id])
+def _insert(meters: Sequence[Meter]) -> None:
+    """Writes new meters of one contract under the payer's lock; both accounts exist before anything can be charged."""
+    accounts_lock(payer_ids={meter.payer_id for meter in meters})
+    accounts_ensure(AccountKind.HOST_EARNINGS, {meter.payee_id for meter in meters})
     try:
         with transaction.atomic():
-            meter.save(force_insert=True)
+            Meter.objects.bulk_create(meters)
     except IntegrityError as error:
-        if not Meter.objects.filter(reference=meter.reference).exists():
+        names = [meter.reference for meter in meters]
+        known = Meter.objects.filter(reference__in=names).values_list("reference", flat=True).first()
+        if known is None:
             raise
-        raise MeterExistsError(f"Meter {meter.reference!r} exists already.") from error
+        raise MeterExistsError(f"Meter {known!r} exists already.") from error
 
 
 def _locked_meter(reference: str) -> Meter:
@@ -225,9 +262,11 @@ def _open_meter(reference: str) -> Meter:
     return meter
 
 
-def _segment_start(meter: Meter) -> None:
-    started_at = meter.running_since or meter.settled_at
-    MeterSegment.objects.create(meter=meter, rate_micros=meter.rate_micros, started_at=started_at)
+def _segments_start(meters: Sequence[Meter]) -> None:
+    MeterSegment.objects.bulk_create(
+        MeterSegment(meter=meter, rate_micros=meter.rate_micros, started_at=meter.running_since or meter.settled_at)
+        for meter in meters
+    )
 
 
 def _segment_end(meter: Meter) -> bool:

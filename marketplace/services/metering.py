@@ -3,15 +3,15 @@
 from contextlib import suppress
 from datetime import datetime
 
+from billing import services as billing
 from billing.domain.errors import UnknownMeterError
 from billing.services import (
+    NewMeter,
     meter_close,
-    meter_open,
     meter_pause,
     meter_reprice_paused,
     meter_resume,
     traffic_count,
-    traffic_meter_open,
 )
 from marketplace.models import Instance
 
@@ -54,30 +54,18 @@ def meters_open(*, instance: Instance, now: datetime) -> None:
     """Meters for GPU time, disk and traffic. No time is counted before the container runs: a start that fails costs
     nothing.
     """
-    earner = f"machine:{instance.machine_id}"
-    for reference, kind, rate in (
-        (gpu_reference(instance), "gpu", instance.gpu_micros_per_hour),
-        (storage_reference(instance), "storage", instance.storage_micros_per_hour),
-    ):
-        meter_open(
-            reference=reference,
-            kind=kind,
-            payer=instance.client,
-            payee=instance.machine.host,
-            rate_micros_per_hour=rate,
-            now=now,
-            running=False,
-            earner=earner,
-        )
-    for reference, rate in traffic_rates(instance).items():
-        traffic_meter_open(
-            reference=reference,
-            payer=instance.client,
-            payee=instance.machine.host,
-            rate_micros_per_gb=rate,
-            now=now,
-            earner=earner,
-        )
+    time = [
+        NewMeter(gpu_reference(instance), "gpu", instance.gpu_micros_per_hour),
+        NewMeter(storage_reference(instance), "storage", instance.storage_micros_per_hour),
+    ]
+    traffic = [NewMeter(reference, "traffic", rate) for reference, rate in traffic_rates(instance).items()]
+    billing.meters_open(
+        meters=time + traffic,
+        payer=instance.client,
+        payee=instance.machine.host,
+        now=now,
+        earner=f"machine:{instance.machine_id}",
+    )
 
 
 def gpu_rate_set(*, instance: Instance) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from agent.outside import Outside, relay_obstacle
 from agent.port_checks import PortChecks
 from agent.protocol import PortCheck, PortMapping, RelayForward, SyncReply, decode, encode
-from agent.relay.plan import changes
+from agent.relay.plan import changes, early_ports
 from scripts.services.launching import wait_until
 from tests.agent.fakes import task
 from tests.plumbing.ports import claim_block
@@ -22,15 +22,25 @@ _forwards = some.frozensets(
 )
 
 
-@given(up=_forwards, told_besides=_forwards, wanted=_forwards)
+@given(up=_forwards, told_besides=_forwards, wanted=_forwards, early=some.frozensets(some.integers(1, 6)))
 def test_after_the_changes_all_that_is_wanted_is_up_and_nothing_else(
-    up: frozenset[RelayForward], told_besides: frozenset[RelayForward], wanted: frozenset[RelayForward]
+    up: frozenset[RelayForward],
+    told_besides: frozenset[RelayForward],
+    wanted: frozenset[RelayForward],
+    early: frozenset[int],
 ) -> None:
-    planned = changes(told=up | told_besides, up=up, wanted=wanted)
+    planned = changes(told=up | told_besides, up=up, wanted=wanted, early=early)
     left = (up | told_besides) - set(planned.cancel)
-    assert left | set(planned.add) == wanted
+    too_early = {forward for forward in wanted - left if forward.host_port in early}
+    assert left | set(planned.add) == wanted - too_early
     assert not set(planned.cancel) & wanted
     assert not set(planned.add) & up
+    assert not {forward.host_port for forward in planned.add} & early
+
+
+def test_nothing_new_leads_to_a_container_that_is_about_to_start() -> None:
+    ports = {number: [100 + number, 200 + number] for number in range(3)}
+    assert early_ports(ports, started={1, 7}) == {100, 200, 102, 202}
 
 
 def heard(port: int) -> str:

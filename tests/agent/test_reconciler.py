@@ -291,6 +291,23 @@ def test_waits_for_the_ssh_server(tmp_path: Path) -> None:
     assert life.seen() == ("running", 1, None)
 
 
+def test_ports_lead_to_a_container_from_its_start_on_and_not_before(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    seen: list[tuple[str, set[int]]] = []
+    life.engine.interrupt = lambda name: seen.append((name, life.reconciler.started()))
+
+    def probe(_address: str, _port: int) -> bool:
+        seen.append(("probe", life.reconciler.started()))
+        return True
+
+    object.__setattr__(life.reconciler._tools, "probe", probe)
+    life.want(task())
+    life.want(task(state="stopped"))
+    life.want(task(run_generation=2))
+    of = {name: [started for at, started in seen if at == name] for name in ("before start", "probe")}
+    assert of == {"before start": [set(), set()], "probe": [{1}, {1}]}
+
+
 def test_run_whose_ssh_server_never_answers_is_ended_after_two_minutes(tmp_path: Path) -> None:
     life = Life(FakeEngine(), tmp_path)
     life.answers, life.late_seconds = False, 120.5
@@ -346,7 +363,7 @@ def test_keys_that_cannot_be_written_do_not_put_off_the_deadline(tmp_path: Path)
 def test_changes_that_matter_are_told_at_once(tmp_path: Path) -> None:
     life = Life(FakeEngine(), tmp_path)
     life.want(task())
-    # creating and starting can wait a moment, running can't
-    assert life.changes == [False, False, True]
+    # creating, starting and started can wait a moment, running can't
+    assert life.changes == [False, False, False, True]
     life.tick()
-    assert life.changes == [False, False, True]
+    assert life.changes == [False, False, False, True]

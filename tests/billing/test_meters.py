@@ -29,10 +29,11 @@ from billing.selectors import (
     seconds_left,
     zero_at,
 )
+from billing.services import NewMeter
 from marketplace.models import User
 from tests.billing.conftest import MakeUser
 from tests.billing.ledger import meter, posted_micros, postings_of
-from tests.billing.opening import give, open_gpu, open_traffic
+from tests.billing.opening import HOURLY_MICROS, give, open_gpu, open_traffic
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -193,6 +194,31 @@ def test_meters_that_make_no_sense_are_refused(
     with pytest.raises(error) as refusal:
         services.meter_open(payer=client_user, payee=host_user, **(meaning | change))  # type: ignore[arg-type]  # of any type
     assert refusal.value.message
+    assert Meter.objects.count() == 1
+    assert not MeterSegment.objects.exists()
+
+
+def test_the_meters_of_a_contract_are_opened_together(client_user: User, host_user: User, now: datetime) -> None:
+    wanted = [NewMeter("time", "gpu", HOURLY_MICROS), NewMeter("disk", "storage", 0), NewMeter("up", "traffic", 10_000)]
+    opened = services.meters_open(meters=wanted, payer=client_user, payee=host_user, now=now, earner="machine:1")
+    assert [(meter.reference, meter.running_since, meter.earner) for meter in opened] == [
+        ("time", None, "machine:1"),
+        ("disk", None, "machine:1"),
+        ("up", None, "machine:1"),
+    ]
+    services.meter_resume(reference="time", now=now)
+    services.traffic_count(reference="up", bytes_total=10**9, now=now)
+    services.meter_pause(reference="time", at=now + HOUR)
+    assert balance_micros(client_user, now + HOUR) == -HOURLY_MICROS - 10_000
+
+
+@pytest.mark.parametrize("bad", [NewMeter("n", "coffee", 1), NewMeter("n", "gpu", -1), NewMeter("taken", "gpu", 1)])
+def test_of_the_meters_of_a_contract_all_are_opened_or_none(
+    client_user: User, host_user: User, now: datetime, bad: NewMeter
+) -> None:
+    open_gpu("taken", client_user, host_user, now, running=False)
+    with pytest.raises(BillingError):
+        services.meters_open(meters=[NewMeter("m", "traffic", 1), bad], payer=client_user, payee=host_user, now=now)
     assert Meter.objects.count() == 1
     assert not MeterSegment.objects.exists()
 

@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 
 from scripts import dlperf_image
+from scripts.demo.containers import OWNER_LABEL, owners_in
 from tests.plumbing.rental import account, host_machine
 from tests.plumbing.stack import Stack
 
@@ -46,7 +47,8 @@ def test_a_machine_is_measured_and_a_client_is_not_kept_waiting(stack: Stack, pr
 
     def images() -> list[str]:
         """Of the machine's containers, whether or not they run."""
-        look = ["docker", "ps", "-a", "--filter", f"name=spotyard-{machine.machine_id}-", "--format", "{{.Image}}"]
+        (owner,) = owners_in(stack.agent_state("measured"))
+        look = ["docker", "ps", "-a", "--filter", f"label={OWNER_LABEL}={owner}", "--format", "{{.Image}}"]
         return subprocess.run(look, capture_output=True, text=True, check=True).stdout.split()
 
     with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:

@@ -36,7 +36,7 @@ class Rig:
         self.first, self.second = block + 10, block + 12
         self._lease(self.first, host_port)
         self._lease(self.second, host_port + 1)
-        self.tunnel = Tunnel(self.home)
+        self.tunnel = Tunnel(self.home, kept_seconds=0)
 
     def _lease(self, relay_port: int, host_port: int) -> None:
         task = Task.objects.create(
@@ -54,10 +54,10 @@ class Rig:
         wanted: list[RelayForward] = [one for one in order.forwards if one.relay_port in relay_ports]
         return msgspec.structs.replace(order, forwards=wanted)
 
-    def agent_restarts(self) -> None:
-        """Another agent on the same directory."""
+    def agent_restarts(self, kept_seconds: float = 0) -> None:
+        """Another agent on the same directory, which keeps an unused connection for so long."""
         self.tunnel.stop()
-        self.tunnel = Tunnel(self.home)
+        self.tunnel = Tunnel(self.home, kept_seconds=kept_seconds)
 
     def pid(self) -> int:
         """The ssh that holds the connection."""
@@ -100,6 +100,19 @@ def test_forwards_come_and_go_without_disturbing_others_and_outlive_the_agent(ri
         rig.tunnel.want(rig.order())
         await_that(lambda: not is_open(rig.first), "the first port to close")
         await_that(lambda: rig.ssh.running_pid(rig.order()) is None, "ssh to end")
+
+
+def test_the_connection_waits_for_the_next_rental(rig: Rig) -> None:
+    rig.agent_restarts(kept_seconds=600)
+    with running_relay():
+        rig.tunnel.want(rig.order(rig.first))
+        await_that(lambda: is_open(rig.first), "the port")
+        pid = rig.pid()
+        rig.tunnel.want(rig.order())
+        await_that(lambda: not is_open(rig.first), "the port to close")
+        rig.tunnel.want(rig.order(rig.second))
+        await_that(lambda: is_open(rig.second), "the next port")
+        assert rig.pid() == pid
 
 
 def test_it_is_up_again_after_the_end_of_ssh_and_of_the_relay(rig: Rig) -> None:

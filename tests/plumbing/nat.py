@@ -3,16 +3,21 @@
     host (10.N.1.2) -- router (10.N.1.1, outside 10.N.2.2) -- this machine (10.N.2.1, 10.N.3.1) -- client (10.N.3.2)
 
 This machine is the internet, with the servers on its loopback address. The host's containers are really run by this
-machine's engine: what the host connects to on its own loopback address is led there.
+machine's engine: what the host connects to on its own loopback address is led there. N is one that nothing else here
+uses: of two routes to one network, answers would take the wrong one.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.plumbing.claims import claim
+
+PLACES = ("host", "router", "client")
 _PUBLISHED = "22000-31999"
 """Where tests' agents publish ports (tests/plumbing/ports.py)."""
 
@@ -21,10 +26,11 @@ class Nat:
     """``host`` and ``client`` are what to put before a command for it to run there."""
 
     def __init__(self) -> None:
-        self._id = os.getpid() % 10_000
-        self._net = f"10.{100 + self._id % 100}"
-        self._names = {place: f"sy{self._id}-{place}" for place in ("host", "router", "client")}
-        self._table = f"sy{self._id}"
+        number = next(number for number in range(100, 200) if claim(f"nat-{number}") and is_free(number))
+        self._number = number
+        self._net = f"10.{number}"
+        self._names = {place: _name_of(number, place) for place in PLACES}
+        self._table = f"sy{number}"
         self.host = ("ip", "netns", "exec", self._names["host"])
         self.client = ("ip", "netns", "exec", self._names["client"])
         self.internet = f"{self._net}.2.1"
@@ -46,14 +52,14 @@ class Nat:
         try:
             self._make()
         except BaseException:
-            self._remove()
+            _remove(self._number)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._remove()
+        _remove(self._number)
 
     def lead_to_loopback(self, ports: str) -> None:
         """From the outside, these ports ("8000, 9000-9010") of this machine are those of its loopback address."""
@@ -108,17 +114,29 @@ class Nat:
         )
         _run(*self._at("host"), "nft", "-f", "-", feed=host)
 
-    def _remove(self) -> None:
-        for name in self._names.values():
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
-        subprocess.run(["nft", "delete", "table", "ip", self._table], capture_output=True, check=False)
-        for line in "rcxy":  # gone with the other end, unless that was never moved
-            subprocess.run(["ip", "link", "delete", f"{self._table}{line}"], capture_output=True, check=False)
+
+def is_free(number: int) -> bool:
+    """Whether this machine has no network there, after what a killed run left is removed. Ours by claim."""
+    _remove(number)
+    return re.search(rf"\b10\.{number}\.", _run("ip", "route")) is None
 
 
-def _run(*command: str, feed: str | None = None) -> None:
+def _remove(number: int) -> None:
+    for place in PLACES:
+        subprocess.run(["ip", "netns", "delete", _name_of(number, place)], capture_output=True, check=False)
+    subprocess.run(["nft", "delete", "table", "ip", f"sy{number}"], capture_output=True, check=False)
+    for line in "rcxy":  # gone with the other end, unless that was never moved
+        subprocess.run(["ip", "link", "delete", f"sy{number}{line}"], capture_output=True, check=False)
+
+
+def _name_of(number: int, place: str) -> str:
+    return f"sy{number}-{place}"
+
+
+def _run(*command: str, feed: str | None = None) -> str:
     done = subprocess.run(command, input=feed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (command, feed, done.stderr)
+    return done.stdout
 
 
 def _table(name: str, **rules: str) -> str:

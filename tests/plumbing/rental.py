@@ -152,15 +152,16 @@ class SshKeyPair:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ann@laptop", "-f", str(file)], check=True)
         return cls(file, file.with_suffix(".pub").read_text().strip())
 
-    def ssh(self, host: str, port: int, command: str) -> subprocess.CompletedProcess[str]:
+    def ssh(self, host: str, port: int, command: str, *, attempts: int = 10) -> subprocess.CompletedProcess[str]:
         """Run a command through the real ssh."""
-        arguments = self.ssh_command(host, port, command)
+        arguments = self.ssh_command(host, port, command, attempts=attempts)
         return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
 
-    def ssh_command(self, host: str, port: int, command: str) -> list[str]:
-        """The real ssh with this key, to be run."""
+    def ssh_command(self, host: str, port: int, command: str, *, attempts: int = 10) -> list[str]:
+        """The real ssh with this key, to be run. It tries ``attempts`` times to connect, once a second, because the
+        relay may learn of a port just now."""
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=10"]
-        options.append("ConnectionAttempts=10")  # once a second: the relay may learn of a port just now
+        options.append(f"ConnectionAttempts={attempts}")
         flags = [part for option in (*options, "LogLevel=ERROR") for part in ("-o", option)]
         return ["ssh", *flags, "-i", str(self.private_file), "-p", str(port), f"root@{host}", command]
 

@@ -184,3 +184,18 @@ def test_an_ssh_instance_has_no_jupyter(web: Client, renter: User, agent: TestAg
     assert "Jupyter" not in text(web.get(f"/instances/{instance.pk}/connect/", headers=HTMX))
     refused = opening(web, instance)
     assert "has no Jupyter" in text(web.get(refused.headers["Location"]))
+
+
+def test_the_page_tells_of_keys_as_with_ssh(web: Client, renter: User, agent: TestAgent) -> None:
+    instance = rent(agent, renter)
+    host_key = f"ssh-ed25519 SHA256:{'k' * 43}"
+    agent.report(
+        T0,
+        ObservedTask(
+            task_id=instance.task_id, phase="running", run_generation=1, age_seconds=0.0, host_keys=[host_key]
+        ),
+    )
+    shown = text(web.get(f"/instances/{instance.pk}/"))
+    assert "Those of your account" in shown
+    assert host_key in shown
+    assert "on-start script writes" in text(web.get(f"/instances/{instance.pk}/logs/"))

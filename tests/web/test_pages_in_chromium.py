@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import pytest
 from django.test import Client, override_settings
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from agent.telemetry_protocol import TaskReading
@@ -235,6 +235,20 @@ def _visit(page: Page, paths: Sequence[str]) -> None:
         page.goto(urljoin(page.url, path))
         expect(page.locator("h1").first).to_be_attached()
         assert overflow_px(page) <= 0, path
+
+
+def test_a_menu_that_opens_while_an_answer_is_on_its_way_stays_open(open_page: Open, scene: Market) -> None:
+    page = open_page("/instances/", scene.user)
+    page.evaluate("() => { window.answered = new Promise((then) => addEventListener('htmx:afterRequest', then)); }")
+    held: list[Route] = []
+    with page.expect_request("**/instances/cards/"):
+        page.route("**/instances/cards/", lambda route: held.append(route))
+    page.get_by_role("button", name="More for instance").first.click()
+    expect(page.get_by_text("Destroy…").first).to_be_visible()
+    held[0].continue_()
+    page.evaluate("() => window.answered.then(() => null)")
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(page.get_by_text("Destroy…").first).to_be_visible()
 
 
 def test_a_machines_scores_are_drawn(open_page: Open, scene: Market) -> None:
