@@ -26,8 +26,12 @@ def usage_of(stats: dict[str, Any]) -> ContainerUsage:
     details = memory.get("stats") or {}
     cached = next((details[name] for name in _CACHES if name in details), 0)
     limit_mb = limit // _MB if limit else None
+    cpu_nanoseconds = cpu.get("total_usage")
+    if not cpu_nanoseconds and used is None:
+        # What an engine says that can't read the kernel's accounting.
+        cpu_nanoseconds = None
     return ContainerUsage(
-        cpu_seconds=cpu["total_usage"] / _NANOSECONDS if "total_usage" in cpu else None,
+        cpu_seconds=cpu_nanoseconds / _NANOSECONDS if cpu_nanoseconds is not None else None,
         ram_used_mb=max(0, used - cached) // _MB if used is not None else None,
         ram_limit_mb=limit_mb if limit_mb is not None and limit_mb < _NO_LIMIT_MB else None,
     )

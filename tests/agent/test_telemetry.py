@@ -143,6 +143,10 @@ def test_rates_need_two_looks_and_forget_counters_that_went_back() -> None:
             ContainerUsage(cpu_seconds=None, ram_used_mb=20, ram_limit_mb=8796093022207),
         ),
         ({}, ContainerUsage(cpu_seconds=None, ram_used_mb=None, ram_limit_mb=None)),
+        (
+            {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {}},
+            ContainerUsage(cpu_seconds=None, ram_used_mb=None, ram_limit_mb=None),
+        ),
     ],
 )
 def test_the_engines_answer_in_either_accounting(stats: dict[str, object], usage: ContainerUsage) -> None:

@@ -15,6 +15,7 @@ from agent.protocol import DesiredTask
 from agent.tasks.memory import TrafficStore
 from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan
 from agent.usage import UsageSampler, disk_pause_seconds
+from scripts.services.launching import wait_until
 from tests import images
 from tests.agent.fakes import FakeEngine, Life, task
 
@@ -134,9 +135,12 @@ def test_cpu_and_memory_of_a_container(run: Callable[[DesiredTask], tuple[Docker
     image = images.build("nosshd", docker.from_env())
     wish = task(image=image, mode="args", args=["sh", "-c", "while :; do :; done"], ports=[], ram_mb=64)
     engine, container_id = run(wish)
-    while (used := engine.usage(container_id)).cpu_seconds == 0.0:
-        pass
-    assert used.cpu_seconds is not None
+    wait_until(
+        lambda: bool(engine.usage(container_id).cpu_seconds),
+        timeout_seconds=60,
+        failure=lambda: "no CPU time is counted",
+    )
+    used = engine.usage(container_id)
     assert used.ram_used_mb is not None
     assert used.ram_used_mb < 64
     assert used.ram_limit_mb == 64
