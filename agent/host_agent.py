@@ -37,6 +37,8 @@ from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
+from agent.telemetry.looking import Looked, Looker
+from agent.telemetry.telling import MachineTelemetry, TelemetryRounds
 from agent.usage import UsageSampler
 from agent.volumes import VolumeKeeper
 
@@ -56,6 +58,7 @@ class Shared:
     usage: UsageSampler
     rounds: tuple[Rounds, ...]
     """Those who learn what containers tell of themselves."""
+    telemetry: TelemetryRounds
     checkpoint: Checkpoint = no_checkpoint
 
 
@@ -84,6 +87,7 @@ class HostAgent:
         self._jobs: JobRunner | None = None
         self._logs: KeptLogs | None = None
         self._volumes: VolumeKeeper | None = None
+        self._telemetry: MachineTelemetry | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
         self._outside = Outside(self._directory.path, self._started)
@@ -201,6 +205,8 @@ class HostAgent:
             return
         self._shared.hub.unsubscribe(self._owner)
         self._shared.usage.unwatch(self._reconciler)
+        if self._telemetry is not None:
+            self._shared.telemetry.unwatch(self._telemetry)
         for rounds in self._shared.rounds:
             rounds.unwatch(self._reconciler)
         self._reconciler.retire()
@@ -238,6 +244,7 @@ class HostAgent:
         for rounds in self._shared.rounds:
             rounds.watch(reconciler, lambda: on_change(False))
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
+        self._telemetry = self._measured(reconciler, courier)
         self._jobs = self._job_runner(tools, reconciler, courier, on_change)
         self._logs.start(courier)
         around = Surroundings(
@@ -254,6 +261,12 @@ class HostAgent:
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
         return reconciler, sync
+
+    def _measured(self, reconciler: Reconciler, courier: Courier) -> MachineTelemetry:
+        looked = Looked(gpus=self._gpus, host=self._host, engine=self._shared.hub.engine, slots=reconciler.slots)
+        telemetry = MachineTelemetry(Looker(looked), courier.tell)
+        self._shared.telemetry.watch(telemetry)
+        return telemetry
 
     def _job_runner(
         self, tools: Tools, reconciler: Reconciler, courier: Courier, on_change: Callable[[bool], None]

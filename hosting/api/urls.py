@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from hosting.api import agent, jobs, speed, tools
+from hosting.api import agent, jobs, speed, telemetry, tools
 
 urlpatterns = [
     path("register", agent.register, name="agent_register"),
     path("sync", agent.sync, name="agent_sync"),
+    path("telemetry", telemetry.telemetry, name="agent_telemetry"),
     path("check", agent.check, name="agent_check"),
     path("tools/<str:digest>", tools.tools, name="agent_tools"),
     path("jobs/<int:job_id>/output", jobs.output, name="agent_job_output"),
