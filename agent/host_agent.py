@@ -24,7 +24,7 @@ from agent.kept_logs import KeptLogs
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, ObservedTask, RegisterRequest, SyncReply, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.shared import Shared, data_directory
 from agent.state import StateDir
@@ -34,6 +34,8 @@ from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Tools, has_room
+from agent.telemetry.looking import Looked, Looker
+from agent.telemetry.telling import MachineTelemetry
 from agent.upkeep.upkeep import Upkeep, Work
 from agent.volumes import VolumeKeeper
 
@@ -42,7 +44,6 @@ _log = logging.getLogger(__name__)
 _INVENTORY_SECONDS = 600.0
 _ADOPTION_SECONDS = 10.0
 _RETIRING_SECONDS = 120.0
-_GB = 1 << 30
 
 
 class HostAgent:
@@ -72,10 +73,10 @@ class HostAgent:
         self._jobs: JobRunner | None = None
         self._logs: KeptLogs | None = None
         self._volumes: VolumeKeeper | None = None
+        self._telemetry: MachineTelemetry | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
-        self.wants_restart = False
-        """Ended to be started again, as another version."""
+        self.wants_restart = False  # ended to be started again, as another version
         self._upkeep = Upkeep(options.state_dir, options.server, client=self._client, restart=self._restart)
         self._fetched = FetchedImages(self._directory.path, shared.hub.engine)
         self._outside = Outside(self._directory.path, self._started)
@@ -216,17 +217,14 @@ class HostAgent:
             logs=logs,
             engine_error=lambda: hub.error,
             data_root=data_directory(hub, self._options.state_dir),
-            tidy=self._janitor(reconciler).tick,
-        )
-
-    def _janitor(self, reconciler: Reconciler) -> Janitor:
-        return Janitor(
-            engine=self._shared.hub.engine,
-            fetched=self._fetched,
-            wanted=reconciler.images,
-            data_root=self._shared.hub.data_root,
-            floor_bytes=int(self._options.disk_floor_gb * _GB),
-            submit=self._shared.pool.submit,
+            tidy=Janitor(
+                engine=hub.engine,
+                fetched=self._fetched,
+                wanted=reconciler.images,
+                data_root=hub.data_root,
+                floor_gb=self._options.disk_floor_gb,
+                submit=self._shared.pool.submit,
+            ).tick,
         )
 
     def _end_session(self) -> None:
@@ -235,6 +233,8 @@ class HostAgent:
             return
         self._shared.hub.unsubscribe(self._owner)
         self._shared.usage.unwatch(self._reconciler)
+        if self._telemetry is not None:
+            self._shared.telemetry.unwatch(self._telemetry)
         for rounds in self._shared.rounds:
             rounds.unwatch(self._reconciler)
         self._reconciler.retire()
@@ -272,6 +272,7 @@ class HostAgent:
         for rounds in self._shared.rounds:
             rounds.watch(reconciler, lambda: on_change(False))
         courier = Courier(self._client, lambda: self._state.sync_url or "", account.credential)
+        self._telemetry = self._measured(reconciler, courier)
         self._jobs = self._job_runner(tools, reconciler, courier, on_change)
         self._logs.start(courier)
         around = Surroundings(
@@ -290,6 +291,12 @@ class HostAgent:
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
         told.append(sync)
         return reconciler, sync
+
+    def _measured(self, reconciler: Reconciler, courier: Courier) -> MachineTelemetry:
+        looked = Looked(gpus=self._gpus, host=self._host, engine=self._shared.hub.engine, slots=reconciler.slots)
+        telemetry = MachineTelemetry(Looker(looked), courier.tell)
+        self._shared.telemetry.watch(telemetry)
+        return telemetry
 
     def _job_runner(
         self, tools: Tools, reconciler: Reconciler, courier: Courier, on_change: Callable[[bool], None]
@@ -345,9 +352,6 @@ class HostAgent:
 
     def _started(self) -> set[int]:
         return set() if self._reconciler is None else self._reconciler.started()
-
-    def _observed(self) -> list[ObservedTask]:
-        return [] if self._reconciler is None else self._reconciler.observed()
 
     def _heed(self, reply: SyncReply) -> None:
         """Before the tasks are acted on, which may need what is said here."""

@@ -17,6 +17,7 @@ from agent.pool import Pool
 from agent.shared import Shared
 from agent.tasks.plan import BRIDGE
 from agent.tasks.tools import Checkpoint, no_checkpoint
+from agent.telemetry.telling import TelemetryRounds
 from agent.usage import UsageSampler
 
 _log = logging.getLogger(__name__)
@@ -36,17 +37,21 @@ def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) 
     hub = EngineHub(DockerEngine(), on_up=_load_firewall if use_firewall else _nothing)
     usage = UsageSampler(hub.engine)
     rounds = (GuestWatch(hub.engine), JupyterWatch(hub.engine))
+    pool = Pool(_MOST_THREADS, "tasks")
+    telemetry = TelemetryRounds(pool)
     hub.start()
     usage.start()
+    telemetry.start()
     for one in rounds:
         one.start()
     if use_firewall:
         threading.Thread(target=firewall.keep_loaded, args=(BRIDGE, ending), name="firewall", daemon=True).start()
     try:
-        yield Shared(hub=hub, pool=Pool(_MOST_THREADS, "tasks"), usage=usage, rounds=rounds, checkpoint=checkpoint)
+        yield Shared(hub=hub, pool=pool, usage=usage, rounds=rounds, telemetry=telemetry, checkpoint=checkpoint)
     finally:
         ending.set()
         usage.stop()
+        telemetry.stop()
         for one in rounds:
             one.stop()
         hub.stop()

@@ -22,13 +22,14 @@ from agent.protocol import (
     decode,
     encode,
 )
+from agent.telemetry_protocol import TELEMETRY_PATH, TelemetryReply, TelemetryRequest
 
 _CONNECT_SECONDS = 10.0
 _REPLY_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
 _TRY_LATER = (408, 425, 429)
 
-R = TypeVar("R", RegisterReply, SyncReply, CheckReply, OutputReply)
+R = TypeVar("R", RegisterReply, SyncReply, CheckReply, OutputReply, TelemetryReply)
 
 
 class ServerAwayError(Exception):
@@ -85,6 +86,11 @@ class ServerClient:
                 yield from response.iter_content(_CHUNK_BYTES)
         except requests.RequestException as error:
             raise ServerAwayError(_reason(error)) from error
+
+    def tell(self, base: str, credential: str, request: TelemetryRequest) -> TelemetryReply:
+        """Measurements. Raises ``ServerAwayError``, ``RefusedError``."""
+        headers = {"Authorization": f"Bearer {credential}"}
+        return self._post(base + TELEMETRY_PATH, request, TelemetryReply, headers, _REPLY_SECONDS)
 
     def send_bytes(self, url: str, credential: str, content: bytes) -> OutputReply:
         """Raises ``ServerAwayError``, ``RefusedError``."""

@@ -7,6 +7,7 @@ from agent.engine.hub import EngineHub
 from agent.guest.rounds import Rounds
 from agent.pool import Pool
 from agent.tasks.tools import Checkpoint, no_checkpoint
+from agent.telemetry.telling import TelemetryRounds
 from agent.usage import UsageSampler
 
 
@@ -19,6 +20,7 @@ class Shared:
     usage: UsageSampler
     rounds: tuple[Rounds, ...]
     """Those who learn what containers tell of themselves."""
+    telemetry: TelemetryRounds
     checkpoint: Checkpoint = no_checkpoint
 
 

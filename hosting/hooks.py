@@ -4,13 +4,13 @@ Hosting must not import the marketplace, yet a container that starts is an insta
 offline is offers that vanish, at the same instant. The marketplace registers its ``MarketHooks`` when Django starts.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Machine, Task, Volume
+from hosting.models import Gpu, Machine, Task, Volume
 
 
 class MarketHooks(Protocol):
@@ -37,6 +37,12 @@ class MarketHooks(Protocol):
 
     def machine_came_online(self, machine: Machine, now: datetime) -> None:
         """The agent speaks again."""
+
+    def gpus_turned(
+        self, machine: Machine, gone: Sequence[tuple[Gpu, str]], back: Sequence[Gpu], now: datetime
+    ) -> None:
+        """GPUs of the machine were found unfit to be rented, each with its fault's code (hosting.domain.gpu_health), or
+        are fit again."""
 
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """The reliability of these locked machines was computed anew."""

@@ -1,12 +1,12 @@
 """Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
 
-A pulse and a period of maintenance are locked alone, a job alone or after its machine.
+A pulse, a period of maintenance and measurements are locked alone, a job alone or after its machine.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from hosting.models import Job, Machine, Pulse, QuietPeriod
+from hosting.models import Job, Machine, Pulse, QuietPeriod, TelemetryReceipt, TelemetryWindow
 
 
 def lock_machine(machine_id: int) -> Machine:
@@ -38,3 +38,19 @@ def lock_job(job_id: int) -> Job:
 def lock_quiet_period(period_id: int) -> QuietPeriod | None:
     """The period, locked until the transaction ends; None when there is none."""
     return QuietPeriod.objects.select_for_update(of=("self",)).filter(pk=period_id).first()
+
+
+def lock_telemetry_receipt(machine_id: int) -> TelemetryReceipt:
+    """Which of the machine's measurements are here, locked until the transaction ends; none at first."""
+    locked = TelemetryReceipt.objects.select_for_update()
+    found = locked.filter(pk=machine_id).first()
+    if found is None:
+        TelemetryReceipt.objects.bulk_create([TelemetryReceipt(machine_id=machine_id)], ignore_conflicts=True)
+        found = locked.get(pk=machine_id)
+    return found
+
+
+def lock_telemetry_windows(machine_id: int, level: int, before: datetime) -> list[TelemetryWindow]:
+    """The machine's windows of a level that began before a moment and that nobody else joins, locked."""
+    free = TelemetryWindow.objects.select_for_update(skip_locked=True)
+    return list(free.filter(machine_id=machine_id, level=level, started_at__lt=before).order_by("started_at", "pk"))

@@ -13,6 +13,7 @@ from hosting.services.offline import machines_sweep_offline
 from hosting.services.port_checks import port_checks_sweep
 from hosting.services.relay_leases import relay_leases_complete
 from hosting.services.reliability import reliability_sweep
+from hosting.services.telemetry_sweeps import telemetry_sweep
 
 
 @shared_task
@@ -68,3 +69,9 @@ def verify_machines() -> int:
     """Every half minute: answers to challenges are judged, and machines that are due are challenged."""
     now = timezone.now()
     return challenges_settle(now=now) + challenges_ask_due(now=now)
+
+
+@shared_task
+def sweep_telemetry() -> int:
+    """Every five minutes: measurements are joined to coarser ones as they grow older, and deleted after a month."""
+    return telemetry_sweep(now=timezone.now())

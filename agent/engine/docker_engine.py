@@ -11,7 +11,7 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import auth, commands, disks, files, images, output, parcels, tools, volumes
+from agent.engine import auth, commands, disks, files, images, output, parcels, tools, usage, volumes
 from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.image_types import ImageFacts
@@ -45,6 +45,7 @@ from agent.engine.types import (
     Status,
     TaskError,
 )
+from agent.engine.usage_types import ContainerUsage
 from agent.protocol import RegistryLogin
 
 _CALL_TIMEOUT_SECONDS = 120
@@ -310,6 +311,10 @@ class DockerEngine:
             sizes = disks.sizes(self._client, container_id)
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
         return sizes.written_bytes // _MB + volumes.used_mb(disks.own_mounts(inspected))
+
+    def usage(self, container_id: str) -> ContainerUsage:
+        with translated():
+            return usage.read(self._client, container_id)
 
     def content_mb(self, container_id: str, base_mb: int) -> int | None:
         with translated():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from agent.engine.image_types import ImageEngine
+from agent.engine.usage_types import ContainerUsage
 from agent.engine.volume_types import VolumeEngine
 from agent.protocol import FailureReason, PortMapping, RegistryLogin
 
@@ -358,6 +359,9 @@ class Engine(VolumeEngine, ImageEngine, Protocol):
 
     def disk_used_mb(self, container_id: str) -> int:
         """Size of what the container has written to its own layer and to its volumes. Raises ``ContainerGoneError``."""
+
+    def usage(self, container_id: str) -> ContainerUsage:
+        """What a running container uses now. Raises ``ContainerGoneError``."""
 
     def content_mb(self, container_id: str, base_mb: int) -> int | None:
         """What a running container has now on its disk beyond ``base_mb``, and in its volumes.

@@ -20,6 +20,7 @@ _NOTE_SECONDS = 300.0
 _PATIENCE_SECONDS = 60.0
 """After a look at a full disk that brought nothing more, until the next."""
 _MB = 1 << 20
+_GB = 1 << 30
 
 
 def total_and_free(directory: Path) -> tuple[int, int]:
@@ -38,7 +39,7 @@ class Janitor:
         fetched: FetchedImages,
         wanted: Callable[[], Collection[str]],
         data_root: Callable[[], str | None],
-        floor_bytes: int,
+        floor_gb: float,
         submit: Callable[[Callable[[], None]], None],
         usage: Callable[[Path], tuple[int, int]] = total_and_free,
         clock: Callable[[], float] = time.time,
@@ -48,7 +49,7 @@ class Janitor:
         self._fetched = fetched
         self._wanted = wanted
         self._data_root = data_root
-        self._floor_bytes = floor_bytes
+        self._floor_bytes = int(floor_gb * _GB)
         self._submit = submit
         self._usage = usage
         self._clock = clock

@@ -5,12 +5,16 @@ import platform
 import re
 import shutil
 import socket
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from agent.inventory.sources import HostFacts
+from agent.telemetry.rates import Rates
+from agent.telemetry_protocol import MachineReading
 
 _MB = 1 << 20
 _GB = 1 << 30
@@ -38,6 +42,30 @@ class RealHost:
         self._options = options
         self._data_root = data_root
         self._root = root
+        self._rates = Rates()
+
+    def reading(self, busy: Collection[str]) -> MachineReading:
+        del busy  # the kernel knows how much they do
+        disk, now = shutil.disk_usage(self._data_root), time.monotonic()
+        received, sent = self._outside_bytes()
+        return MachineReading(
+            cpu_percent=psutil.cpu_percent(),
+            ram_used_mb=(psutil.virtual_memory().total - psutil.virtual_memory().available) // _MB,
+            disk_used_gb=round(disk.used / _GB, 1),
+            disk_free_gb=round(disk.free / _GB, 1),
+            net_rx_bytes_per_s=self._rates.rate("rx", received, now),
+            net_tx_bytes_per_s=self._rates.rate("tx", sent, now),
+        )
+
+    def _outside_bytes(self) -> tuple[int, int]:
+        """Received and sent by real interfaces: what bridges and containers carry would count twice."""
+        devices = self._root / "sys/class/net"
+        real = [
+            counters
+            for name, counters in psutil.net_io_counters(pernic=True).items()
+            if (devices / name / "device").exists()
+        ]
+        return sum(one.bytes_recv for one in real), sum(one.bytes_sent for one in real)
 
     def facts(self) -> HostFacts:
         options, cpuinfo = self._options, self._read("proc/cpuinfo")

@@ -1,14 +1,16 @@
 """GPUs as NVIDIA's driver reports them, through NVML."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pynvml
 
 from agent.inventory.catalogue import GpuModel, canonical
+from agent.inventory.nvml_readings import NvmlReadings
 from agent.inventory.sources import Driver, InventoryError
 from agent.protocol import GpuFacts
+from agent.telemetry_protocol import GpuReading
 
 T = TypeVar("T")
 
@@ -26,6 +28,9 @@ class NvmlSource:
 
     simulated = False
 
+    def __init__(self) -> None:
+        self._readings = NvmlReadings()
+
     def gpus(self) -> list[GpuFacts]:
         with _nvml():
             found = [_gpu(index) for index in range(int(pynvml.nvmlDeviceGetCount()))]
@@ -40,6 +45,11 @@ class NvmlSource:
                 driver_version=_text(pynvml.nvmlSystemGetDriverVersion()),
                 cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}",
             )
+
+    def readings(self, busy: Collection[str]) -> list[GpuReading]:
+        del busy  # the driver knows how much they do
+        with _nvml():
+            return self._readings.read()
 
 
 @contextmanager

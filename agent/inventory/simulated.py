@@ -5,13 +5,17 @@ The same seed gives the same machine, to the last serial number.
 
 import random
 import re
+import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from agent.inventory import simulated_readings
 from agent.inventory.catalogue import GpuModel, UnknownGpuError, find
 from agent.inventory.host import HostOptions
 from agent.inventory.sources import Driver, HostFacts
 from agent.protocol import GpuFacts
+from agent.telemetry_protocol import GpuReading, MachineReading
 
 MOST_GPUS = 16
 _NAMESPACE = uuid.UUID("6a0c8f5e-0e9a-4f6c-9a53-5d6d1f0c7a11")
@@ -124,6 +128,14 @@ class SimulatedMachine:
             kernel_version=kernel,
             motherboard=build.motherboard,
         )
+
+    def readings(self, busy: Collection[str]) -> list[GpuReading]:
+        now = time.time()
+        return [simulated_readings.gpu(facts, now, busy=facts.uuid in busy) for facts in self.gpus()]
+
+    def reading(self, busy: Collection[str]) -> MachineReading:
+        share = len(set(busy) & {gpu.uuid for gpu in self.gpus()}) / len(self._models)
+        return simulated_readings.machine(self.facts(), time.time(), busy_share=share)
 
     def _random(self, purpose: str) -> random.Random:
         return random.Random(f"{self._seed}/{purpose}")  # noqa: S311 - has to be repeatable, not secret

@@ -1,9 +1,11 @@
 """What a source of GPUs and a description of their host look like, whichever way they come about."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.protocol import GpuFacts
+from agent.telemetry_protocol import GpuReading, MachineReading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,9 @@ class GpuSource(Protocol):
 
     def driver(self) -> Driver:
         """Raises ``InventoryError``."""
+
+    def readings(self, busy: Collection[str]) -> list[GpuReading]:
+        """How the GPUs are now; ``busy`` are the UUIDs of those that a container has. Raises ``InventoryError``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +61,6 @@ class HostSource(Protocol):
     """Where the rest of the machine comes from."""
 
     def facts(self) -> HostFacts: ...
+
+    def reading(self, busy: Collection[str]) -> MachineReading:
+        """How the machine is now; ``busy`` as for its GPUs. What can't be seen is None."""

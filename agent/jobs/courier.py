@@ -1,4 +1,4 @@
-"""Carries bytes that are too many for a sync to the server. Everything may be sent again."""
+"""Carries to the server what does not belong into a sync. Everything may be sent again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from agent.protocol import (
     OutputReply,
 )
 from agent.server import ServerAwayError, ServerClient
+from agent.telemetry_protocol import TelemetryReply, TelemetryRequest
 
 
 class Courier:
@@ -41,6 +42,14 @@ class Courier:
         """The log of a container that is gone, compressed. Raises ``ServerAwayError``, ``RefusedError``."""
         path = KEPT_LOG_PATH.format(task_id=task_id)
         self._post(f"{path}?container={container_id}", content)
+
+    def tell(self, request: TelemetryRequest) -> TelemetryReply:
+        """Measurements. Raises ``ServerAwayError``, ``RefusedError``."""
+        client = self._client()
+        try:
+            return client.tell(self._base, self._credential, request)
+        finally:
+            client.close()
 
     def _post(self, path: str, content: bytes) -> OutputReply:
         client = self._client()

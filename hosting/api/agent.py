@@ -86,7 +86,7 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
 @refuses_clearly
 async def register(request: HttpRequest) -> HttpResponse:
     """Exchange an install token for a machine and its credential."""
-    body = _body(request)
+    body = body_of(request)
     return reply_with(await sync_to_async(_register)(body, _remote_address(request)))
 
 
@@ -95,7 +95,7 @@ async def register(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def sync(request: HttpRequest) -> HttpResponse:
     """Take in a report and answer with the desired state, at once when it changed, else when it does."""
-    body = _body(request)
+    body = body_of(request)
     credential = credential_in(request)
     handle = functools.partial(_handle, credential, body, _remote_address(request))
     if settings.SYNC_HOLD_MAX_SECONDS <= 0:
@@ -112,7 +112,7 @@ async def sync(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def check(request: HttpRequest) -> HttpResponse:
     """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
-    body = _body(request)
+    body = body_of(request)
     _check_protocol(body)
     inventory = decode(CheckRequest, body).inventory
     facts = requirements.facts_of(inventory, inventory.gpus)
@@ -124,7 +124,7 @@ async def check(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def token(request: HttpRequest) -> HttpResponse:
     """Give an install token another secret than the one that stands on a command line."""
-    told = decode(TokenChange, _body(request))
+    told = decode(TokenChange, body_of(request))
     change = functools.partial(install_token_change, raw=told.token, replacement=told.replacement, now=timezone.now())
     await sync_to_async(change)()
     return reply_with(TokenChanged())
@@ -135,7 +135,7 @@ def credential_in(request: HttpRequest) -> str:
     return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
-def _body(request: HttpRequest) -> bytes:
+def body_of(request: HttpRequest) -> bytes:
     """The request's body. Raises HostingError(too_large, 413), where a length is stated before anything is read."""
     too_large = HostingError("too_large", f"A message has at most {MAX_BODY_BYTES} bytes.", status=413)
     stated = request.headers.get("Content-Length") or "0"

@@ -9,6 +9,7 @@ from hosting.models.measurement import Measurement
 from hosting.models.relay import Relay, RelayLease
 from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
 from hosting.models.task import PortLease, Task, TaskEvent
+from hosting.models.telemetry import GpuHealth, TelemetryReceipt, TelemetryWindow
 from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
 from hosting.models.volume import Volume, VolumeEvent, VolumeMount
 
@@ -18,6 +19,7 @@ __all__ = [
     "ChallengeRun",
     "Gpu",
     "GpuClaim",
+    "GpuHealth",
     "IdleJob",
     "IdleTask",
     "InstallToken",
@@ -36,6 +38,8 @@ __all__ = [
     "ReliabilityStanding",
     "Task",
     "TaskEvent",
+    "TelemetryReceipt",
+    "TelemetryWindow",
     "VerificationCase",
     "VerificationFinding",
     "Volume",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting.web import benchmarks, earnings, idle_jobs, installing, reachability, verification, views
+from hosting.web import benchmarks, earnings, figures, idle_jobs, installing, reachability, verification, views
 
 urlpatterns = [
     path("install.sh", installing.script, name="install_script"),
@@ -10,6 +10,8 @@ urlpatterns = [
     path("host/machines/", views.machines, name="host_machines"),
     path("host/machines/cards/", views.machine_cards, name="host_machine_cards"),
     path("host/machines/<int:machine_id>/", views.machine, name="host_machine"),
+    path("host/machines/<int:machine_id>/figures/", figures.figures, name="host_figures"),
+    path("host/machines/<int:machine_id>/history/", figures.history, name="host_history"),
     path("host/machines/<int:machine_id>/prices/", views.prices, name="host_prices"),
     path("host/machines/<int:machine_id>/unlist/", views.unlist, name="host_unlist"),
     path("host/machines/<int:machine_id>/extend/", views.extend, name="host_extend"),

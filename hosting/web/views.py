@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -26,6 +27,7 @@ from hosting.services.install_tokens import install_token_create, install_token_
 from hosting.services.lifetimes import lifetimes_extend
 from hosting.services.listing import listing_end, listing_set
 from hosting.web.benchmarks import benchmark_context
+from hosting.web.figures import history_context, machine_now
 from hosting.web.forms import ExtendForm, InstallTokenForm, PricesForm
 from hosting.web.reachability import reachability_context
 from hosting.web.verification import verification_context
@@ -89,6 +91,8 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             "machine": found,
             "gpus": selectors.gpus_with_use(found),
             "bid_floor_micros": selectors.bid_floor_micros(found),
+            "figures": machine_now(found),
+            **history_context(found, request.GET.get("period", ""), reverse("host_history", args=[found.pk]), now),
             **benchmark_context(found),
             **verification_context(found),
             **reachability_context(found),

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from hosting.connecting import is_only_direct, relay_address
+from marketplace.api.usage_json import NO_USAGE, USAGE_COLUMNS
 from marketplace.api.volume_json import mount_json
 from marketplace.domain import instance_states as states
 from marketplace.domain.instance_status import status_of
@@ -15,11 +16,10 @@ PUBLISHED_ON = "0.0.0.0"  # noqa: S104 - what docker says of a port that is open
 UNKNOWN_DISK_USAGE = -1.0
 
 _UNKNOWN_NAMES = """
-    gpu_util gpu_temp cpu_util mem_limit mem_usage vmem_usage credit_balance credit_discount client_run_time
-    host_run_time ssh_idx
+    credit_balance credit_discount client_run_time host_run_time ssh_idx
 """
 _UNKNOWN: dict[str, None] = dict.fromkeys(_UNKNOWN_NAMES.split())
-"""Fields of features that don't exist here and of measurements that nobody takes yet."""
+"""Fields of features that don't exist here."""
 
 _HARDWARE_NAMES = """
     gpu_name gpu_arch gpu_ram gpu_frac gpu_lanes gpu_mem_bw bw_nvlink gpu_max_power gpu_max_temp gpu_display_active
@@ -40,7 +40,7 @@ _OTHER_NAMES = """
     direct_port_count direct_port_start direct_port_end ports dph_base dph_total storage_total_cost storage_cost
     inet_up_cost inet_down_cost min_bid bid_price dlperf_per_dphtotal flops_per_dphtotal search instance
 """
-INSTANCE_COLUMNS = (*_UNKNOWN, *_HARDWARE, *_OTHER_NAMES.split())
+INSTANCE_COLUMNS = (*_UNKNOWN, *USAGE_COLUMNS, *_HARDWARE, *_OTHER_NAMES.split())
 """Every field of an instance; ``ports`` is there only while it runs and its ports can be reached directly.
 
 The client prefers ``ports["22/tcp"]`` to ``ssh_host`` and keeps what it took for ever. So where there is a relay, whose
@@ -56,11 +56,13 @@ def _dollars_or_null(micros: int | None) -> float | None:
     return None if micros is None else dollars(micros)
 
 
-def instance_json(instance: Instance, now: datetime) -> dict[str, Any]:
-    """The instance object. ``instance`` comes with machine, task, offer and port leases."""
+def instance_json(instance: Instance, now: datetime, usage: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The instance object. ``instance`` comes with machine, task, offer and port leases; ``usage`` is what it uses,
+    as ``marketplace.api.usage_json`` says it."""
     offer = offer_json(row_of(instance.offer), Quote(now, instance.disk_gb))
     return {
         **_UNKNOWN,
+        **(usage or NO_USAGE),
         **{name: offer[name] for name in _HARDWARE},
         **_contract(instance, now),
         **_status(instance, now),

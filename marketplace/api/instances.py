@@ -13,6 +13,7 @@ from billing.domain.money import exact_dollars
 from marketplace.access import instance_for
 from marketplace.api.instance_json import INSTANCE_COLUMNS, dollars, instance_json
 from marketplace.api.schema import ANY_OBJECT, BID, DONE, INSTANCE, INSTANCES, PAGE_PARAMETERS
+from marketplace.api.usage_json import usages
 from marketplace.api.views import AccountView, caller
 from marketplace.api.wire import Fields, parse_json, reply
 from marketplace.domain.query_fields import invalid, shown
@@ -39,7 +40,8 @@ STATES: dict[str, Change] = {"running": instance_start, "stopped": instance_stop
 def _rows(user: User) -> list[Row]:
     now = timezone.now()
     found = instances_with_min_bids(instances_of(user).order_by("pk"))
-    return [instance_json(instance, now) for instance in found]
+    used = usages(found)
+    return [instance_json(instance, now, used[instance.pk]) for instance in found]
 
 
 class InstancePages(AccountView):
@@ -152,7 +154,7 @@ class InstanceDetail(AccountView):
     def get(self, request: Request, instance_id: int) -> HttpResponse:
         """One object under the plural name, or null when the caller has no such instance: what the clients expect."""
         found = instances_with_min_bids(instances_of(caller(request)).filter(pk=instance_id))
-        row = instance_json(found[0], timezone.now()) if found else None
+        row = instance_json(found[0], timezone.now(), usages(found)[instance_id]) if found else None
         return reply({"success": True, "instances": row})
 
     @extend_schema(

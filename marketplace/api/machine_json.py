@@ -5,6 +5,8 @@ from typing import Any
 
 from hosting.models import Gpu, IdleJob, Listing, Machine
 from hosting.selectors import bid_floor_micros
+from hosting.telemetry import MachineNow
+from marketplace.api.usage_json import gpu_rows, machine_usage
 from marketplace.domain.offers import cuda_number, driver_number
 from marketplace.models import Instance
 from marketplace.offer_json import MICROS
@@ -15,11 +17,13 @@ _TERM_NAMES = """
 """
 
 
-def machine_json(machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[int, str | None]) -> dict[str, Any]:
+def machine_json(
+    machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[int, str | None], now: MachineNow | None = None
+) -> dict[str, Any]:
     """The machine object. Prices are dollars per GPU-hour, GB-month and GB; null while it is not listed.
 
-    ``rental_types`` has the GPUs that are rented, by id. ``floor_price`` is the least bid: the higher one of
-    ``min_bid_price`` and the idle job's price.
+    ``rental_types`` has the GPUs that are rented, by id; ``now`` is how the machine is, where that is known.
+    ``floor_price`` is the least bid: the higher one of ``min_bid_price`` and the idle job's price.
     """
     present = [gpu for gpu in gpus if gpu.present]
     return {
@@ -54,6 +58,8 @@ def machine_json(machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[in
         "reliability_lower": machine.reliability_lower,
         "verification": machine.verification,
         "num_reports": 0,
+        "gpus": gpu_rows(sorted(present, key=lambda gpu: gpu.index), now),
+        **machine_usage(now),
         "idle_job": _idle_job(getattr(machine, "idle_job", None)),
         "floor_price": bid_floor_micros(machine) / MICROS,
         **_listing(getattr(machine, "listing", None)),

@@ -14,6 +14,7 @@ from hosting.selectors import machines_of
 from hosting.services.idle_jobs import idle_job_remove, idle_job_set
 from hosting.services.lifetimes import listing_set_and_extend
 from hosting.services.listing import listing_end, listing_set, min_bid_set
+from hosting.telemetry import machines_now
 from marketplace.api.idle_job_body import idle_job, min_bid_micros
 from marketplace.api.listing_body import has_end, listing_terms, machine_of
 from marketplace.api.machine_json import machine_json
@@ -28,7 +29,8 @@ def _rows(user: User, **only: int) -> list[dict[str, Any]]:
     claims = GpuClaim.objects.filter(gpu__machine__in=machines, released_at=None)
     rented = claims.filter(task__kind=Task.Kind.INSTANCE).values_list("gpu_id", "task__instance__rental_type")
     rental_types = dict(rented)
-    return [machine_json(machine, machine.gpus.all(), rental_types) for machine in machines]
+    now = machines_now(machine.pk for machine in machines)
+    return [machine_json(machine, machine.gpus.all(), rental_types, now.get(machine.pk)) for machine in machines]
 
 
 class Machines(AccountView):

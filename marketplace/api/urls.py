@@ -9,6 +9,7 @@ from rest_framework.permissions import AllowAny
 from marketplace.api import (
     account,
     copies,
+    histories,
     instance_keys,
     instances,
     keys,
@@ -60,6 +61,7 @@ urlpatterns = [
     *_both("v0/instances/request_logs/<id:instance_id>/", results.RequestLogs),
     *_both("v0/instances/command/<id:instance_id>/", results.RunCommand),
     path("v0/results/<str:ticket>/", results.Result.as_view(), name="result"),
+    *_both("v0/instances/<id:instance_id>/history/", histories.InstanceHistory),
     *_both("v0/instances/<id:instance_id>/", instances.InstanceDetail),
     *_both("v0/instances/move/<id:instance_id>/", moves.InstanceMove),
     *_both("v0/instances/copy_url/<id:instance_id>/", url_copies.UrlCopies),
@@ -85,6 +87,7 @@ urlpatterns = [
     *_both("v0/machines/create_asks/", machines.CreateAsks),
     *_both("v0/machines/create_bids/", machines.CreateBids),
     *_both("v0/machines/<id:machine_id>", machines.MachineDetail),
+    *_both("v0/machines/<id:machine_id>/history/", histories.MachineHistory),
     *_both("v0/machines/<id:machine_id>/asks/", machines.MachineAsks),
     *_both("v0/machines/<id:machine_id>/defjob/", machines.MachineDefaultJob),
     *_both("v0/machines/<id:machine_id>/minbid/", machines.MachineMinBid),

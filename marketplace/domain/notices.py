@@ -17,7 +17,10 @@ EXTENDED = "extended"  # the host granted a longer lifetime
 INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED)
 VOLUME_ENDS = "volume_ends"  # a volume's lifetime ends, has ended, or it is deleted; by mail only
 WEBHOOK_DISABLED = "webhook_disabled"  # about the account's webhook, so it goes by mail only
-KINDS = (*INSTANCE_KINDS, VOLUME_ENDS, WEBHOOK_DISABLED, *MONEY_KINDS)
+GPU_UNHEALTHY = "gpu_unhealthy"  # GPUs of a host's machine left the market; by mail only
+GPU_HEALTHY = "gpu_healthy"  # they are back
+MACHINE_KINDS = (GPU_UNHEALTHY, GPU_HEALTHY)
+KINDS = (*INSTANCE_KINDS, VOLUME_ENDS, WEBHOOK_DISABLED, *MACHINE_KINDS, *MONEY_KINDS)
 
 TEST_EVENT = "webhook.test"
 SUBJECT_MAX_CHARS = 200

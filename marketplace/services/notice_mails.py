@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from billing.domain.notices import AUTO_BILLING_OFF, HOST_KINDS, PAYMENT_ACTION
 from billing.domain.notices import KINDS as MONEY_KINDS
-from marketplace.domain.notices import DISK_DELETED
+from marketplace.domain.notices import DISK_DELETED, MACHINE_KINDS
 from marketplace.domain.retries import next_wait
 from marketplace.models import Notice
 
@@ -96,6 +96,8 @@ def _page(notice: Notice) -> str:
         return reverse("billing_payment")
     if notice.kind in MONEY_KINDS:
         return reverse("billing")
+    if notice.kind in MACHINE_KINDS:
+        return reverse("host_machine", args=[notice.data["machine_id"]])
     if notice.instance_id is None:
         return reverse("account")
     if notice.kind == DISK_DELETED:

@@ -1,11 +1,11 @@
 """Turns what agents observe into the states of instances. Registered with hosting as its MarketHooks."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Machine, Task, Volume
+from hosting.models import Gpu, Machine, Task, Volume
 from hosting.services.tasks import task_stop
 from hosting.volumes import volume_owner_ids
 from marketplace.domain import instance_states as states
@@ -15,6 +15,7 @@ from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
 from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
+from marketplace.services.gpu_notices import gpu_notices_post
 from marketplace.services.metering import (
     gpu_time_ends,
     gpu_time_starts,
@@ -87,6 +88,12 @@ class InstanceHooks:
         for instance in Instance.objects.filter(machine=machine, state=states.RUNNING).order_by("pk"):
             gpu_time_starts(instance=instance, at=now)
         volumes_come_online(machine, now)
+
+    def gpus_turned(
+        self, machine: Machine, gone: Sequence[tuple[Gpu, str]], back: Sequence[Gpu], now: datetime
+    ) -> None:
+        """See MarketHooks."""
+        gpu_notices_post(machine=machine, gone=gone, back=back, now=now)
 
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """See MarketHooks."""

@@ -90,6 +90,30 @@ def mbps(amount: float) -> str:
 
 
 @register.filter
+def rate(bytes_per_second: float | None) -> str:
+    """Bytes a second as people write them: 1500000.0 becomes "1.5 MB/s"; a dash where it is not known."""
+    if bytes_per_second is None:
+        return "\N{EN DASH}"
+    for unit, size in (("GB/s", 1e9), ("MB/s", 1e6)):
+        if bytes_per_second >= size:
+            return f"{figure(bytes_per_second / size)} {unit}"
+    return f"{figure(bytes_per_second / 1e3)} kB/s"
+
+
+@register.filter
+def figure(amount: float) -> str:
+    """A measured number with as many decimals as it deserves: 98.6 as "99", 3.14159 as "3.1"."""
+    return f"{amount:.0f}" if abs(amount) >= 10 or amount == 0 else f"{amount:.1f}"
+
+
+@register.filter
+def spelled_period(code: str) -> str:
+    """The period of a chart: "24h" becomes "24 hours"."""
+    number, unit = int(code[:-1]), {"h": "hour", "d": "day"}[code[-1]]
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+@register.filter
 def percent(fraction: float) -> str:
     """A fraction as a percentage with one decimal, rounded down so that 99.97 % is not shown as 100 %."""
     tenths = int(fraction * 1000 + 1e-9)

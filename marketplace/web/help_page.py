@@ -29,6 +29,7 @@ from marketplace.domain.retries import ATTEMPTS, FAILING_AT_LEAST, GIVEN_UP_IN_R
 from marketplace.gateways.webhooks import WHOLE_SECONDS
 from marketplace.services.credit import HOURS_OF_CREDIT_NEEDED
 from marketplace.services.webhooks import OLD_SECRET_SIGNS_FOR
+from marketplace.web.help_gpus import gpu_health_help
 
 SECONDS_PER_HOUR = 3_600
 _SPELLED = {"fp32": "single precision", "fp16": "mixed precision"}
@@ -42,6 +43,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
         **_webhooks(),
         **_reliability(),
         **_dlperf(),
+        **gpu_health_help(),
         "log_hours": KEPT_FOR.total_seconds() / SECONDS_PER_HOUR,
         "command_seconds": COMMAND_SECONDS,
         "minimums": MINIMUMS,

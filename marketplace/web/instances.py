@@ -26,6 +26,7 @@ from marketplace.services.lifecycle import (
     instance_start,
     instance_stop,
 )
+from marketplace.web.figures import history_context, instance_figures
 from marketplace.web.forms import LabelForm
 from marketplace.web.history import history
 from marketplace.web.instance_view import InstanceView, instance_views
@@ -69,7 +70,10 @@ def _one(request: UserRequest, instance_id: int) -> InstanceView:
 @require_GET
 def instance(request: UserRequest, instance_id: int) -> HttpResponse:
     """One instance: live state, configuration, history."""
-    return render(request, "marketplace/instance.html", _instance_context(request, instance_id))
+    context = _instance_context(request, instance_id)
+    view: InstanceView = context["view"]
+    context |= history_context(view.instance, request.GET.get("period", ""), view.now)
+    return render(request, "marketplace/instance.html", context)
 
 
 @login_required
@@ -92,6 +96,7 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
         "disks_end_at": disks_end_at(request.user, view.now),
         "copies": copies_of(found),
         "move": move_of(found),
+        "figures": instance_figures(found),
         "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
         "ports": published_ports(found),
         "mounts": mounts_of(found.task),

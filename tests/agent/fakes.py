@@ -33,6 +33,7 @@ from agent.engine.types import (
     TaskError,
     VolumeMissingError,
 )
+from agent.engine.usage_types import ContainerUsage
 from agent.pool import Job, Pool
 from agent.protocol import ContainerSpec, DesiredTask, PortMapping, RegistryLogin
 from agent.tasks.memory import MemoryStore, TrafficStore
@@ -140,6 +141,8 @@ class FakeEngine:
     start_error: Exception | None = None
     used_mb: int = 0
     whole_mb: int | None = None
+    cpu_seconds: float = 0.0
+    ram_mb: int = 100
     saved: list[str] = field(default_factory=list)
     merged: list[str] = field(default_factory=list)
     most_saved: int = 100
@@ -389,6 +392,10 @@ class FakeEngine:
     def disk_used_mb(self, container_id: str) -> int:
         self._name(container_id)
         return self.used_mb
+
+    def usage(self, container_id: str) -> ContainerUsage:
+        self._name(container_id)
+        return ContainerUsage(cpu_seconds=self.cpu_seconds, ram_used_mb=self.ram_mb, ram_limit_mb=256)
 
     def content_mb(self, container_id: str, base_mb: int) -> int | None:
         self._name(container_id)

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.protocol import GpuFacts, decode
+from agent.telemetry_protocol import GpuReading
 
 SOURCE = Path(__file__).parent / "nvml" / "fake_nvml.c"
 PROGRAM = """
@@ -21,6 +23,15 @@ try:
     print(NvmlSource().driver())
 except InventoryError as error:
     print(error)
+"""
+READINGS = """
+from agent.inventory.nvml import NvmlSource
+from agent.protocol import encode
+import msgspec
+source = NvmlSource()
+source.readings([])
+for reading in source.readings([]):
+    print(msgspec.json.encode(msgspec.structs.replace(reading, xids=None)).decode())
 """
 
 
@@ -36,9 +47,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def look(**environment: str) -> list[str]:
+def look(program: str = PROGRAM, **environment: str) -> list[str]:
     """What the source says, in a process of its own: the library is found when pynvml first needs it."""
-    command = [sys.executable, "-c", PROGRAM]
+    command = [sys.executable, "-c", program]
     run = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
     return run.stdout.splitlines()
 
@@ -76,3 +87,33 @@ def test_driver_that_is_not_loaded(library: Path) -> None:
     (line,) = look(LD_LIBRARY_PATH=str(library), FAKE_NVML_BROKEN="1")
     assert line.startswith("No NVIDIA driver was found on this machine.")
     assert line.endswith("(Driver Not Loaded)")
+
+
+def readings(library: Path, **environment: str) -> list[GpuReading]:
+    lines = look(READINGS, LD_LIBRARY_PATH=str(library), **environment)
+    return [msgspec.json.decode(line, type=GpuReading) for line in lines]
+
+
+def test_how_gpus_are_as_far_as_they_tell(library: Path) -> None:
+    first, second = readings(library)
+    assert first == GpuReading(
+        uuid="GPU-aaaa",
+        utilization_percent=87.0,
+        memory_used_mb=0,
+        memory_total_mb=24576,
+        temperature_c=66,
+        power_w=301.5,
+        power_limit_w=350.0,
+        fan_percent=55,
+        pcie_lanes=16,
+        ecc_corrected=7,
+        ecc_uncorrected=2,
+        throttle=["power"],
+    )
+    assert second == GpuReading(uuid="GPU-bbbb", memory_used_mb=0, memory_total_mb=8192, temperature_c=66)
+
+
+def test_a_gpu_that_fell_off_the_bus_is_told_by_the_name_it_had(library: Path) -> None:
+    first, second = readings(library, FAKE_NVML_LOST="1")
+    assert first == GpuReading(uuid="GPU-aaaa", lost=True)
+    assert not second.lost

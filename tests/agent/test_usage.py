@@ -10,10 +10,12 @@ import pytest
 
 from agent.engine import volumes
 from agent.engine.docker_engine import DockerEngine
+from agent.engine.types import ContainerGoneError
 from agent.protocol import DesiredTask
 from agent.tasks.memory import TrafficStore
 from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan
 from agent.usage import UsageSampler, disk_pause_seconds
+from scripts.services.launching import wait_until
 from tests import images
 from tests.agent.fakes import FakeEngine, Life, task
 
@@ -126,3 +128,22 @@ def test_what_a_container_has_now_is_less_than_what_it_wrote(
     assert engine.content_mb(container_id, base_mb) in (20, 21)
     engine.stop(container_id, 0)
     assert engine.content_mb(container_id, base_mb) is None
+
+
+@pytest.mark.engine
+def test_cpu_and_memory_of_a_container(run: Callable[[DesiredTask], tuple[DockerEngine, str]]) -> None:
+    image = images.build("nosshd", docker.from_env())
+    wish = task(image=image, mode="args", args=["sh", "-c", "while :; do :; done"], ports=[], ram_mb=64)
+    engine, container_id = run(wish)
+    wait_until(
+        lambda: bool(engine.usage(container_id).cpu_seconds),
+        timeout_seconds=60,
+        failure=lambda: "no CPU time is counted",
+    )
+    used = engine.usage(container_id)
+    assert used.ram_used_mb is not None
+    assert used.ram_used_mb < 64
+    assert used.ram_limit_mb == 64
+    engine.remove(container_id)
+    with pytest.raises(ContainerGoneError):
+        engine.usage(container_id)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
+from agent.telemetry_protocol import TaskReading
 from hosting.models import Measurement, Volume
 from hosting.services.measuring import benchmark_ask
 from marketplace.models import Instance, User
@@ -20,6 +21,7 @@ from marketplace.services.templates import starter_set, template_create
 from marketplace.services.volumes import volume_rent
 from marketplace.starter_templates import STARTERS
 from tests.plumbing import benchmarks, market
+from tests.plumbing.telemetry import TestSensors, window
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -103,6 +105,7 @@ class Market:
         content = replace(STARTERS["vllm"], name="Mine", extra_filters={"num_gpus": {"gte": 2}})
         self.template = template_create(owner=self.user, content=content, private=True, now=now)
         self.runs = [self.measure(score) for score in (20.0, 12.5)]
+        self.use()
 
     def measure(self, score: float) -> Measurement:
         """A benchmark of the own machine, whose GPUs are simulated."""
@@ -110,6 +113,20 @@ class Market:
         with override_settings(DLPERF_IMAGE=benchmarks.IMAGE):
             benchmark_ask(machine_id=self.own.machine.pk, host=self.user, now=now)
         return benchmarks.run_to_the_end(self.own, now, benchmarks.line(score, cpu=True))
+
+    def use(self) -> None:
+        """Measurements of an hour, and a look just now, of both machines; the instance uses its GPU."""
+        now, ours = timezone.now(), {self.instance.machine_id: self.instance.task_id}
+        for machine in (self.agent.machine, self.own.machine):
+            task_id = ours.get(machine.pk)
+            sensors = TestSensors(machine, session_id=f"{machine.pk}-{now.timestamp()}")
+            if task_id is not None:
+                uuids = [sensors.gpus[0].uuid]
+                sensors.tasks = [TaskReading(task_id=task_id, gpu_uuids=uuids, cpu_percent=40.0, ram_used_mb=9000)]
+            for number in range(0, 60, 20):
+                some = range(number, number + 20)
+                told = [window(machine, one, 60.0 * (60 - one), task_id, util=40.0 + one % 7 * 8) for one in some]
+                sensors.tell(now, *told)
 
     def rent(self, gpus: int, **values: object) -> Instance:
         offer, wish = market.offer(self.agent, gpus), market.wish(label="sweep", **values)
@@ -238,6 +255,17 @@ def test_a_machines_scores_are_drawn(open_page: Open, scene: Market) -> None:
     page = open_page(scene.path("/host/machines/{machine}/"), scene.user)
     expect(page.locator("#benchmarks .chart canvas")).to_be_visible()
     expect(page.locator("#benchmarks .u-legend")).to_contain_text("12.5")
+
+
+def test_measurements_are_drawn_and_another_period_is_chosen(open_page: Open, scene: Market) -> None:
+    page = open_page(scene.path("/host/machines/{machine}/?period=1h"), scene.user)
+    expect(page.locator("#history .chart canvas")).to_have_count(8)
+    expect(page.locator("#history .u-legend").first).to_contain_text("GPU 3")
+    page.locator("#history summary").click()
+    page.locator("#history .btn", has_text="7 days").click()
+    expect(page.locator("#history .btn.active")).to_have_text("7 days")
+    expect(page.locator("#history .chart canvas")).to_have_count(8)
+    expect(page.locator("#history .history-table table")).to_be_visible()
 
 
 @pytest.mark.usefixtures("scene")

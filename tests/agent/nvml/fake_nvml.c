@@ -5,6 +5,7 @@
 #define OK 0
 #define NOT_SUPPORTED 3
 #define NO_DRIVER 9
+#define GPU_IS_LOST 15
 
 typedef struct { unsigned long long total, free, used; } memory_t;
 typedef struct {
@@ -31,7 +32,16 @@ int nvmlSystemGetCudaDriverVersion(int *version) { *version = 12040; return OK; 
 int nvmlSystemGetCudaDriverVersion_v2(int *version) { return nvmlSystemGetCudaDriverVersion(version); }
 int nvmlDeviceGetCount_v2(unsigned int *count) { *count = 2; return OK; }
 
-int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **card) { *card = &cards[index]; return OK; }
+/* From the second look on, where the environment says so. */
+static int is_lost(unsigned int index) {
+    static int looks;
+    return index == 0 && getenv("FAKE_NVML_LOST") && ++looks > 1;
+}
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **card) {
+    *card = &cards[index];
+    return is_lost(index) ? GPU_IS_LOST : OK;
+}
 
 int nvmlDeviceGetName(void *card, char *out, unsigned int size) {
     return say(out, size, index_of(card) ? "NVIDIA Frobnicator X-1" : "NVIDIA GeForce RTX 3090");
@@ -82,4 +92,27 @@ int nvmlDeviceGetMaxClockInfo(void *card, int kind, unsigned int *out) {
     (void)card;
     *out = kind == 2 ? 9751 : 1500;
     return OK;
+}
+
+typedef struct { unsigned int gpu, memory; } utilization_t;
+
+int nvmlDeviceGetUtilizationRates(void *card, utilization_t *rates) {
+    rates->gpu = 87;
+    rates->memory = 40;
+    return index_of(card) ? NOT_SUPPORTED : OK;
+}
+
+int nvmlDeviceGetTemperature(void *card, int kind, unsigned int *out) { (void)kind; (void)card; *out = 66; return OK; }
+int nvmlDeviceGetPowerUsage(void *card, unsigned int *out) { return number(card, out, 301500); }
+int nvmlDeviceGetFanSpeed(void *card, unsigned int *out) { return number(card, out, 55); }
+
+int nvmlDeviceGetTotalEccErrors(void *card, int kind, int counter, unsigned long long *out) {
+    (void)counter;
+    *out = kind == 1 ? 2 : 7;
+    return index_of(card) ? NOT_SUPPORTED : OK;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *card, unsigned long long *out) {
+    *out = 0x4;
+    return index_of(card) ? NOT_SUPPORTED : OK;
 }

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("hosting", "0017_volumes"),
+        ("hosting", "0019_telemetry"),
     ]
 
     operations = [
