@@ -14,6 +14,10 @@ from agent.installer.system import InstallError, change, has, run
 LEAST = (3, 11)
 _FETCHED = "3.12"
 _UV = "uv==0.13.9"
+_REMEDY = (
+    "The agent needs Python {}.{}, and this system's is older. Let this machine reach pypi.org and github.com, or "
+    "install a newer Python with its venv module so that python{} is found; then run this again."
+).format(*LEAST, _FETCHED)
 _NAMES = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
 
 
@@ -44,6 +48,13 @@ def fetched_python(layout: Layout) -> str | None:
 
 def fetch_python(layout: Layout) -> str:
     """Raises ``InstallError``."""
+    try:
+        return _fetched_now(layout)
+    except InstallError as error:
+        raise InstallError(f"{error}\n\n{_REMEDY}") from error
+
+
+def _fetched_now(layout: Layout) -> str:
     tools = layout.opt / "tools"
     if not (tools / "bin/uv").exists():
         change([sys.executable, "-m", "venv", "--clear", str(tools)], "Making room for uv")

@@ -227,6 +227,15 @@ def test_a_python_that_is_too_old_is_not_taken(fake: Fake) -> None:
     assert python.missing_packages(None) == []
 
 
+def test_a_python_that_can_t_be_fetched_can_be_brought_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(InstallError, match=r"Installing uv(.|\n)*so that python3\.12 is found; then run this again"):
+        python.fetch_python(Layout(tmp_path))
+
+
 def test_options_that_a_host_added_outlive_an_upgrade() -> None:
     text = "# mine\n--server=http://old\n--disk-gb=200\n"
     told = service.merged(text, ["--server=http://new", "--ports=1-2"])
