@@ -36,7 +36,7 @@ def remove(layout: Layout, manifest: Manifest, *, dry: bool, force: bool) -> Non
     guests = Guests(_listed(layout, ["ps", "--all"]), _listed(layout, ["volume", "ls"], _VOLUME_LABEL))
     if (guests.containers or guests.volumes) and not force:
         raise InstallError(
-            f"{guests} are on this machine; their data would be lost. Take the machine off the market, wait until they "
+            f"This machine has {guests}; their data would be lost. Take the machine off the market, wait until they "
             "have gone, and run this again; or add --force."
         )
     kept = _foreign() if manifest.engine else ""
@@ -64,22 +64,25 @@ class Guests:
     volumes: list[str]
 
     def __str__(self) -> str:
-        parts = [f"{len(self.containers)} containers", f"{len(self.volumes)} volumes"]
-        return " and ".join(part for part in parts if not part.startswith("0 ")) + " of clients"
+        return _counted(containers=len(self.containers), volumes=len(self.volumes)) + " of clients"
+
+
+def _counted(**numbers: int) -> str:
+    """Numbers of things in words: "1 container and 2 volumes"; empty for none."""
+    words = (f"{number} {name[:-1] if number == 1 else name}" for name, number in numbers.items() if number)
+    return " and ".join(words)
 
 
 def _foreign() -> str:
     """Containers and named volumes that are not the agent's, in words; empty where there are none."""
     ours = (f"label={OWNER_LABEL}", f"label={_TOOLS_LABEL}")
-    counts = []
+    counts = {}
     for kind, listing in (("containers", ["docker", "ps", "--all"]), ("volumes", ["docker", "volume", "ls"])):
         found = set(run([*listing, "--quiet"]).out.split())
         for label in ours:
             found -= set(run([*listing, "--quiet", "--filter", label]).out.split())
-        found = {name for name in found if not _NAMELESS.fullmatch(name)}
-        if found:
-            counts.append(f"{len(found)} {kind}")
-    return " and ".join(counts)
+        counts[kind] = sum(not _NAMELESS.fullmatch(name) for name in found)
+    return _counted(**counts)
 
 
 def _plan(layout: Layout, manifest: Manifest, guests: Guests) -> list[str]:

@@ -56,10 +56,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_it_refuses_while_clients_have_anything_here(machine: Machine) -> None:
     machine.keep("volume ls --quiet --filter label=spotyard.owner=7-abc --filter label=spotyard.volume", "v1", "v2")
-    with pytest.raises(InstallError, match="2 volumes of clients are on this machine"):
+    with pytest.raises(InstallError, match="This machine has 2 volumes of clients"):
         removal.remove(machine.layout, machine.manifest, dry=False, force=False)
     machine.keep("ps --all --quiet --filter label=spotyard.owner=7-abc", "c1")
-    with pytest.raises(InstallError, match="1 containers and 2 volumes of clients"):
+    with pytest.raises(InstallError, match="1 container and 2 volumes of clients"):
         removal.remove(machine.layout, machine.manifest, dry=False, force=False)
     assert machine.done("apt-get") == machine.done("systemctl") == []
     assert machine.layout.opt.exists()
@@ -83,7 +83,7 @@ def test_docker_stays_where_others_use_it_by_now(machine: Machine, capsys: pytes
     machine.program("apt-get", f'case "$*" in *simulate*) {said} ;; esac')
     (machine.layout.root / "var/lib/docker").mkdir(parents=True)
     removal.remove(machine.layout, machine.manifest, dry=False, force=False)
-    assert "it keeps 1 containers and 1 volumes that others made" in capsys.readouterr().out
+    assert "it keeps 1 container and 1 volume that others made" in capsys.readouterr().out
     assert machine.done("apt-get")[-1].endswith("purge --yes -q nftables")
     assert (machine.layout.root / "var/lib/docker").exists()
 
