@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
@@ -20,9 +21,10 @@ from hosting import agent_releases
 from hosting.domain.agent_versions import is_offered, verdict
 from hosting.gateways.agent_bundle import TOP, current_bundle, make_bundle
 from hosting.installer import install_script, rendered
-from hosting.models import Machine, MachineEvent
+from hosting.models import AgentRollout, Machine, MachineEvent
 from hosting.selectors import desired_state
 from hosting.services.agent_versions import agent_rollout_set
+from marketplace.models import User
 from tests.plumbing import market
 from tests.plumbing.market import T0
 
@@ -175,3 +177,22 @@ def test_an_agent_of_a_later_marketplace_is_told_so() -> None:
         "/api/agent/v1/register", json.dumps({"protocol": PROTOCOL_VERSION + 1}), content_type="application/json"
     )
     assert "newer than the marketplace" in answer.json()["msg"]
+
+
+@pytest.mark.django_db
+def test_staff_decide_in_the_admin(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
+    market.listed_machine().report(T0 + timedelta(seconds=1), agent_version="0.1.0+a")
+    pages = reverse("admin:hosting_agentrollout_changelist"), reverse("admin:hosting_agentrollout_add")
+    assert client.post(pages[1], {"percent": "101"}).status_code == 200, "more than all there are is not taken"
+    assert not AgentRollout.objects.exists()
+    assert client.post(pages[1], {"percent": "30"}).status_code == 302
+    assert client.get(pages[1]).status_code == 403, "there is one row"
+    told = client.get(pages[0]).content.decode()
+    assert current_bundle().version in told
+    assert "0.1.0+a: 1" in told
+    page = reverse("admin:hosting_agentrollout_change", args=[AgentRollout.ONLY])
+    assert "0.1.0+a: 1" in client.get(page).content.decode()
+    assert client.post(page, {"percent": "50", "paused": "on"}).status_code == 302
+    rollout = AgentRollout.objects.get()
+    assert (rollout.percent, rollout.paused) == (50, True)
