@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import ErrorReply
 from agent.upkeep import status, systemd
 from agent.upkeep.status import Status, TaskStatus
-from tests.agent.program import run
+from tests.agent.marketplace import TOKEN, Marketplace
+from tests.agent.program import NO_ENGINE, run, running
 
 NOW = 1_000_000.0
 GOOD = Status(
@@ -85,6 +87,31 @@ def test_the_log_goes_to_a_file_and_what_is_wrong_to_the_journal_too(tmp_path: P
     assert code == 1
     assert "not registered yet" in output
     assert (tmp_path / "log" / "agent.log").exists()
+
+
+def test_an_agent_without_its_marketplace_works_on_and_says_so(tmp_path: Path) -> None:
+    """Through a restart, too: it is the same machine afterwards, and registers no second time."""
+    with Marketplace() as market:
+        options = ("--server", market.url, "--state-dir", tmp_path, "--no-firewall", "--simulate", "L4")
+        market.holds = False  # so that answers come quickly
+
+        def connected() -> bool | None:
+            told = status.read(tmp_path)
+            return told.connected if told is not None else None
+
+        with running(*options, "--token", TOKEN, environment=NO_ENGINE):
+            market.await_that(lambda: connected() is True)
+            market.refusal = (503, ErrorReply(error="away", msg="Back soon."))
+            market.await_that(lambda: connected() is False)
+        with running(*options, environment=NO_ENGINE) as process:
+            market.await_that(lambda: (told := status.read(tmp_path)) is not None and told.pid == process.pid)
+            market.await_that(lambda: "Back soon." in (status.read(tmp_path) or GOOD).problem)
+            told = status.read(tmp_path)
+            assert told is not None
+            assert (told.connected, told.machine_id) == (False, market.machine_id)
+            market.refusal = None
+            market.await_that(lambda: connected() is True)
+        assert len(market.registrations) == 1
 
 
 def test_systemd_is_told_as_long_as_the_agent_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
