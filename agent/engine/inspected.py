@@ -38,7 +38,7 @@ def facts_of(inspected: dict[str, Any], engine_started_at: float | None) -> Cont
         out_of_memory=bool(state.get("OOMKilled")),
         pid=int(state.get("Pid") or 0),
         address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
-        ended_with_engine=_ended_with_engine(state, engine_started_at),
+        ended_with_engine=ended_with_engine(state, engine_started_at),
         gpus=_gpus(inspected),
     )
 
@@ -52,7 +52,7 @@ def _gpus(inspected: dict[str, Any]) -> frozenset[str] | None:
     return frozenset(gpu for request in requests for gpu in request.get("DeviceIDs") or []) or None
 
 
-def _ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:
+def ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:
     """Whether the end came as the engine went down (its shutdown stops containers) or was noticed as it came up."""
     started, finished = state.get("StartedAt") or NEVER, state.get("FinishedAt") or NEVER
     if engine_started_at is None or NEVER in (started, finished) or instant(started) > engine_started_at:
