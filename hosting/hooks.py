@@ -10,7 +10,7 @@ from typing import Protocol
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Gpu, Machine, Task, Volume
+from hosting.models import Gpu, Machine, QuietPeriod, Task, Volume
 
 
 class MarketHooks(Protocol):
@@ -43,6 +43,12 @@ class MarketHooks(Protocol):
     ) -> None:
         """GPUs of the machine were found unfit to be rented, each with its fault's code (hosting.domain.gpu_health), or
         are fit again."""
+
+    def maintenance_announced(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
+        """The host or staff announced maintenance."""
+
+    def maintenance_ended(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
+        """Maintenance was called off, or is over earlier than was announced."""
 
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """The reliability of these locked machines was computed anew."""

@@ -71,6 +71,8 @@ engine_packages() {
     unless iptables iptables
     unless nft nftables
     unless ip iproute2
+    unless mkfs.ext4 e2fsprogs
+    unless losetup mount
     unless ssh openssh-client
 }
 

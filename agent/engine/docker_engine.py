@@ -14,14 +14,14 @@ from docker.utils import kwargs_from_env
 from agent.engine import auth, commands, disks, files, images, output, parcels, tools, usage, volumes
 from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
+from agent.engine.guest_disks import GuestDisks, disk_label
 from agent.engine.image_types import ImageFacts
+from agent.engine.inspected import facts_of, may_support_quota
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
 from agent.engine.references import repository_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
-    GPUS_LABEL,
-    NEVER,
     OWNER_LABEL,
     TASK_LABEL,
     Attached,
@@ -42,7 +42,6 @@ from agent.engine.types import (
     PullWatch,
     PutArchive,
     Saved,
-    Status,
     TaskError,
 )
 from agent.engine.usage_types import ContainerUsage
@@ -53,18 +52,7 @@ _COPY_TIMEOUT_SECONDS = 6 * 3600
 """For calls that copy or delete a whole disk before they answer."""
 _CONNECTIONS = 64
 _MB = 1 << 20
-_SHUTDOWN_SECONDS = 120
-_RECOVERY_SECONDS = 30
 _NETWORK_WAIT_SECONDS = 10
-_STATUSES: dict[str, Status] = {
-    "created": "created",
-    "running": "running",
-    "paused": "running",
-    "restarting": "running",
-    "removing": "removing",
-    "exited": "exited",
-    "dead": "exited",
-}
 
 
 class DockerEngine:
@@ -78,6 +66,7 @@ class DockerEngine:
         self._clients: dict[int, APIClient] = {}
         self._info: EngineInfo | None = None
         self._disk_quota = False
+        self._guest_disks = GuestDisks()
 
     @property
     def _client(self) -> APIClient:
@@ -100,7 +89,9 @@ class DockerEngine:
         with translated():
             facts = self._client.info()
             bridge = self._client.networks(names=["bridge"])
-        self._disk_quota = _may_support_quota(facts)
+        self._disk_quota = may_support_quota(facts)
+        with translated():
+            self._guest_disks.look(self._client, facts)
         # Docker makes its default bridge anew whenever it starts, so its age is the daemon's.
         created = next((network["Created"] for network in bridge if network["Name"] == "bridge"), None)
         self._info = EngineInfo(
@@ -146,7 +137,7 @@ class DockerEngine:
                 inspected = cast("dict[str, Any]", self._client.inspect_container(name))
         except ContainerGoneError:
             return None
-        return _facts(inspected, self._info.started_at if self._info else None)
+        return facts_of(inspected, self._info.started_at if self._info else None)
 
     def create(self, plan: ContainerPlan) -> str:
         info = self._info or self.info()
@@ -165,14 +156,26 @@ class DockerEngine:
 
     def _create(self, plan: ContainerPlan, info: EngineInfo) -> str:
         arguments = create_arguments(self._client, plan, info, disk_quota=self._disk_quota)
-        return str(self._client.create_container(**arguments)["Id"])
+        if self._disk_quota:
+            return str(self._client.create_container(**arguments)["Id"])
+        container_id = str(
+            self._client.create_container(**arguments | {"labels": plan.labels | disk_label(plan)})["Id"]
+        )
+        try:
+            self._guest_disks.provide(self._client, container_id)
+        except TaskError:
+            self.remove(container_id)
+            raise
+        return container_id
 
     def put_files(self, container_id: str, archive: bytes) -> None:
         with translated():
+            self._guest_disks.cover(self._client, container_id)
             self._client.put_archive(container_id, "/", archive)
 
     def start(self, container_id: str) -> None:
         with translated():
+            self._guest_disks.start(self._client, container_id)
             self._client.start(container_id)
 
     def stop(self, container_id: str, grace_seconds: int) -> None:
@@ -182,9 +185,11 @@ class DockerEngine:
     def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
         try:
             with translated():
+                self._guest_disks.removing(self._client, container_id)
                 self._client.remove_container(container_id, force=True, v=not keep_volumes)
         except ContainerGoneError:
-            return
+            pass
+        self._guest_disks.removed(container_id)
 
     def last_line(self, container_id: str, most_bytes: int) -> str:
         with translated():
@@ -228,6 +233,7 @@ class DockerEngine:
 
     def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
         with translated():
+            self._guest_disks.cover(self._client, container_id)
             yield from parcels.directory_archive(self._slow_client, container_id, directory)
 
     def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
@@ -236,6 +242,7 @@ class DockerEngine:
 
     def disk_parts(self, container_id: str) -> DiskParts | None:
         with translated():
+            self._guest_disks.cover(self._client, container_id)
             return disks.parts(self._client, container_id)
 
     def volumes(self, container_id: str) -> dict[str, str]:
@@ -244,10 +251,12 @@ class DockerEngine:
 
     def layer(self, container_id: str) -> Layer:
         with translated():
+            self._guest_disks.cover(self._client, container_id)
             return disks.layer(self._client, container_id)
 
     def save_disk(self, container_id: str, image: str, given_names: list[str], *, as_one: bool = False) -> Saved:
         with translated():
+            self._guest_disks.cover(self._client, container_id)
             return disks.save(self._slow_client, container_id, image, given_names, as_one=as_one)
 
     def has_image(self, image: str) -> bool:
@@ -308,9 +317,11 @@ class DockerEngine:
 
     def disk_used_mb(self, container_id: str) -> int:
         with translated():
-            sizes = disks.sizes(self._client, container_id)
+            written_mb = self._guest_disks.written_mb(self._client, container_id)
+            if written_mb is None:
+                written_mb = disks.sizes(self._client, container_id).written_bytes // _MB
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
-        return sizes.written_bytes // _MB + volumes.used_mb(disks.own_mounts(inspected))
+        return written_mb + volumes.used_mb(disks.own_mounts(inspected))
 
     def usage(self, container_id: str) -> ContainerUsage:
         with translated():
@@ -342,6 +353,7 @@ class DockerEngine:
 
     def read_files(self, container_id: str, directory: str, most_bytes: int) -> dict[str, bytes]:
         with translated():
+            self._guest_disks.cover(self._client, container_id)
             return files.read(self._client, container_id, directory, most_bytes)
 
     def events(self) -> Iterator[EngineEvent]:
@@ -352,44 +364,3 @@ class DockerEngine:
                 task = attributes.get(TASK_LABEL, "")
                 if task.isdigit():
                     yield EngineEvent(attributes.get(OWNER_LABEL, ""), int(task))
-
-
-def _may_support_quota(facts: dict[str, Any]) -> bool:
-    """Whether it is worth asking for a disk quota: known only by trying, on the drivers that can have one."""
-    driver = facts.get("Driver")
-    backing = dict(facts.get("DriverStatus") or []).get("Backing Filesystem")
-    return driver in ("btrfs", "zfs") or (driver == "overlay2" and backing == "xfs")
-
-
-def _facts(inspected: dict[str, Any], engine_started_at: float | None) -> ContainerFacts:
-    state = inspected["State"]
-    networks = inspected.get("NetworkSettings", {}).get("Networks") or {}
-    return ContainerFacts(
-        container_id=inspected["Id"],
-        status=_STATUSES.get(state["Status"], "exited"),
-        started_at=state.get("StartedAt") or NEVER,
-        finished_at=state.get("FinishedAt") or NEVER,
-        exit_code=int(state.get("ExitCode") or 0),
-        out_of_memory=bool(state.get("OOMKilled")),
-        pid=int(state.get("Pid") or 0),
-        address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
-        ended_with_engine=_ended_with_engine(state, engine_started_at),
-        gpus=_gpus(inspected),
-    )
-
-
-def _gpus(inspected: dict[str, Any]) -> frozenset[str] | None:
-    """As noted on the container, else those it was given, which are none on a simulated machine."""
-    noted = (inspected["Config"].get("Labels") or {}).get(GPUS_LABEL)
-    if noted is not None:
-        return frozenset(filter(None, noted.split(",")))
-    requests = (inspected.get("HostConfig") or {}).get("DeviceRequests") or []
-    return frozenset(gpu for request in requests for gpu in request.get("DeviceIDs") or []) or None
-
-
-def _ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:
-    """Whether the end came as the engine went down (its shutdown stops containers) or was noticed as it came up."""
-    started, finished = state.get("StartedAt") or NEVER, state.get("FinishedAt") or NEVER
-    if engine_started_at is None or NEVER in (started, finished) or instant(started) > engine_started_at:
-        return False
-    return -_SHUTDOWN_SECONDS <= instant(finished) - engine_started_at <= _RECOVERY_SECONDS

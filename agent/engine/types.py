@@ -17,6 +17,7 @@ OWNER_LABEL = "spotyard.owner"
 TASK_LABEL = "spotyard.task"
 """Which agent a container belongs to, and the task it is for."""
 GPUS_LABEL = "spotyard.gpus"
+DISK_LABEL = "spotyard.disk"
 """UUIDs of the GPUs a container was made for, simulated ones too."""
 
 TOOLS_PLACE = "/.spotyard/tools"
@@ -113,6 +114,8 @@ class ContainerPlan:
     shm_mb: int
     pids_limit: int
     disk_gb: int
+    reserves_disk: bool
+    """All of it is kept free on the host's disk from the beginning. A simulated machine has no such disk."""
     network: str
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Names of existing volumes by the directory each is mounted on."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.installer.checks import engine_directory
 from agent.installer.layout import SERVICE, Layout
 from agent.installer.manifest import Manifest
 from agent.installer.system import InstallError, change, has, run
@@ -24,6 +25,7 @@ _NAMELESS = re.compile("[0-9a-f]{64}")
 """Volumes that belong to a container are called so."""
 _TABLE = "spotyard"
 _NETWORK = "spotyard"
+_DISKS = "spotyard-disks"
 _ENGINE_EMPTY = ("etc/cni/net.d", "etc/cni")
 _ENGINE_DIRECTORIES = ("var/lib/docker", "var/lib/containerd", "etc/docker", "run/docker", "opt/containerd")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
@@ -158,9 +160,18 @@ def _clear_engine(layout: Layout, guests: Guests) -> None:
     _drop("volume", ["docker", "volume", "ls", "--quiet", "--filter", f"label={_TOOLS_LABEL}"])
     for reference in ("spotyard-disk/*", "spotyard/empty"):
         _drop("image", ["docker", "image", "ls", "--quiet", "--filter", f"reference={reference}"])
+    _remove_disks(layout)
     run(["docker", "network", "rm", _NETWORK])
     if has("nft"):
         run(["nft", "delete", "table", "inet", _TABLE])
+
+
+def _remove_disks(layout: Layout) -> None:
+    """Of containers that are gone: their file systems lie as files beside what the engine keeps."""
+    place = engine_directory(layout.root) / _DISKS
+    for staging in place.glob("*.staging"):
+        run(["umount", str(staging)])
+    shutil.rmtree(str(place), ignore_errors=True)
 
 
 def _drop(kind: str, listing: list[str]) -> None:

@@ -17,7 +17,14 @@ from agent.installer.system import CHANGE_SECONDS, InstallError, change, has, ru
 from agent.installer.versions import Bundle, make_version, works
 from agent.installer.words import say
 
-_PROGRAMS = {"nft": "nftables", "ssh": "openssh-client", "openssl": "openssl", "ip": "iproute2"}
+_PROGRAMS = {
+    "nft": "nftables",
+    "ssh": "openssh-client",
+    "openssl": "openssl",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "mount": "mount",
+}
 """What the agent calls, and the packages that have it."""
 _TOOLKIT_PROGRAMS = ("nvidia-container-runtime-hook", "nvidia-ctk")
 _TOOLKIT = "https://nvidia.github.io/libnvidia-container"

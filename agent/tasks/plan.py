@@ -100,6 +100,7 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         shm_mb=spec.shm_mb,
         pids_limit=spec.pids_limit,
         disk_gb=spec.disk_gb,
+        reserves_disk=not identity.simulated,
         network="none" if spec.network == "none" else NETWORK,
         client_volumes={mount.path: volume_name(identity, mount.volume_id) for mount in spec.volumes},
     )

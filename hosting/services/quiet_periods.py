@@ -6,8 +6,12 @@ import structlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from hosting import hooks
+from hosting.access import lock_own_machine
+from hosting.domain.maintenance import NOTE_CHARS, problem
 from hosting.errors import HostingError
 from hosting.locks import lock_machine, lock_pulse, lock_quiet_period
+from hosting.market_prices import maintenance_of
 from hosting.models import Machine, Pulse, QuietPeriod
 from hosting.services.events import machine_event
 
@@ -64,15 +68,56 @@ def maintenance_announce(
 ) -> QuietPeriod:
     """Announce maintenance of a machine: down-time in it does not count while nobody rents.
 
-    Raises HostingError: no_such_machine (404), bad_period for one that has begun or has no length.
+    Its clients are told. Raises HostingError: no_such_machine (404), bad_period for what domain.maintenance refuses.
     """
     try:
         machine = lock_machine(machine_id)
     except Machine.DoesNotExist:
         raise HostingError("no_such_machine", f"There is no machine {machine_id}.", status=404) from None
-    if not now <= starts_at < ends_at:
-        message = "Maintenance is announced before it begins, and begins before it ends."
-        raise HostingError("bad_period", message, field="starts_at")
+    return _announce(machine, starts_at, ends_at, actor, note, now)
+
+
+@transaction.atomic
+def own_maintenance_announce(
+    *, machine_id: int, host: AbstractBaseUser, starts_at: datetime, ends_at: datetime, note: str, now: datetime
+) -> QuietPeriod:
+    """The same for a host's own machine, once at a time.
+
+    Raises HostingError: no_such_machine (404), bad_period, already_announced (409).
+    """
+    machine = lock_own_machine(machine_id, host)
+    if len(note) > NOTE_CHARS:
+        raise HostingError("bad_period", f"A note has at most {NOTE_CHARS} characters.", field="note")
+    known = next((one for one in maintenance_of([machine.pk], max(starts_at, now)) if one.starts_at < ends_at), None)
+    if known is not None:
+        span = f"{known.starts_at:%Y-%m-%d %H:%M} to {known.ends_at:%Y-%m-%d %H:%M} UTC"
+        message = f"Maintenance is announced from {span} already. Call that off first."
+        raise HostingError("already_announced", message, field="starts_at", status=409)
+    return _announce(machine, starts_at, ends_at, host, note, now)
+
+
+@transaction.atomic
+def own_maintenance_cancel(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> int:
+    """Call off, or end, all maintenance of a host's own machine that is not over; returns how much that was.
+
+    Raises HostingError(no_such_machine, 404).
+    """
+    machine = lock_own_machine(machine_id, host)
+    due = maintenance_of([machine.pk], now)
+    return len([maintenance_end(period_id=period.pk, actor=host, now=now) for period in due])
+
+
+def _announce(
+    machine: Machine,
+    starts_at: datetime,
+    ends_at: datetime,
+    actor: AbstractBaseUser | None,
+    note: str,
+    now: datetime,
+) -> QuietPeriod:
+    wrong = problem(starts_at, ends_at, now)
+    if wrong is not None:
+        raise HostingError("bad_period", wrong[1], field=wrong[0])
     period = QuietPeriod.objects.create(
         kind=QuietPeriod.Kind.MAINTENANCE,
         machine=machine,
@@ -84,6 +129,7 @@ def maintenance_announce(
     )
     message = f"from {starts_at:%Y-%m-%d %H:%M} to {ends_at:%Y-%m-%d %H:%M} UTC"
     machine_event(machine, "maintenance_announced", now=now, actor=actor, message=message, period=period.pk)
+    hooks.market().maintenance_announced(machine, period, now)
     return period
 
 
@@ -93,12 +139,15 @@ def maintenance_end(*, period_id: int, actor: AbstractBaseUser | None, now: date
 
     Raises HostingError(no_such_period, 404).
     """
+    machine_id = QuietPeriod.objects.filter(pk=period_id).values_list("machine_id", flat=True).first()
+    machine = lock_machine(machine_id) if machine_id is not None else None
     period = lock_quiet_period(period_id)
-    if period is None or period.machine is None:
+    if period is None or machine is None:
         raise HostingError("no_such_period", f"There is no maintenance {period_id}.", status=404)
     ends_at = min(period.ends_at, max(period.starts_at, now))
     if ends_at != period.ends_at:
         period.ends_at = ends_at
         period.save(update_fields=["ends_at"])
-        machine_event(period.machine, "maintenance_ended", now=now, actor=actor, period=period.pk)
+        machine_event(machine, "maintenance_ended", now=now, actor=actor, period=period.pk)
+        hooks.market().maintenance_ended(machine, period, now)
     return period

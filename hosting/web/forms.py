@@ -1,12 +1,13 @@
 """What hosts fill in."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
 
 from hosting.domain.listing import ListingTerms
+from hosting.domain.maintenance import LONGEST, NOTE_CHARS
 from hosting.models import IdleJob, Machine
 from hosting.web.fields import CommandField, DollarsField, EndOfDayField
 
@@ -50,6 +51,27 @@ class ExtendForm(forms.Form):
     """A later end for what is rented already."""
 
     end_at = EndOfDayField(label="New end date")
+
+
+class MaintenanceForm(forms.Form):
+    """When the machine is worked on, in UTC."""
+
+    starts_at = forms.DateTimeField(
+        label="Begins",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    hours = forms.FloatField(label="Lasts", min_value=0.25, max_value=LONGEST / timedelta(hours=1))
+    note = forms.CharField(
+        label="Note",
+        required=False,
+        max_length=NOTE_CHARS,
+        widget=forms.TextInput(attrs={"placeholder": "e.g. new power supply", "autocomplete": "off"}),
+    )
+
+    def window(self) -> tuple[datetime, datetime, str]:
+        """Begin, end, note."""
+        starts_at = self.cleaned_data["starts_at"].astimezone(UTC)
+        return starts_at, starts_at + timedelta(hours=self.cleaned_data["hours"]), self.cleaned_data["note"]
 
 
 class IdleJobForm(forms.Form):

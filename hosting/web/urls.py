@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from hosting.web import benchmarks, earnings, figures, idle_jobs, installing, reachability, verification, views
+from hosting.web import (
+    benchmarks,
+    earnings,
+    figures,
+    idle_jobs,
+    installing,
+    maintenance,
+    price_effect,
+    reachability,
+    verification,
+    views,
+)
 
 urlpatterns = [
     path("install.sh", installing.script, name="install_script"),
@@ -13,6 +24,9 @@ urlpatterns = [
     path("host/machines/<int:machine_id>/figures/", figures.figures, name="host_figures"),
     path("host/machines/<int:machine_id>/history/", figures.history, name="host_history"),
     path("host/machines/<int:machine_id>/prices/", views.prices, name="host_prices"),
+    path("host/machines/<int:machine_id>/prices/effect/", price_effect.price, name="host_price_effect"),
+    path("host/machines/<int:machine_id>/maintenance/", maintenance.announce, name="host_maintenance"),
+    path("host/machines/<int:machine_id>/maintenance/cancel/", maintenance.cancel, name="host_maintenance_cancel"),
     path("host/machines/<int:machine_id>/unlist/", views.unlist, name="host_unlist"),
     path("host/machines/<int:machine_id>/extend/", views.extend, name="host_extend"),
     path("host/machines/<int:machine_id>/benchmark/", benchmarks.ask, name="host_benchmark"),

@@ -21,6 +21,7 @@ from hosting.access import machine_for
 from hosting.domain.listing import LONGEST
 from hosting.errors import HostingError
 from hosting.installer import careful_command, install_command, install_script
+from hosting.market_prices import maintenance_of
 from hosting.models import Listing, Machine, MachineEvent
 from hosting.reliability_report import REPORTED, reliability_report
 from hosting.services.install_tokens import install_token_create, install_token_revoke
@@ -29,6 +30,7 @@ from hosting.services.listing import listing_end, listing_set
 from hosting.web.benchmarks import benchmark_context
 from hosting.web.figures import history_context, machine_now
 from hosting.web.forms import ExtendForm, InstallTokenForm, PricesForm
+from hosting.web.price_effect import price_effect
 from hosting.web.reachability import reachability_context
 from hosting.web.verification import verification_context
 
@@ -96,6 +98,7 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             **benchmark_context(found),
             **verification_context(found),
             **reachability_context(found),
+            "maintenance": maintenance_of([found.pk], now),
             "events": _events_shown(found),
             "report": reliability_report(found, now=now),
             "reported_days": REPORTED.days,
@@ -133,7 +136,13 @@ def prices(request: AccountRequest, machine_id: int) -> HttpResponse:
 
 
 def _prices_page(request: HttpRequest, found: Any, form: PricesForm, *, status: int = 200) -> HttpResponse:
-    return render(request, "hosting/prices.html", {"machine": found, "form": form}, status=status)
+    context = {"machine": found, "form": form, **price_effect(found, _typed(form))}
+    return render(request, "hosting/prices.html", context, status=status)
+
+
+def _typed(form: PricesForm) -> str:
+    """The price in dollars, as it stands in the field."""
+    return str(form["gpu_micros_per_hour"].value() or "")
 
 
 @login_required

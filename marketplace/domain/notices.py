@@ -13,14 +13,16 @@ EXPIRED = "expired"  # its lifetime is over, the disk is kept for a while
 DISK_EXPIRING = "disk_expiring"  # its disk is deleted soon
 DISK_DELETED = "disk_deleted"
 EXTENDED = "extended"  # the host granted a longer lifetime
+MAINTENANCE = "maintenance"  # its machine will be worked on, or will not after all
 
-INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED)
+INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED, MAINTENANCE)
+VOLUME_MAINTENANCE = "volume_maintenance"  # the same for whoever has only a volume there; by mail only
 VOLUME_ENDS = "volume_ends"  # a volume's lifetime ends, has ended, or it is deleted; by mail only
 WEBHOOK_DISABLED = "webhook_disabled"  # about the account's webhook, so it goes by mail only
 GPU_UNHEALTHY = "gpu_unhealthy"  # GPUs of a host's machine left the market; by mail only
 GPU_HEALTHY = "gpu_healthy"  # they are back
 MACHINE_KINDS = (GPU_UNHEALTHY, GPU_HEALTHY)
-KINDS = (*INSTANCE_KINDS, VOLUME_ENDS, WEBHOOK_DISABLED, *MACHINE_KINDS, *MONEY_KINDS)
+KINDS = (*INSTANCE_KINDS, VOLUME_ENDS, VOLUME_MAINTENANCE, WEBHOOK_DISABLED, *MACHINE_KINDS, *MONEY_KINDS)
 
 TEST_EVENT = "webhook.test"
 SUBJECT_MAX_CHARS = 200

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Gpu, Machine, Task, Volume
+from hosting.models import Gpu, Machine, QuietPeriod, Task, Volume
 from hosting.services.tasks import task_stop
 from hosting.volumes import volume_owner_ids
 from marketplace.domain import instance_states as states
@@ -16,6 +16,7 @@ from marketplace.selectors import earnings_by_machine
 from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
 from marketplace.services.gpu_notices import gpu_notices_post
+from marketplace.services.maintenance_notices import maintenance_end_tell, maintenance_tell
 from marketplace.services.metering import (
     gpu_time_ends,
     gpu_time_starts,
@@ -94,6 +95,14 @@ class InstanceHooks:
     ) -> None:
         """See MarketHooks."""
         gpu_notices_post(machine=machine, gone=gone, back=back, now=now)
+
+    def maintenance_announced(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
+        """See MarketHooks."""
+        maintenance_tell(machine=machine, period=period, now=now)
+
+    def maintenance_ended(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
+        """See MarketHooks."""
+        maintenance_end_tell(machine=machine, period=period, now=now)
 
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """See MarketHooks."""

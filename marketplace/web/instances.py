@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.selectors import disks_end_at
+from hosting.market_prices import maintenance_of
 from hosting.volumes import mounts_of
 from marketplace import selectors
 from marketplace.access import instance_for
@@ -100,6 +101,7 @@ def _instance_context(request: UserRequest, instance_id: int) -> dict[str, Any]:
         "history": history(found.events.order_by("-at", "-pk")[:EVENTS_SHOWN], request.user.pk),
         "ports": published_ports(found),
         "mounts": mounts_of(found.task),
+        "maintenance": maintenance_of([found.machine_id], view.now),
     }
 
 

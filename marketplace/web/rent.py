@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.selectors import balance_micros
 from hosting.domain.registries import Login
+from hosting.market_prices import maintenance_of
 from marketplace import selectors
 from marketplace.access import offer_for_display
 from marketplace.domain import instance_states as states
@@ -169,6 +170,8 @@ def _dialog(request: UserRequest, offer: Offer, form: RentForm, *, status: int =
         "has_key": selectors.ssh_keys_of(request.user).exists(),
         "is_own": offer.host_id == request.user.pk,
         "grace_seconds": settings.DISPLACEMENT_GRACE_SECONDS,
+        "maintenance": maintenance_of([offer.machine_id], now),
+        "now": now,
         "chosen": _template(request, str(form["template"].value() or "")),
     }
     return render(request, "marketplace/rent.html", context | _obstacles(offer, now), status=status)

@@ -162,8 +162,11 @@ def test_claims_beyond_the_real_machine_are_clamped(host: Host) -> None:
     assert limits["Memory"] == info.ram_mb << 20
 
 
-def test_disk_over_the_limit_ends_the_run_with_the_reason(host: Host, tmp_path: Path) -> None:
-    """In this process, so that the sampler looks when told to."""
+def test_disk_over_the_limit_ends_the_run_with_the_reason(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where disks can't be limited at once. In this process, so that the sampler looks when told to."""
+    monkeypatch.setattr("agent.engine.guest_disks.obstacle", lambda *_: "not on this machine")
     engine, pool, identity = DockerEngine(), ManualPool(), Identity(9, uuid.uuid4().hex, simulated=True)
     host.state.mkdir()
     (host.state / "owner").write_text(identity.owner)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.engine.own_disks import OwnDisks
 from agent.installer import checks, joining, launch, manifest, python, removal, service, steps, system, versions
 from agent.installer.checks import Check
 from agent.installer.layout import Layout
@@ -286,5 +287,6 @@ def test_what_the_launcher_knows_of_places_is_what_the_installer_knows() -> None
         layout.token,
     )
     assert removal.OWNER_LABEL == "spotyard.owner"
+    assert OwnDisks(Path("/x"))._place == Path("/x") / removal._DISKS
     assert steps.STEPS[-1].do is steps.start_service
     assert system.run(["no-such-program"]).code == 127

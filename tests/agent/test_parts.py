@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.engine.docker_engine import _ended_with_engine, _facts
 from agent.engine.errors import pull_refusal, refusal
 from agent.engine.hub import EngineHub
+from agent.engine.inspected import ended_with_engine, facts_of
 from agent.engine.profile import gpu_requests
 from agent.engine.pull import PullProgress
 from agent.engine.timestamps import instant
@@ -157,7 +157,7 @@ def test_gpus_of_a_container_even_of_an_agent_that_did_not_note_them(
         "Config": {"Labels": labels},
         "HostConfig": {"DeviceRequests": requests},
     }
-    assert _facts(inspected, None).gpus == gpus
+    assert facts_of(inspected, None).gpus == gpus
 
 
 def test_exactly_the_gpus_of_the_contract() -> None:
@@ -184,8 +184,8 @@ def test_timestamps_of_the_engine() -> None:
 )
 def test_ends_that_are_the_engines_own(started: str, finished: str, ended_with_it: bool) -> None:
     state = {"StartedAt": started, "FinishedAt": finished}
-    assert _ended_with_engine(state, instant("2026-01-01T12:00:00Z")) is ended_with_it
-    assert _ended_with_engine(state, None) is False
+    assert ended_with_engine(state, instant("2026-01-01T12:00:00Z")) is ended_with_it
+    assert ended_with_engine(state, None) is False
 
 
 def test_files_of_an_ssh_container() -> None:

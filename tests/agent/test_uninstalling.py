@@ -68,12 +68,16 @@ def test_it_refuses_while_clients_have_anything_here(machine: Machine) -> None:
 def test_with_force_what_clients_have_goes(machine: Machine) -> None:
     machine.keep("ps --all --quiet --filter label=spotyard.owner=7-abc", "c1")
     machine.keep("volume ls --quiet --filter label=spotyard.owner=7-abc", "v1")
+    disks = machine.layout.root / "engine/spotyard-disks"
+    disks.mkdir(parents=True)
+    machine.keep("info --format {{.DockerRootDir}}", str(disks.parent))
     removal.remove(machine.layout, machine.manifest, dry=False, force=True)
     assert "docker rm --force --volumes c1" in machine.done("docker")
     assert "docker volume rm --force v1" in machine.done("docker")
     assert machine.done("apt-get")[-1].endswith("purge --yes -q docker.io containerd nftables")
     assert not machine.layout.opt.exists()
     assert not machine.layout.var.exists()
+    assert not disks.exists()
 
 
 def test_docker_stays_where_others_use_it_by_now(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:

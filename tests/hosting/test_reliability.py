@@ -142,9 +142,10 @@ def test_maintenance_that_was_announced_does_not_count() -> None:
 
 def test_maintenance_can_not_be_announced_afterwards() -> None:
     agent = market.listed_machine()
-    spans = [(T0 - HOUR, T0 + HOUR), (T0 + HOUR, T0 + HOUR), (T0 + HOUR, T0)]
-    for starts_at, ends_at in spans:
-        with pytest.raises(HostingError, match="before it begins"):
+    spans = {(T0 - HOUR, T0 + HOUR): "before it begins", (T0 + HOUR, T0 + HOUR): "before it ends"}
+    spans |= {(T0 + HOUR, T0): "before it ends"}
+    for (starts_at, ends_at), reason in spans.items():
+        with pytest.raises(HostingError, match=reason):
             maintenance_announce(
                 machine_id=agent.machine.pk, starts_at=starts_at, ends_at=ends_at, actor=None, note="", now=T0
             )

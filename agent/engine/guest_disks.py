@@ -1,0 +1,125 @@
+"""Which container has which disk of its own (agent/engine/own_disks.py), and when it is made, mounted and deleted."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import docker.errors
+from docker.api.client import APIClient
+
+from agent.engine.own_disks import OwnDisks, layer_of, obstacle
+from agent.engine.types import DISK_LABEL, NEVER, ContainerPlan
+from agent.logs import say
+
+_log = logging.getLogger(__name__)
+
+_RESERVED = "reserved"
+_MB_PER_GB = 1024
+
+
+def disk_label(plan: ContainerPlan) -> dict[str, str]:
+    """Notes on the container what disk it is to have, for an agent that finds it without."""
+    return {DISK_LABEL: f"{plan.disk_gb} {_RESERVED if plan.reserves_disk else 'sparse'}"}
+
+
+class GuestDisks:
+    """Does nothing until ``look`` has found that it can."""
+
+    def __init__(self) -> None:
+        self._own: OwnDisks | None = None
+        self._looked = False
+        self._layers: dict[str, Path | None] = {}
+
+    def look(self, client: APIClient, facts: Mapping[str, Any]) -> None:
+        """Learn from what the engine tells of itself; once, delete what an earlier agent left."""
+        if self._looked:
+            return
+        self._looked = True
+        why = obstacle(str(facts.get("Driver")), str(facts["DockerRootDir"]))
+        if why:
+            say(_log, "disks_not_limited_at_once", level=logging.WARNING, why=why)
+            return
+        self._own = OwnDisks(Path(str(facts["DockerRootDir"])))
+        self._own.sweep(lambda container_id: _exists(client, container_id))
+
+    def provide(self, client: APIClient, container_id: str) -> None:
+        """For a container that has not started. Where it fails, what it writes is measured now and then, as without.
+
+        Raises ``TaskError`` (disk_full).
+        """
+        if self._own is None:
+            return
+        inspected = cast("dict[str, Any]", client.inspect_container(container_id))
+        layer, wish = layer_of(inspected), _wish(inspected)
+        if layer is None or wish is None or (inspected["State"].get("StartedAt") or NEVER) != NEVER:
+            return
+        self._layers[container_id] = layer
+        try:
+            self._own.provide(container_id, layer, wish[0], reserved=wish[1])
+        except OSError as error:
+            say(_log, "disk_not_limited_at_once", level=logging.WARNING, container=container_id[:12], why=error)
+
+    def start(self, client: APIClient, container_id: str) -> None:
+        """Before each start."""
+        if self._own is None:
+            return
+        if self._own.has(container_id):
+            self.cover(client, container_id)
+        else:
+            self.provide(client, container_id)
+
+    def cover(self, client: APIClient, container_id: str) -> None:
+        """Before anything that touches what the container has written."""
+        if self._own is None or not self._own.has(container_id):
+            return
+        layer = self._layer(client, container_id)
+        if layer is None:
+            return
+        try:
+            self._own.cover(container_id, layer)
+        except OSError as error:
+            say(_log, "disk_not_mounted", level=logging.WARNING, container=container_id[:12], why=error)
+
+    def written_mb(self, client: APIClient, container_id: str) -> int | None:
+        """What is on its disk, at once; None where it has none of its own."""
+        if self._own is None or not self._own.has(container_id):
+            return None
+        inspected = cast("dict[str, Any]", client.inspect_container(container_id))
+        layer, wish = layer_of(inspected), _wish(inspected)
+        if layer is None or wish is None:
+            return None
+        # What the file system has beyond what was rented makes up for what it needs itself.
+        return min(self._own.used_mb(layer), wish[0] * _MB_PER_GB)
+
+    def removing(self, client: APIClient, container_id: str) -> None:
+        """Before the engine removes the container."""
+        if self._own is not None and self._own.has(container_id):
+            layer = self._layer(client, container_id)
+            if layer is not None:
+                self._own.release(container_id, layer)
+
+    def removed(self, container_id: str) -> None:
+        """When the engine has."""
+        self._layers.pop(container_id, None)
+        if self._own is not None:
+            self._own.delete(container_id)
+
+    def _layer(self, client: APIClient, container_id: str) -> Path | None:
+        if container_id not in self._layers:
+            self._layers[container_id] = layer_of(cast("dict[str, Any]", client.inspect_container(container_id)))
+        return self._layers[container_id]
+
+
+def _wish(inspected: Mapping[str, Any]) -> tuple[int, bool] | None:
+    """Gigabytes, and whether reserved."""
+    size, _, kind = str((inspected["Config"].get("Labels") or {}).get(DISK_LABEL, "")).partition(" ")
+    return (int(size), kind == _RESERVED) if size.isdigit() else None
+
+
+def _exists(client: APIClient, container_id: str) -> bool:
+    try:
+        client.inspect_container(container_id)
+    except docker.errors.NotFound:
+        return False
+    return True

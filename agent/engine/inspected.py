@@ -1,0 +1,60 @@
+"""What follows from what the engine says of itself and of a container."""
+
+from typing import Any
+
+from agent.engine.timestamps import instant
+from agent.engine.types import GPUS_LABEL, NEVER, ContainerFacts, Status
+
+_SHUTDOWN_SECONDS = 120
+_RECOVERY_SECONDS = 30
+_STATUSES: dict[str, Status] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "restarting": "running",
+    "removing": "removing",
+    "exited": "exited",
+    "dead": "exited",
+}
+
+
+def may_support_quota(facts: dict[str, Any]) -> bool:
+    """Whether it is worth asking for a disk quota: known only by trying, on the drivers that can have one."""
+    driver = facts.get("Driver")
+    backing = dict(facts.get("DriverStatus") or []).get("Backing Filesystem")
+    return driver in ("btrfs", "zfs") or (driver == "overlay2" and backing == "xfs")
+
+
+def facts_of(inspected: dict[str, Any], engine_started_at: float | None) -> ContainerFacts:
+    """What the agent wants to know of a container. ``engine_started_at`` is in seconds since 1970, if known."""
+    state = inspected["State"]
+    networks = inspected.get("NetworkSettings", {}).get("Networks") or {}
+    return ContainerFacts(
+        container_id=inspected["Id"],
+        status=_STATUSES.get(state["Status"], "exited"),
+        started_at=state.get("StartedAt") or NEVER,
+        finished_at=state.get("FinishedAt") or NEVER,
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        pid=int(state.get("Pid") or 0),
+        address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
+        ended_with_engine=ended_with_engine(state, engine_started_at),
+        gpus=_gpus(inspected),
+    )
+
+
+def _gpus(inspected: dict[str, Any]) -> frozenset[str] | None:
+    """As noted on the container, else those it was given, which are none on a simulated machine."""
+    noted = (inspected["Config"].get("Labels") or {}).get(GPUS_LABEL)
+    if noted is not None:
+        return frozenset(filter(None, noted.split(",")))
+    requests = (inspected.get("HostConfig") or {}).get("DeviceRequests") or []
+    return frozenset(gpu for request in requests for gpu in request.get("DeviceIDs") or []) or None
+
+
+def ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:
+    """Whether the end came as the engine went down (its shutdown stops containers) or was noticed as it came up."""
+    started, finished = state.get("StartedAt") or NEVER, state.get("FinishedAt") or NEVER
+    if engine_started_at is None or NEVER in (started, finished) or instant(started) > engine_started_at:
+        return False
+    return -_SHUTDOWN_SECONDS <= instant(finished) - engine_started_at <= _RECOVERY_SECONDS

@@ -1,0 +1,23 @@
+"""Reads about what hosts ask and when their machines are worked on."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db.models import F
+
+from hosting.domain.market_prices import PriceRange, price_range
+from hosting.models import Listing, Machine, QuietPeriod
+
+
+def market_prices(machine: Machine) -> PriceRange | None:
+    """What hosts of other machines with this GPU ask on demand; None where there are too few."""
+    others = Listing.objects.filter(active=True, machine__gpu_name=machine.gpu_name, machine__removed_at=None)
+    alike = others.filter(machine__online=True, machine__simulated=machine.simulated).exclude(machine=machine)
+    return price_range(list(alike.values_list("gpu_micros_per_hour", flat=True)))
+
+
+def maintenance_of(machine_ids: Collection[int], now: datetime) -> list[QuietPeriod]:
+    """Announced maintenance of these machines that is not over, the earliest first."""
+    due = QuietPeriod.objects.filter(kind=QuietPeriod.Kind.MAINTENANCE, machine_id__in=machine_ids, ends_at__gt=now)
+    # What was called off is left without length.
+    return list(due.filter(ends_at__gt=F("starts_at")).order_by("starts_at", "pk"))

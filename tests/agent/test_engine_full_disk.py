@@ -1,0 +1,93 @@
+"""A guest that fills its disk: it hits its own limit, nobody else notices, and nothing of it is left in the end."""
+
+import subprocess
+from pathlib import Path
+
+import docker
+import pytest
+
+from agent.protocol import DesiredTask
+from tests.agent.fakes import changed
+from tests.agent.host import Host
+
+pytestmark = pytest.mark.engine
+
+SLEEP = "exec sleep 1000"
+FULL = "No space left on device"
+
+
+@pytest.fixture
+def place(engine: docker.DockerClient) -> Path:
+    """Where the agent keeps disks."""
+    return Path(engine.info()["DockerRootDir"]) / "spotyard-disks"
+
+
+def running(host: Host, wish: DesiredTask) -> DesiredTask:
+    host.market.desire(wish)
+    host.market.await_phase(wish.task_id, "running")
+    return wish
+
+
+def stopped(host: Host, wish: DesiredTask) -> DesiredTask:
+    host.market.desire(changed(wish, state="stopped"))
+    host.market.await_phase(wish.task_id, "stopped")
+    return wish
+
+
+def layer(host: Host) -> str:
+    upper: str = host.container().attrs["GraphDriver"]["Data"]["UpperDir"]
+    return upper.removesuffix("/diff")
+
+
+def script(host: Host, text: str, task_id: int = 1) -> str:
+    """What it prints, whether or not it succeeds."""
+    _, output = host.container(task_id).exec_run(["sh", "-c", text])
+    assert isinstance(output, bytes)
+    return output.decode()
+
+
+def test_full_is_full_at_once_and_for_nobody_else(host: Host) -> None:
+    host.start()
+    running(host, host.args_task(SLEEP, disk_gb=1))
+    running(host, host.args_task(SLEEP, 2, disk_gb=1))
+    assert FULL in script(host, "dd if=/dev/zero of=/big bs=1M count=1200")
+    written_mb = int(script(host, "stat -c %s /big")) >> 20
+    assert 1024 <= written_mb < 1024 + 90
+    assert FULL in script(host, "mkdir -p /var/tmp; dd if=/dev/zero of=/var/tmp/more bs=1M count=100")
+    assert FULL not in script(host, "dd if=/dev/zero of=/big bs=1M count=200", task_id=2)
+    assert script(host, "rm /big; echo mine >/x; cat /x") == "mine\n", "the guest goes on and helps itself"
+    assert host.container().status == "running"
+
+
+def test_data_outlive_the_mount_and_commands_find_them(host: Host) -> None:
+    host.start()
+    wish = running(host, host.args_task("echo again >>/log; " + SLEEP, disk_gb=1))
+    stopped(host, wish)
+    subprocess.run(["umount", layer(host)], check=True)  # as the engine does when it ends
+    running(host, changed(wish, state="running", run_generation=2))
+    assert host.read("/log") == "again\nagain\n"
+
+
+def test_nothing_is_left_of_a_disk(host: Host, place: Path) -> None:
+    host.start()
+    wish = running(host, host.args_task(SLEEP, disk_gb=1))
+    container_id = host.container().id
+    assert (place / f"{container_id}.img").exists()
+    folder = Path(layer(host))
+    host.market.desire(changed(wish, state="removed"))
+    host.market.await_phase(1, "removed")
+    assert list(place.glob(f"{container_id}*")) == []
+    assert not folder.exists()
+    assert str(container_id) not in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
+
+
+def test_an_agent_sweeps_what_is_left_of_containers_that_others_removed(host: Host, place: Path) -> None:
+    host.start()
+    running(host, host.args_task(SLEEP, disk_gb=1))
+    container = host.container()
+    host.kill()
+    container.remove(force=True)
+    assert (place / f"{container.id}.img").exists()
+    host.start()
+    running(host, host.args_task(SLEEP, 2, disk_gb=1))
+    assert list(place.glob(f"{container.id}*")) == []
