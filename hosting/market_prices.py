@@ -1,6 +1,7 @@
 """Reads about what hosts ask and when their machines are worked on."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from django.db.models import F
@@ -13,7 +14,13 @@ def market_prices(machine: Machine) -> PriceRange | None:
     """What hosts of other machines with this GPU ask on demand; None where there are too few."""
     others = Listing.objects.filter(active=True, machine__gpu_name=machine.gpu_name, machine__removed_at=None)
     alike = others.filter(machine__online=True, machine__simulated=machine.simulated).exclude(machine=machine)
-    return price_range(list(alike.values_list("gpu_micros_per_hour", flat=True)))
+    found = price_range(list(alike.values_list("gpu_micros_per_hour", flat=True)))
+    return found and replace(found, low=_even(found.low), median=_even(found.median), high=_even(found.high))
+
+
+def _even(micros: int) -> int:
+    """To a tenth of a cent: a quartile between two prices has digits that nobody asked."""
+    return round(micros, -3)
 
 
 def maintenance_of(machine_ids: Collection[int], now: datetime) -> list[QuietPeriod]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from hosting.domain.launches import Fault, fault_of, words_of
 from hosting.domain.reliability import Outage, Reliability, outages, stretches
-from hosting.models import Machine, MachineEvent, QuietPeriod, ReliabilityStanding
+from hosting.models import Machine, MachineEvent, ReliabilityStanding
 from hosting.records import SETTLED_AFTER, own_outages, records_of, reliability_compute, standing_before
 
 REPORTED = timedelta(days=30)
@@ -31,7 +31,6 @@ class ReliabilityReport:
     failures: list[FailedLaunches]
     checks_passed: int
     checks_failed: int
-    maintenance: list[QuietPeriod]
 
     @property
     def longest(self) -> Outage | None:
@@ -63,9 +62,6 @@ def reliability_report(machine: Machine, *, now: datetime) -> ReliabilityReport:
         failures=_failures(Counter(events.filter(kind="launch_failed").values_list("details__reason", flat=True))),
         checks_passed=checks[True],
         checks_failed=checks[False],
-        maintenance=list(
-            machine.quiet_periods.filter(kind=QuietPeriod.Kind.MAINTENANCE, ends_at__gt=now).order_by("starts_at", "pk")
-        ),
     )
 
 

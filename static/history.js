@@ -75,7 +75,7 @@
           stroke: one.stroke,
           dash: one.dash,
           width: 1.5,
-          points: { show: times.length < 3 },
+          points: { show: one.values.filter((value) => value !== null).length < 3 },
           value: (_, value) => (value === null || value === undefined ? "–" : `${short(value)} ${chart.unit}`),
         })),
       ],

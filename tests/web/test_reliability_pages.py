@@ -73,7 +73,7 @@ def test_announced_maintenance_is_told(host_web: Client, agent: TestAgent) -> No
     maintenance_announce(
         machine_id=agent.machine.pk, starts_at=T0 + HOUR, ends_at=T0 + 3 * HOUR, actor=None, note="New fans", now=T0
     )
-    assert "Maintenance 2 Mar 13:00 to 2 Mar 15:00 UTC New fans" in page(host_web, agent, 2 * HOUR)
+    assert "2 Mar 2026 13:00 to 2 Mar 2026 15:00 UTC Under way New fans" in page(host_web, agent, 2 * HOUR)
     assert "New fans" not in page(host_web, agent, 4 * HOUR)
 
 
