@@ -22,7 +22,7 @@ COPY requirements.txt ./
 COPY agent/requirements.txt agent/
 RUN pip install -r requirements.txt
 
-COPY manage.py ./
+COPY manage.py LICENSE ./
 COPY agent agent
 COPY billing billing
 COPY dlperf dlperf

@@ -1,12 +1,14 @@
 """The agent of one machine: ``python -m agent --server URL --token T``.
 
-``python -m agent self-test --server URL`` looks whether the machine can be rented out, without registering it.
+``python -m agent self-test --server URL`` looks whether the machine can be rented out, without registering it;
+``python -m agent status`` says how the agent of this machine is. ``@FILE`` stands for options in a file, one a line.
 """
 
 import argparse
 import logging
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,25 +29,40 @@ from agent.options import (
     parse_ports,
     parse_server,
 )
-from agent.process import EXIT_REFUSED, EXIT_REVOKED, EXIT_UNFIT, end_event, surroundings
+from agent.process import (
+    EXIT_REFUSED,
+    EXIT_REPLACED,
+    EXIT_REVOKED,
+    EXIT_TOO_OLD,
+    EXIT_UNFIT,
+    end_event,
+    surroundings,
+)
 from agent.self_test import self_test
 from agent.server import RefusedError
 from agent.state import StateError
 from agent.tasks.tools import Checkpoint, no_checkpoint
+from agent.upkeep import status
 
 _log = logging.getLogger("agent")
 
+_TOO_OLD_STATUS = 426
 _EPILOG = """
 The token is needed once: the machine's own credential is then kept in the state directory. Give it in the environment
 variable SPOTYARD_TOKEN or with --token-file to keep it out of the list of processes.
 
-exit status: 0 ended by a signal, 1 wrong options, 2 refused by the server, 3 this machine's registration was revoked
-or its protocol is too old, 4 the self-test found something to put right. Containers keep running in every case.
+exit status: 0 ended by a signal, 1 wrong options, 2 refused by the server, 3 this machine's registration was revoked,
+4 the self-test found something to put right, 5 too old for the marketplace, 75 to be started again as another version;
+of status: 1 where the agent does not run or is not connected. Containers keep running in every case.
 """
 
 SELF_TEST = "self-test"
+STATUS = "status"
 _HELP = {
-    "command": "run (the default) or self-test: look whether this machine can be rented out, and change nothing",
+    "command": "run (the default); self-test: look whether this machine can be rented out, and change nothing; status: "
+    "how the agent of this machine is",
+    "json": "with status: for programs",
+    "log_file": "log to this file, which is begun anew as it grows (default: to stderr)",
     "no_firewall": "do not load the nftables rules that keep guests from this host and its local network",
     "state_dir": "where the machine's credential and its tasks' state are kept (default: %(default)s)",
     "simulate": "pretend to have these GPUs; containers are real but get none",
@@ -59,7 +76,9 @@ _HELP = {
 def main(arguments: Sequence[str] | None = None, checkpoint: Checkpoint = no_checkpoint) -> int:
     """Run until a signal or a refusal; returns the exit status."""
     parsed = _parser().parse_args(arguments)
-    configure(verbose=parsed.verbose)
+    if parsed.command == STATUS:
+        return _status(parsed.state_dir, as_json=parsed.json)
+    configure(verbose=parsed.verbose, file=parsed.log_file if parsed.command != SELF_TEST else None)
     ending = end_event()
     try:
         options = _options(parsed)
@@ -71,6 +90,19 @@ def main(arguments: Sequence[str] | None = None, checkpoint: Checkpoint = no_che
     except (OptionError, SimulationError, InventoryError, StateError) as error:
         print(f"agent: {error}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
+
+
+def _status(directory: Path, *, as_json: bool) -> int:
+    found, now = status.read(directory), time.time()
+    if found is None:
+        print(f"No agent has run with the state directory {directory}, or it is not yours to read.")  # noqa: T201
+        return 1
+    alive = status.is_alive(found, now)
+    if as_json:
+        print(status.as_json(found, alive=alive).decode())  # noqa: T201 - for programs
+    else:
+        print("\n".join(status.as_text(found, alive=alive, now=now)))  # noqa: T201 - for the person at the terminal
+    return 0 if alive and found.connected else 1
 
 
 def _self_test(options: MachineOptions, *, use_firewall: bool) -> int:
@@ -98,7 +130,7 @@ def _run(agent: HostAgent, ending: threading.Event) -> int:
     agent.stop()
     if not outcome:
         say(_log, "agent_ends")
-        return 0
+        return EXIT_REPLACED if agent.wants_restart else 0
     if not isinstance(outcome[0], RefusedError):
         raise outcome[0]
     return _explain(outcome[0], registered=agent.registered)
@@ -109,7 +141,7 @@ def _explain(refusal: RefusedError, *, registered: bool) -> int:
     if not registered:
         return EXIT_REFUSED
     print("agent: containers on this machine keep running.", file=sys.stderr)  # noqa: T201 - for the person at the terminal
-    return EXIT_REVOKED
+    return EXIT_TOO_OLD if refusal.status == _TOO_OLD_STATUS else EXIT_REVOKED
 
 
 def _options(parsed: argparse.Namespace) -> MachineOptions:
@@ -135,25 +167,35 @@ def _options(parsed: argparse.Namespace) -> MachineOptions:
     )
 
 
+class OptionParser(argparse.ArgumentParser):
+    """In a file of options, empty lines and those that begin with # say nothing."""
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        return [arg_line.strip()] if arg_line.strip() and not arg_line.strip().startswith("#") else []
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m agent",
         description="Rent out this machine's GPUs on a Spotyard marketplace.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
     )
     parser.add_argument("--version", action="version", version=f"spotyard-agent {__version__}")
-    parser.add_argument("command", nargs="?", choices=["run", SELF_TEST], default="run", help=_HELP["command"])
+    parser.add_argument("command", nargs="?", choices=["run", SELF_TEST, STATUS], default="run", help=_HELP["command"])
     _add_registration(parser)
     _add_machine(parser)
     parser.add_argument("--no-firewall", action="store_true", help=_HELP["no_firewall"])
+    parser.add_argument("--json", action="store_true", help=_HELP["json"])
+    parser.add_argument("--log-file", type=Path, metavar="FILE", help=_HELP["log_file"])
     parser.add_argument("--verbose", action="store_true", help="log details")
     return parser
 
 
 def _add_registration(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("marketplace").add_argument
-    add("--server", required=True, metavar="URL", help="address of the marketplace")
+    add("--server", default="", metavar="URL", help="address of the marketplace")
     add("--token", metavar="T", help="install token, from Host / Setup")
     add("--token-file", type=Path, metavar="FILE", help="file with the install token")
     add("--state-dir", type=Path, metavar="DIR", default=default_state_dir(), help=_HELP["state_dir"])

@@ -3,7 +3,9 @@
     python -m agent.fleet --server URL --config fleet.json --state-dir DIR
 
 They share one watch over the engine and one pool of threads; an idle machine costs one thread that waits for the
-server. The configuration is ``{"machines": [{...}], "defaults": {...}}``; a machine has
+server. What is for an agent that is alone on its machine (telling its status, deleting images) is left out.
+
+The configuration is ``{"machines": [{...}], "defaults": {...}}``; a machine has
 
     name             its directory below DIR, and its hostname unless that is given; unique
     simulate         "4x RTX 3090"
@@ -23,13 +25,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.host_agent import HostAgent, Shared
+from agent.host_agent import HostAgent
 from agent.inventory.host import HostOptions
 from agent.inventory.simulated import SimulationError
 from agent.logs import configure, say
 from agent.options import MachineOptions, OptionError, parse_ports, parse_server
 from agent.process import EXIT_REFUSED, end_event, surroundings
 from agent.server import RefusedError
+from agent.shared import Shared
 from agent.state import StateError
 
 _log = logging.getLogger("agent.fleet")
@@ -101,7 +104,7 @@ class Fleet:
     """``start`` all, ``stop`` all. A machine that the server refuses drops out; the others go on."""
 
     def __init__(self, options: list[MachineOptions], shared: Shared) -> None:
-        self._agents = [(one.state_dir.name, HostAgent(one, shared)) for one in options]
+        self._agents = [(one.state_dir.name, HostAgent(one, shared, alone=False)) for one in options]
         self._lock = threading.Lock()
         self._left = len(self._agents)
         self.all_refused = threading.Event()

@@ -5,19 +5,16 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from agent import __version__
 from agent.backoff import Backoff
-from agent.engine.hub import EngineHub
-from agent.guest.rounds import Rounds
 from agent.guest.tools import GuestTools
+from agent.images.fetched import FetchedImages
+from agent.images.janitor import Janitor
 from agent.inventory import collect as whole
-from agent.inventory.host import RealHost
-from agent.inventory.nvml import NvmlSource
-from agent.inventory.simulated import SimulatedMachine
-from agent.inventory.sources import GpuSource, HostSource, InventoryError
+from agent.inventory.choosing import sources
+from agent.inventory.sources import InventoryError
 from agent.jobs.courier import Courier
 from agent.jobs.handlers import handlers
 from agent.jobs.record import JobStore
@@ -27,19 +24,19 @@ from agent.kept_logs import KeptLogs
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
-from agent.pool import Pool
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, ObservedTask, RegisterRequest, SyncReply, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
 from agent.server import RefusedError, ServerAwayError, ServerClient
+from agent.shared import Shared, data_directory
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
-from agent.tasks.tools import Checkpoint, Tools, has_room, no_checkpoint
+from agent.tasks.tools import Tools, has_room
 from agent.telemetry.looking import Looked, Looker
-from agent.telemetry.telling import MachineTelemetry, TelemetryRounds
-from agent.usage import UsageSampler
+from agent.telemetry.telling import MachineTelemetry
+from agent.upkeep.upkeep import Upkeep, Work
 from agent.volumes import VolumeKeeper
 
 _log = logging.getLogger(__name__)
@@ -49,25 +46,14 @@ _ADOPTION_SECONDS = 10.0
 _RETIRING_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all agents of a process have in common."""
-
-    hub: EngineHub
-    pool: Pool
-    usage: UsageSampler
-    rounds: tuple[Rounds, ...]
-    """Those who learn what containers tell of themselves."""
-    telemetry: TelemetryRounds
-    checkpoint: Checkpoint = no_checkpoint
-
-
 class HostAgent:
     """``run_until_refused`` registers if needed, starts everything and returns when the server refuses the machine."""
 
-    def __init__(self, options: MachineOptions, shared: Shared) -> None:
+    def __init__(self, options: MachineOptions, shared: Shared, *, alone: bool = True) -> None:
+        """``alone`` on its machine, it tells of itself there and deletes images that nobody needs."""
         self._options = options
         self._shared = shared
+        self._alone = alone
         self._directory = StateDir(options.state_dir)
         self._directory.hold()
         self._state = self._directory.load()
@@ -75,7 +61,7 @@ class HostAgent:
             options,
             disk_gb=self._state.disk_gb,
             seed=self._state.boot_id,
-            data_directory=_data_directory(shared.hub, options.state_dir),
+            data_directory=data_directory(shared.hub, options.state_dir),
         )
         self._inventory_at = 0.0
         self._inventory: Inventory | None = None
@@ -90,6 +76,9 @@ class HostAgent:
         self._telemetry: MachineTelemetry | None = None
         self._owner = ""
         self._guest_tools: GuestTools | None = None
+        self.wants_restart = False  # ended to be started again, as another version
+        self._upkeep = Upkeep(options.state_dir, options.server, client=self._client, restart=self._restart)
+        self._fetched = FetchedImages(self._directory.path, shared.hub.engine)
         self._outside = Outside(self._directory.path, self._started)
         if options.token is None and self._state.credential is None:
             raise OptionError("This machine is not registered yet: give the install token from Host / Setup.")
@@ -102,8 +91,14 @@ class HostAgent:
 
         Returns after ``stop``.
         """
+        if self._alone:
+            self._upkeep.start()
         if self._state.credential is None:
-            self._register()
+            try:
+                self._register()
+            except RefusedError as refusal:
+                self._upkeep.refused(refusal)
+                raise
         while not self._ending.is_set():
             self._run_session()
             self._refused.wait()
@@ -119,6 +114,7 @@ class HostAgent:
     def stop(self) -> None:
         """End the agent; its containers go on."""
         self._ending.set()
+        self._upkeep.stop()
         if self._guest_tools is not None:
             self._guest_tools.stop()
         self._outside.stop()
@@ -126,12 +122,19 @@ class HostAgent:
             self._sync.stop()
         self._refused.set()
 
+    def _restart(self) -> None:
+        self.wants_restart = True
+        self.stop()
+
     def _after_refusal(self) -> None:
         """A revoked machine whose owner gave a token registers again; for the rest the refusal is the end."""
         refusal = self._refusal
         if refusal is None:
             return
         if refusal.status != 401 or self._options.token is None or self._state.credential is None:
+            self._upkeep.refused(refusal)
+            if self.wants_restart:
+                return
             raise refusal
         say(_log, "registers_again", why=refusal.error)
         self._end_session()
@@ -154,6 +157,8 @@ class HostAgent:
                 return
             except ServerAwayError as error:
                 say(_log, "server_away", level=logging.WARNING, why=error)
+                self._upkeep.away(str(error))
+                self._upkeep.works()
                 self._ending.wait(backoff.next_seconds())
 
     def _register_once(self, client: ServerClient) -> None:
@@ -197,7 +202,30 @@ class HostAgent:
             say(_log, "adoption_slow", level=logging.WARNING)
         say(_log, "agent_runs", machine=state.machine_id, tasks=len(reconciler.slots()))
         self._sync, self._reconciler, self._owner = sync, reconciler, identity.owner
+        self._upkeep.begin(self._work(identity, reconciler))
         sync.start()
+
+    def _work(self, identity: Identity, reconciler: Reconciler) -> Work:
+        jobs, logs, hub = self._jobs, self._logs, self._shared.hub
+        assert jobs is not None  # noqa: S101 - both were made with the reconciler
+        assert logs is not None  # noqa: S101
+        return Work(
+            machine_id=identity.machine_id,
+            simulated=identity.simulated,
+            tasks=reconciler,
+            jobs=jobs,
+            logs=logs,
+            engine_error=lambda: hub.error,
+            data_root=data_directory(hub, self._options.state_dir),
+            tidy=Janitor(
+                engine=hub.engine,
+                fetched=self._fetched,
+                wanted=reconciler.images,
+                data_root=hub.data_root,
+                floor_gb=self._options.disk_floor_gb,
+                submit=self._shared.pool.submit,
+            ).tick,
+        )
 
     def _end_session(self) -> None:
         """Let go of the tasks, so that the next session can take them."""
@@ -256,6 +284,8 @@ class HostAgent:
             jobs=self._jobs,
             relay_key=lambda: self._outside.relay_key,
             on_reply=self._heed,
+            on_away=self._upkeep.away,
+            update_failure=self._upkeep.failure,
             volumes=volumes.reports,
         )
         sync = SyncLoop(Session(account, reconciler, around), client=self._client, pool=self._shared.pool)
@@ -301,6 +331,7 @@ class HostAgent:
             checkpoint=self._shared.checkpoint,
             tools_volume=self._guest_tools.volume if self._guest_tools is not None else str,
             keep_log=logs.keep,
+            fetching=self._fetched.fetching,
         )
 
     def _tools_for(self, credential: str) -> GuestTools:
@@ -322,14 +353,12 @@ class HostAgent:
     def _started(self) -> set[int]:
         return set() if self._reconciler is None else self._reconciler.started()
 
-    def _observed(self) -> list[ObservedTask]:
-        return [] if self._reconciler is None else self._reconciler.observed()
-
     def _heed(self, reply: SyncReply) -> None:
         """Before the tasks are acted on, which may need what is said here."""
         self._outside.heed(reply)
         if self._volumes is not None:
             self._volumes.apply(reply.volumes)
+        self._upkeep.answered(reply)
 
     def _client(self) -> ServerClient:
         return ServerClient(self._options.ca_file)
@@ -345,6 +374,7 @@ class HostAgent:
 
     def _current_inventory(self) -> Inventory | None:
         """Looked at anew every ten minutes; what was last seen while the driver does not answer."""
+        self._upkeep.works()
         due = time.monotonic() - self._inventory_at > _INVENTORY_SECONDS
         if self._inventory is None or due or self._inventory.engine_version != self._engine_version:
             self._inventory_at = time.monotonic()
@@ -368,22 +398,3 @@ class HostAgent:
             geolocation=self._options.geolocation,
         )
         return whole.collect(self._gpus, self._host, around)
-
-
-def sources(
-    options: MachineOptions, *, disk_gb: int | None, seed: str, data_directory: Path
-) -> tuple[GpuSource, HostSource]:
-    """The real machine or a simulated one. ``disk_gb`` and ``seed`` are for what the options leave open.
-
-    Raises ``SimulationError``.
-    """
-    host = replace(options.host, disk_gb=options.host.disk_gb or disk_gb)
-    if options.simulate is not None:
-        machine = SimulatedMachine(options.simulate, options.seed or seed, host)
-        return machine, machine
-    return NvmlSource(), RealHost(host, data_directory)
-
-
-def _data_directory(hub: EngineHub, state_dir: Path) -> Path:
-    root = hub.data_root()
-    return Path(root) if root and Path(root).exists() else state_dir

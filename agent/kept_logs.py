@@ -49,6 +49,10 @@ class KeptLogs:
             return
         self._news.set()
 
+    def pending(self) -> int:
+        """How many logs wait for the server."""
+        return sum(1 for _ in self._directory.glob("log-*.z"))
+
     def start(self, courier: Courier) -> None:
         """Hand in from a thread of its own, until ``stop``."""
         threading.Thread(target=self._run, args=(courier,), name="kept-logs", daemon=True).start()

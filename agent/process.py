@@ -12,9 +12,9 @@ from agent.engine.docker_engine import DockerEngine
 from agent.engine.hub import EngineHub
 from agent.guest.jupyter_watch import JupyterWatch
 from agent.guest.watch import GuestWatch
-from agent.host_agent import Shared
 from agent.logs import say
 from agent.pool import Pool
+from agent.shared import Shared
 from agent.tasks.plan import BRIDGE
 from agent.tasks.tools import Checkpoint, no_checkpoint
 from agent.telemetry.telling import TelemetryRounds
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 EXIT_REFUSED = 2
 EXIT_REVOKED = 3
 EXIT_UNFIT = 4
+EXIT_TOO_OLD = 5
+EXIT_REPLACED = 75
 _MOST_THREADS = 64
 
 

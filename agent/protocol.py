@@ -13,11 +13,16 @@ import msgspec
 from agent.volume_protocol import DesiredVolume, ObservedVolume, VolumeMount
 
 PROTOCOL_VERSION = 1
+"""Counts changes that an older end would misunderstand; servers understand the version before, too."""
 REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
 CHECK_PATH = "/api/agent/v1/check"
+TOKEN_PATH = "/api/agent/v1/token"  # noqa: S105 - an address
+"""Takes ``TokenChange``."""
 TOOLS_PATH = "/api/agent/v1/tools/"
 """A bundle of guest tools is at this path and its digest, for machines that show their credential."""
+BUNDLE_PATH = "/api/agent/v1/bundle/"
+"""The agent itself, as an archive, is at this path and its digest, for anybody."""
 JOB_OUTPUT_PATH = "/api/agent/v1/jobs/{job_id}/output"
 """Takes bytes, with ``?offset=`` of the first of them in the job's output; answers ``OutputReply``."""
 KEPT_LOG_PATH = "/api/agent/v1/tasks/{task_id}/log"
@@ -128,6 +133,19 @@ class RegisterRequest(Message, frozen=True):
     boot_id: str
     """Chosen by the agent once per machine and kept: a retried registration returns the same machine."""
     inventory: Inventory
+
+
+class TokenChange(Message, frozen=True):
+    """Gives an unused install token another secret, so that the one before, which stands on a command line, is worth
+    nothing. Whoever asks chooses it, and so may ask again where no answer came."""
+
+    token: str
+    replacement: str
+    """Of the form that the marketplace gives tokens, and as hard to guess."""
+
+
+class TokenChanged(Message, frozen=True):
+    """The replacement is good from now on, and the token before it is not."""
 
 
 class CheckRequest(Message, frozen=True):
@@ -321,6 +339,13 @@ class OutputReply(Message, frozen=True):
     wanted: bool
 
 
+class UpdateFailure(Message, frozen=True):
+    """A version of the agent that was given up on this machine. It is not tried again."""
+
+    version: str
+    why: str
+
+
 class SyncRequest(Message, frozen=True):
     """Observed state up. Always complete: each request supersedes all with a lower ``seq`` of the same session."""
 
@@ -346,6 +371,8 @@ class SyncRequest(Message, frozen=True):
     """What this agent can do that others of this protocol can't, by the names above."""
     relay_key: str | None = None
     """Public half of the key that the agent logs in to the relay with, "ssh-ed25519 AAAA..."; None where it can't."""
+    update_failure: UpdateFailure | None = None
+    """The last version that did not work here, as long as no other was given up."""
     volumes: list[ObservedVolume] | None = None
     """On the volumes that the server listed last; None before any list, and from agents that know no volumes."""
 
@@ -387,6 +414,16 @@ class PortCheck(Message, frozen=True):
     word: str
 
 
+class AgentRelease(Message, frozen=True):
+    """The agent that a machine should run: an archive, for agents that were installed by the marketplace's script."""
+
+    version: str
+    digest: str
+    """SHA-256 in hex."""
+    size_bytes: int
+    url: str
+
+
 class SyncReply(Message, frozen=True):
     """Desired state down. Always complete: tasks absent here are left untouched."""
 
@@ -401,6 +438,8 @@ class SyncReply(Message, frozen=True):
     """None where there is no relay, or where it does not know this machine's key."""
     port_checks: list[PortCheck] = []
     """Ports to answer on for as long as they are named here."""
+    agent: AgentRelease | None = None
+    """None leaves the agent as it is."""
     volumes: list[DesiredVolume] | None = None
     """All volumes of the machine that are not gone; None from servers that know none."""
 
@@ -410,6 +449,8 @@ class ErrorReply(Message, frozen=True):
 
     error: str
     msg: str
+    agent: AgentRelease | None = None
+    """With unsupported_protocol: the agent to run instead, as such an agent gets no reply that could name it."""
 
 
 def encode(message: Message) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent import __version__, firewall
 from agent.engine.types import Engine, EngineDownError, EngineInfo
-from agent.host_agent import sources
+from agent.inventory.choosing import sources
 from agent.inventory.collect import Surroundings, collect
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.options import MachineOptions

@@ -9,6 +9,7 @@ import requests
 from agent.protocol import (
     CHECK_PATH,
     REGISTER_PATH,
+    AgentRelease,
     CheckReply,
     CheckRequest,
     ErrorReply,
@@ -38,8 +39,10 @@ class ServerAwayError(Exception):
 class RefusedError(Exception):
     """The server understood and said no."""
 
-    def __init__(self, status: int, error: str, msg: str) -> None:
+    def __init__(self, status: int, error: str, msg: str, release: AgentRelease | None = None) -> None:
         super().__init__(msg)
+        self.release = release
+        """The agent to run instead, where this one is too old."""
         self.status = status
         self.error = error
         self.msg = msg
@@ -67,8 +70,12 @@ class ServerClient:
         return self._post(url, request, SyncReply, headers, request.hold_seconds + _REPLY_SECONDS)
 
     def fetch(self, url: str, credential: str, offset: int) -> Iterator[bytes]:
-        """The content at a URL from this byte on, as it comes. Raises ``ServerAwayError``, ``RefusedError``."""
-        headers = {"Authorization": f"Bearer {credential}", "Range": f"bytes={offset}-"}
+        """The content at a URL from this byte on, as it comes. Without a credential, all of what is for anybody.
+
+        Raises ``ServerAwayError``, ``RefusedError``.
+        """
+        own = {"Authorization": f"Bearer {credential}", "Range": f"bytes={offset}-"}
+        headers = own if credential else {}
         timeouts = (_CONNECT_SECONDS, _REPLY_SECONDS)
         try:
             with self._session.get(
@@ -136,7 +143,7 @@ def _problem(response: requests.Response) -> Exception:
         return ServerAwayError(f"HTTP status {response.status_code} from {response.url}")
     if response.status_code >= 500 or response.status_code in _TRY_LATER:
         return ServerAwayError(f"{reply.msg} ({reply.error})")
-    return RefusedError(response.status_code, reply.error, reply.msg)
+    return RefusedError(response.status_code, reply.error, reply.msg, reply.agent)
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -27,6 +27,7 @@ from agent.protocol import (
     SyncReply,
     SyncRequest,
     ToolsBundle,
+    UpdateFailure,
 )
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.volume_protocol import ABILITY_VOLUMES, ObservedVolume
@@ -86,8 +87,9 @@ class Surroundings:
 
     ``on_sync_url`` gets the address the server wants from now on, and ``on_tools``, before the tasks are applied, the
     guest tools that containers are to have. ``on_refused`` is called, once, when the server does not know this machine
-    any more: the loop has then ended. ``relay_key`` and ``volumes`` are asked before each request too, and
-    ``on_reply`` gets each reply that counts, for what is in it besides, before the tasks are acted on.
+    any more: the loop has then ended. ``relay_key``, ``volumes`` and ``update_failure`` (what to tell of this agent's
+    replacement) are asked before each request too, and ``on_reply`` gets each reply that counts, for what is in it
+    besides, before the tasks are acted on. ``on_away`` is told why a request was not answered.
     """
 
     inventory: Callable[[], Inventory | None]
@@ -98,6 +100,8 @@ class Surroundings:
     jobs: JobBoard = field(default_factory=NoJobs)
     relay_key: Callable[[], str | None] = lambda: None
     on_reply: Callable[[SyncReply], None] = lambda _: None
+    on_away: Callable[[str], None] = lambda _: None
+    update_failure: Callable[[], UpdateFailure | None] = lambda: None
     volumes: Callable[[], list[ObservedVolume] | None] = lambda: None
 
 
@@ -160,6 +164,7 @@ class Session:
                 jobs=self._around.jobs.reports(),
                 abilities=[ABILITY_JUPYTER, ABILITY_VOLUMES],
                 relay_key=self._around.relay_key(),
+                update_failure=self._around.update_failure(),
                 volumes=self._around.volumes(),
             )
 
@@ -194,6 +199,7 @@ class Session:
         self._failures += 1
         if not self.ended.is_set():
             say(_log, "server_away", level=logging.WARNING, why=error)
+            self._around.on_away(str(error))
 
     def _refused(self, error: RefusedError) -> None:
         say(_log, "sync_refused", level=logging.ERROR, error=error.error, msg=error.msg)

@@ -7,11 +7,14 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from unfold.admin import ModelAdmin
 
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from hosting.admin_forms import QuietPeriodForm
+from hosting.agent_releases import newest_release
 from hosting.errors import HostingError
 from hosting.models import (
+    AgentRollout,
     ChallengeRun,
     Gpu,
     GpuClaim,
@@ -31,7 +34,8 @@ from hosting.models import (
     Volume,
     VolumeEvent,
 )
-from hosting.selectors import with_performance
+from hosting.selectors import agent_versions_online, with_performance
+from hosting.services.agent_versions import agent_rollout_set
 from hosting.services.listing import listing_end
 from hosting.services.measuring import benchmark_order
 from hosting.services.quiet_periods import maintenance_announce, maintenance_end, own_outage_record
@@ -84,6 +88,8 @@ class MachineAdmin(ReadOnlyAdmin):
         "measured_dlperf",
         "is_slower_than_usual",
         "simulated",
+        "agent_version",
+        "agent_failed_version",
     )
     list_filter = (SlowerThanUsual, "online", "verification", "simulated", "gpu_name")
     search_fields = ("hostname", "host__email", "gpus__uuid", "=id")
@@ -344,3 +350,29 @@ class MachineEventAdmin(ReadOnlyAdmin):
     list_filter = ("kind",)
     search_fields = ("=machine__id", "message")
     date_hierarchy = "at"
+
+
+@admin.register(AgentRollout)
+class AgentRolloutAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """How far a new version of the agent spreads: one row, changed through its service."""
+
+    list_display = ("__str__", "percent", "paused", "present_version", "versions_about")
+    readonly_fields = ("present_version", "versions_about")
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return not AgentRollout.objects.exists()
+
+    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
+        return False
+
+    def save_model(self, _request: HttpRequest, obj: AgentRollout, _form: Any, _change: bool) -> None:
+        obj.pk = agent_rollout_set(percent=obj.percent, paused=obj.paused).pk
+
+    @admin.display(description="Version that is offered")
+    def present_version(self, _rollout: AgentRollout) -> str:
+        return newest_release().version
+
+    @admin.display(description="Versions on machines that are online")
+    def versions_about(self, _rollout: AgentRollout) -> str:
+        counted = agent_versions_online()
+        return ", ".join(f"{version or 'unknown'}: {count}" for version, count in counted) or "none"

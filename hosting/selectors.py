@@ -14,6 +14,7 @@ from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, Re
 from dlperf.catalogue import gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
+from hosting.agent_releases import release_for
 from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
@@ -86,6 +87,7 @@ def desired_state(machine_id: int) -> SyncReply:
         jobs=desired_jobs(machine_id, timezone.now()),
         relay=relay_order(machine_id),
         port_checks=port_checks_of(machine_id),
+        agent=release_for(machine_id),
         volumes=desired_volumes(machine_id),
     )
 
@@ -158,6 +160,12 @@ def bid_floor_micros(machine: Machine) -> int:
     listing: Listing | None = getattr(machine, "listing", None)
     min_bid_micros = listing.min_bid_micros_per_gpu_hour if listing is not None and listing.active else 0
     return max(min_bid_micros, idle_floor_micros(machine))
+
+
+def agent_versions_online() -> list[tuple[str, int]]:
+    """Versions of the agents of machines that are online, with how many run each, the most frequent first."""
+    online = Machine.objects.filter(online=True, removed_at=None)
+    return list(online.values_list("agent_version").annotate(machines=Count("pk")).order_by("-machines"))
 
 
 def install_tokens_of(host: AbstractBaseUser) -> QuerySet[InstallToken]:

@@ -336,6 +336,14 @@ VERIFICATION_SHADOW = read(
 """Findings of verification that are recorded but have no consequences, by their codes (hosting/domain/verification.py,
 hosting/domain/contradictions.py): checks that are being tried out."""
 GUEST_TOOLS_DIR = read("GUEST_TOOLS_DIR", env.str, str(BASE_DIR / "var" / "cache"))
+AGENT_SOURCE = read(
+    "AGENT_SOURCE",
+    env.str,
+    str(BASE_DIR),
+    check=lambda v: (Path(v) / "agent" / "__init__.py").is_file(),
+    wants="a checkout with the folder agent in it",
+)
+"""Of which the agent that hosts' machines run is made."""
 DLPERF_ENDPOINT = read(
     "DLPERF_ENDPOINT", env.str, "", check=lambda v: not v or is_http_url(v), wants="an http:// or https:// URL"
 )

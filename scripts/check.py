@@ -58,6 +58,7 @@ def shell_check() -> list[str]:
         "scripts/demo.sh",
         "scripts/devservices",
         ".ci/run",
+        "hosting/installer/install.sh",
         "agent/guest/start.sh",
         "agent/guest/boot.sh",
         "agent/guest/jupyter.sh",

@@ -11,10 +11,11 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import auth, commands, disks, files, output, parcels, tools, usage, volumes
+from agent.engine import auth, commands, disks, files, images, output, parcels, tools, usage, volumes
 from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
+from agent.engine.image_types import ImageFacts
 from agent.engine.inspected import facts_of, may_support_quota
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -221,6 +222,14 @@ class DockerEngine:
     def drop_image(self, image: str) -> None:
         with translated():
             parcels.drop_image(self._slow_client, image)
+
+    def list_images(self) -> list[ImageFacts]:
+        with translated():
+            return images.listed(self._client)
+
+    def image_id(self, image: str) -> str | None:
+        with translated():
+            return images.id_of(self._client, image)
 
     def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
         with translated():

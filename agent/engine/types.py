@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from agent.engine.image_types import ImageEngine
 from agent.engine.usage_types import ContainerUsage
 from agent.engine.volume_types import VolumeEngine
 from agent.protocol import FailureReason, PortMapping, RegistryLogin
@@ -253,7 +254,7 @@ PutArchive = Callable[[str, Iterator[bytes]], None]
 """Unpacks a tar archive in a directory."""
 
 
-class Engine(VolumeEngine, Protocol):
+class Engine(VolumeEngine, ImageEngine, Protocol):
     """All methods may raise ``EngineDownError``; those that act on a task also ``TaskError``."""
 
     def info(self) -> EngineInfo: ...
@@ -313,9 +314,6 @@ class Engine(VolumeEngine, Protocol):
 
     def load_image(self, archive: Iterator[bytes], loaded: str, name: str) -> None:
         """Take in what is called ``loaded`` in an archive, and give it another name instead."""
-
-    def drop_image(self, image: str) -> None:
-        """Take the name from an image, and delete what nothing else needs of it; does nothing where it is gone."""
 
     def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
         """What a container has in a directory, volumes too, as tar. Raises ``ContainerGoneError``."""

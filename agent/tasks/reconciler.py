@@ -131,6 +131,11 @@ class Reconciler:
         with self._lock:
             return list(self._slots.values())
 
+    def images(self) -> set[str]:
+        """Names of those that tasks are made of, or are to be."""
+        wishes = [slot.desired for slot in self.slots()]
+        return {wish.spec.image for wish in wishes if wish is not None and wish.state != "removed"}
+
     def _wish(self, task: DesiredTask) -> bool:
         """Note one wish; True where it is news. The lock is held."""
         slot = self._slots.get(task.task_id)

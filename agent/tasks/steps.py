@@ -187,7 +187,8 @@ class Steps:
         watch = PullWatch(on_progress=on_progress, abandoned=lambda: slot.desired is not desired)
         self._admission.before_fetch(desired)
         self._checkpoint("pulling", slot.task_id)
-        self._engine.pull(image, watch, desired.registry_login)
+        with self._tools.fetching(image):
+            self._engine.pull(image, watch, desired.registry_login)
         self._admission.fetched(slot, desired)
         say(_log, "pull_ends", task=slot.task_id, image=image, seconds=time.monotonic() - began)
 

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from agent.engine.types import Engine, TaskError
@@ -26,6 +27,11 @@ def no_checkpoint(_name: str, _task_id: int) -> None:
 
 def no_log_keeper(_task_id: int, _container_id: str) -> None:
     """Lets it go."""
+
+
+def not_noted(_image: str) -> AbstractContextManager[None]:
+    """For an agent that deletes no images."""
+    return nullcontext()
 
 
 def no_volume(volume_id: int) -> None:
@@ -52,6 +58,8 @@ class Tools:
     """Told the number of a client's volume that a container is about to get. Raises ``TaskError`` where it is lost."""
     keep_log: Callable[[int, str], None] = no_log_keeper
     """Told a task and the id of its container, before that is deleted with its log."""
+    fetching: Callable[[str], AbstractContextManager[None]] = not_noted
+    """Told the name of an image, around its fetch. Raises ``EngineDownError``."""
     disk_guard: DiskGuard = field(default_factory=DiskGuard)
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, to compare with the engine's timestamps."""

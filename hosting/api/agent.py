@@ -1,4 +1,4 @@
-"""The two endpoints agents talk to. Agents only dial out; what they should do comes back in the reply of a sync."""
+"""The endpoints agents talk to. Agents only dial out; what they should do comes back in the reply of a sync."""
 
 import asyncio
 import functools
@@ -19,7 +19,6 @@ from django.views.decorators.http import require_POST
 
 from agent.protocol import (
     MOST_RESULT_BYTES,
-    PROTOCOL_VERSION,
     CheckReply,
     CheckRequest,
     ErrorReply,
@@ -28,14 +27,18 @@ from agent.protocol import (
     RegisterRequest,
     SyncReply,
     SyncRequest,
+    TokenChange,
+    TokenChanged,
     decode,
     encode,
 )
+from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
 from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.models import Machine
 from hosting.selectors import desired_state, machine_by_credential, sync_url
+from hosting.services.install_tokens import install_token_change
 from hosting.services.registration import machine_register
 from hosting.services.reports import report_receive
 
@@ -66,7 +69,8 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
         try:
             return await view(request, **captured)
         except HostingError as error:
-            return _refusal(error.code, error.message, error.status)
+            release = newest_release() if error.code == UNSUPPORTED else None
+            return reply_with(ErrorReply(error=error.code, msg=error.message, agent=release), error.status)
         except msgspec.ValidationError as error:
             return _refusal("invalid_message", f"The message does not fit the protocol: {error}", 400)
         except RecursionError:
@@ -115,6 +119,17 @@ async def check(request: HttpRequest) -> HttpResponse:
     return reply_with(CheckReply(requirements=requirements.check(facts)))
 
 
+@csrf_exempt
+@require_POST
+@refuses_clearly
+async def token(request: HttpRequest) -> HttpResponse:
+    """Give an install token another secret than the one that stands on a command line."""
+    told = decode(TokenChange, body_of(request))
+    change = functools.partial(install_token_change, raw=told.token, replacement=told.replacement, now=timezone.now())
+    await sync_to_async(change)()
+    return reply_with(TokenChanged())
+
+
 def credential_in(request: HttpRequest) -> str:
     """What the agent shows for who it is."""
     return request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -138,12 +153,8 @@ def _check_protocol(body: bytes) -> None:
         told = json.loads(body).get("protocol")
     except (ValueError, AttributeError):
         return  # the strict decoder says what is wrong
-    if isinstance(told, int) and told != PROTOCOL_VERSION:
-        raise HostingError(
-            "unsupported_protocol",
-            f"This marketplace speaks agent protocol {PROTOCOL_VERSION}, the agent speaks {told}. Update the agent.",
-            status=426,
-        )
+    if isinstance(told, int):
+        require_protocol(told)
 
 
 def _register(body: bytes, remote_address: str) -> RegisterReply:

@@ -1,3 +1,4 @@
+from hosting.models.agent_rollout import AgentRollout
 from hosting.models.gpu import Gpu, GpuClaim
 from hosting.models.idle_job import IdleJob, IdleTask
 from hosting.models.install_token import InstallToken
@@ -13,6 +14,7 @@ from hosting.models.verification import ChallengeQuestion, ChallengeRun, Verific
 from hosting.models.volume import Volume, VolumeEvent, VolumeMount
 
 __all__ = [
+    "AgentRollout",
     "ChallengeQuestion",
     "ChallengeRun",
     "Gpu",

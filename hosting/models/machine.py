@@ -20,6 +20,10 @@ class Machine(models.Model):
     credential_hash = models.CharField(max_length=64, unique=True)
     agent_version = models.CharField(max_length=40, blank=True)
     protocol = models.PositiveIntegerField(default=1)
+    agent_failed_version = models.CharField(
+        max_length=40, blank=True, help_text="The version of the agent that was last given up on this machine."
+    )
+    agent_failed_why = models.CharField(max_length=300, blank=True)
     abilities = ArrayField(
         models.CharField(max_length=40),
         default=list,

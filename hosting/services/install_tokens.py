@@ -1,5 +1,6 @@
 """Install tokens: created by a host, used once by an agent."""
 
+import re
 import secrets
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from hosting.models import InstallToken
 
 LIFETIME = timedelta(days=7)
 MAX_UNUSED_PER_HOST = 100
+_FORM = re.compile(INSTALL_TOKEN_PREFIX + r"[A-Za-z0-9_-]{43,80}")
 
 
 @transaction.atomic
@@ -32,6 +34,37 @@ def install_token_create(*, host: AbstractBaseUser, now: datetime, name: str = "
         expires_at=now + LIFETIME,
     )
     return token, raw
+
+
+@transaction.atomic
+def install_token_change(*, raw: str, replacement: str, now: datetime) -> InstallToken:
+    """Give an unused token another secret, chosen by whoever holds it. Done again with the same two it changes nothing.
+
+    Raises HostingError: bad_replacement (400), bad_token (401), token_used (409), token_expired (401).
+    """
+    if not _FORM.fullmatch(replacement):
+        raise HostingError("bad_replacement", "The replacement does not have the form of a token.", status=400)
+    new, old = secret_hash(replacement), secret_hash(raw)
+    rows = InstallToken.objects.select_for_update().filter(token_hash__in=[new, old]).order_by("pk")
+    found = {token.token_hash: token for token in rows}
+    token = unused_token(found.get(new) or found.get(old), now)
+    if token.token_hash != new:
+        token.token_hash = new
+        token.save(update_fields=["token_hash"])
+    return token
+
+
+def unused_token(token: InstallToken | None, now: datetime) -> InstallToken:
+    """The token, if it may register a machine. Raises HostingError: bad_token, token_used, token_expired."""
+    again = "Create a new one on Host / Setup."
+    if token is None or token.revoked_at is not None:
+        raise HostingError("bad_token", f"This install token is not valid. {again}", status=401)
+    if token.machine_id is not None:
+        text = f"This install token has registered another machine already. {again}"
+        raise HostingError("token_used", text, status=409)
+    if token.expires_at <= now:
+        raise HostingError("token_expired", f"This install token has expired. {again}", status=401)
+    return token
 
 
 def install_token_revoke(*, host: AbstractBaseUser, token_id: int, now: datetime) -> None:

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from django.db import transaction
 
-from agent.protocol import PROTOCOL_VERSION, RegisterRequest
+from agent.protocol import RegisterRequest
 from hosting import hooks
+from hosting.agent_releases import require_protocol
 from hosting.domain import hardware
 from hosting.domain.secrets import CREDENTIAL_PREFIX, secret_hash
 from hosting.domain.texts import clean
@@ -14,6 +15,7 @@ from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import InstallToken, Machine
 from hosting.services.events import machine_event
+from hosting.services.install_tokens import unused_token
 from hosting.services.inventory import gpus_apply, inventory_apply, machine_columns
 
 
@@ -27,13 +29,7 @@ def machine_register(*, request: RegisterRequest, remote_address: str, now: date
     Raises:
         HostingError: unsupported_protocol (426), bad_token (401), token_used (409), a hardware refusal (422).
     """
-    if request.protocol != PROTOCOL_VERSION:
-        raise HostingError(
-            "unsupported_protocol",
-            f"This marketplace speaks agent protocol {PROTOCOL_VERSION}, the agent speaks {request.protocol}. "
-            "Update the agent.",
-            status=426,
-        )
+    require_protocol(request.protocol)
     token = _usable_token(request, now)
     problem = hardware.refusal(request.inventory)
     if problem:
@@ -52,23 +48,10 @@ def _usable_token(request: RegisterRequest, now: datetime) -> InstallToken:
         .filter(token_hash=secret_hash(request.token))
         .first()
     )
-    if token is None or token.revoked_at is not None:
-        raise HostingError(
-            "bad_token", "This install token is not valid. Create a new one on Host / Setup.", status=401
-        )
-    if token.machine is not None:
-        if token.machine.boot_id == request.boot_id:
-            return token
-        raise HostingError(
-            "token_used",
-            "This install token has registered another machine already. Create a new one on Host / Setup.",
-            status=409,
-        )
-    if token.expires_at <= now:
-        raise HostingError(
-            "token_expired", "This install token has expired. Create a new one on Host / Setup.", status=401
-        )
-    return token
+    machine = token.machine if token is not None and token.revoked_at is None else None
+    if token is not None and machine is not None and machine.boot_id == request.boot_id:
+        return token  # the machine that it has registered asks again
+    return unused_token(token, now)
 
 
 def _create(token: InstallToken, request: RegisterRequest, remote_address: str, now: datetime) -> Machine:

@@ -17,6 +17,7 @@ from hosting.errors import HostingError
 from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task, TaskEvent
+from hosting.services.agent_versions import agent_version_learn
 from hosting.services.events import machine_event
 from hosting.services.guest_reports import guest_told
 from hosting.services.idle_jobs import idle_task_observed
@@ -105,6 +106,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
     counted |= any(v.used_mb is not None for v in request.volumes or ())
     facts = [
         request.agent_version,
+        request.update_failure,
         request.engine_error,
         request.abilities,
         request.relay_key,
@@ -154,6 +156,7 @@ def report_apply(
     changed = request.inventory is not None and inventory_receive(
         machine=machine, inventory=request.inventory, remote_address=remote_address, now=now
     )
+    agent_version_learn(machine=machine, request=request, now=now)
     _store_contact(machine, request, remote_address, now)
     relay_key_learn(machine=machine, told=request.relay_key, now=now)
     if had_engine_error != machine.engine_error:
@@ -211,7 +214,6 @@ def _store_contact(machine: Machine, request: SyncRequest, remote_address: str, 
     machine.online = True
     machine.last_seen_at = now
     machine.dialled_from = clean(remote_address, 45)
-    machine.agent_version = clean(request.agent_version, 40)
     machine.abilities = [clean(ability, 40) for ability in request.abilities[:MOST_ABILITIES]]
     machine.engine_error = clean(request.engine_error or machine.inventory_problem, MESSAGE_CHARS)
     machine.save(
@@ -223,7 +225,6 @@ def _store_contact(machine: Machine, request: SyncRequest, remote_address: str, 
             "online",
             "last_seen_at",
             "dialled_from",
-            "agent_version",
             "abilities",
             "engine_error",
         ]

@@ -7,6 +7,7 @@ from hosting.web import (
     earnings,
     figures,
     idle_jobs,
+    installing,
     maintenance,
     price_effect,
     reachability,
@@ -15,6 +16,8 @@ from hosting.web import (
 )
 
 urlpatterns = [
+    path("install.sh", installing.script, name="install_script"),
+    path("install.sh.sha256", installing.digest, name="install_script_digest"),
     path("host/machines/", views.machines, name="host_machines"),
     path("host/machines/cards/", views.machine_cards, name="host_machine_cards"),
     path("host/machines/<int:machine_id>/", views.machine, name="host_machine"),

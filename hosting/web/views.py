@@ -20,6 +20,7 @@ from hosting import hooks, selectors
 from hosting.access import machine_for
 from hosting.domain.listing import LONGEST
 from hosting.errors import HostingError
+from hosting.installer import careful_command, install_command, install_script
 from hosting.market_prices import maintenance_of
 from hosting.models import Listing, Machine, MachineEvent
 from hosting.reliability_report import REPORTED, reliability_report
@@ -221,11 +222,7 @@ def token_create(request: AccountRequest) -> HttpResponse:
     if not form.is_valid():
         return _setup_page(request, form, status=422)
     token, raw = install_token_create(host=request.user, now=timezone.now(), name=form.cleaned_data["name"])
-    return _setup_page(request, InstallTokenForm(), new_token=token, command=_install_command(raw))
-
-
-def _install_command(raw_token: str) -> str:
-    return f"python -m agent --server {settings.SITE_URL} --token {raw_token}"
+    return _setup_page(request, InstallTokenForm(), new_token=token, token=raw, command=install_command(raw))
 
 
 def _setup_page(request: AccountRequest, form: InstallTokenForm, *, status: int = 200, **extra: Any) -> HttpResponse:
@@ -233,6 +230,9 @@ def _setup_page(request: AccountRequest, form: InstallTokenForm, *, status: int 
         "form": form,
         "tokens": selectors.install_tokens_of(request.user),
         "now": timezone.now(),
+        "careful_command": careful_command(),
+        "script_digest": install_script().digest,
+        "remove_command": f"curl -fsSL {settings.SITE_URL}/install.sh | sudo bash -s -- uninstall",
         **extra,
     }
     return render(request, "hosting/setup.html", context, status=status)

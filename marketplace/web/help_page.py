@@ -20,6 +20,7 @@ from hosting.domain.reliability import (
     RENTED_WEIGHT,
 )
 from hosting.domain.requirements import MINIMUMS
+from hosting.installer import careful_command, install_command
 from marketplace.domain.auction import BPS, LEAST_FLOOR
 from marketplace.domain.auto_order import SECONDS_WANTED, Asked, size_fit
 from marketplace.domain.lifetimes import DISK_KEPT
@@ -47,7 +48,6 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "command_seconds": COMMAND_SECONDS,
         "minimums": MINIMUMS,
         "self_signed": settings.RELAY_TLS_SELF_SIGNED,
-        "agent_url": settings.AGENT_URL,
         "payout_minimum_micros": settings.PAYOUT_MINIMUM_MICROS,
         "platform_share_percent": 100 - settings.PLATFORM_HOST_SHARE_BPS // 100,
         "hours_per_month": HOURS_PER_MONTH,
@@ -55,7 +55,8 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "least_spend_limit_micros": least_spend_limit_micros(),
         "debt_grace_days": settings.DEBT_GRACE_DAYS,
         "debt_limit_micros": settings.DEBT_LIMIT_DOLLARS * MICROS_PER_DOLLAR,
-        "install_command": f"python -m agent --server {settings.SITE_URL} --token TOKEN",
+        "install_command": install_command("TOKEN"),
+        "careful_command": careful_command(),
     }
     return render(request, "marketplace/help.html", context)
 

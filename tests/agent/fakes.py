@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.engine.image_types import ImageFacts
 from agent.engine.references import repository_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
@@ -276,6 +277,14 @@ class FakeEngine:
 
     def drop_image(self, image: str) -> None:
         self.images.pop(image, None)
+
+    def list_images(self) -> list[ImageFacts]:
+        self._check()
+        return [ImageFacts(image_id=name, names=frozenset({name}), size_bytes=0, in_use=False) for name in self.images]
+
+    def image_id(self, image: str) -> str | None:
+        self._check()
+        return image if image in self.images else None
 
     def directory_archive(self, container_id: str, directory: str) -> Iterator[bytes]:
         self._name(container_id)

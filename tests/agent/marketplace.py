@@ -13,10 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
 from agent.protocol import (
+    BUNDLE_PATH,
     CHECK_PATH,
     REGISTER_PATH,
     SYNC_PATH,
     TOOLS_PATH,
+    AgentRelease,
     CheckReply,
     CheckRequest,
     DesiredJob,
@@ -64,6 +66,8 @@ class Marketplace:
     """The Range of every request for it."""
     bundle_cuts: deque[int] = field(default_factory=deque)
     """After how many bytes the next downloads break off."""
+    release: AgentRelease | None = None
+    release_content: bytes = b""
     jobs: dict[int, DesiredJob] | None = None
     reports: list[JobReport] = field(default_factory=list)
     outputs: dict[int, bytes] = field(default_factory=dict)
@@ -105,6 +109,16 @@ class Marketplace:
             self.bundle_content = content
             url = f"{self.url}{TOOLS_PATH}{digest}"
             self.bundle = ToolsBundle(arch=platform.machine(), digest=digest, size_bytes=len(content), url=url)
+            self.generation += 1
+            self.condition.notify_all()
+
+    def offer(self, version: str, content: bytes) -> None:
+        """From now on this agent."""
+        digest = hashlib.sha256(content).hexdigest()
+        with self.condition:
+            self.release_content = content
+            url = f"{self.url}{BUNDLE_PATH}{digest}"
+            self.release = AgentRelease(version=version, digest=digest, size_bytes=len(content), url=url)
             self.generation += 1
             self.condition.notify_all()
 
@@ -206,6 +220,7 @@ class Marketplace:
                 sync_url=self.url + self.sync_path,
                 tools=self.bundle,
                 jobs=jobs,
+                agent=self.release,
                 volumes=None if self.volumes is None else list(self.volumes.values()),
             )
 
@@ -271,8 +286,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def do_GET(self) -> None:
-        """The guest tools."""
+        """The agent, for anybody, and the guest tools."""
         market = self.market
+        if market.release is not None and market.release.url.endswith(self.path):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(market.release_content)))
+            self.end_headers()
+            self.wfile.write(market.release_content)
+            return
         content, cut = market.bundle_content, market.bundle_cuts.popleft() if market.bundle_cuts else None
         asked = self.headers.get("Range", "")
         market.bundle_asked.append(asked)

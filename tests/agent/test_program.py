@@ -105,7 +105,7 @@ def test_too_old_protocol(market: Marketplace, tmp_path: Path) -> None:
         end(process)
     market.refusal = (426, ErrorReply(error="unsupported_protocol", msg="Update the agent."))
     code, output = run(*options, environment=NO_ENGINE)
-    assert code == 3
+    assert code == 5
     assert "Update the agent. (unsupported_protocol)" in output
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from standardwebhooks import Webhook as Signer
 
+from agent.images.rule import FULL_SHARE, RELIEVED_SHARE
 from marketplace.domain.auction import Claim, Kind, Policy, clear, quote_for
 from marketplace.domain.notices import INSTANCE_KINDS, event_type
 from marketplace.gateways.webhooks import Parcel, signed_headers
@@ -84,6 +85,12 @@ def test_the_example_of_bids_is_what_the_auction_does(client: Client) -> None:
 )
 def test_the_facts_that_renters_and_hosts_need(client: Client, fact: str) -> None:
     assert fact in text(client.get("/help/"))
+
+
+def test_when_images_go_is_told_with_the_figures_in_force(client: Client) -> None:
+    page = client.get("/help/").content.decode()
+    assert f"When {FULL_SHARE:.0%} of the disk" in page
+    assert f"until it is {RELIEVED_SHARE:.0%}" in page
 
 
 def test_every_kind_of_event_is_listed_and_no_other(client: Client) -> None:

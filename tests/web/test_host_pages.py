@@ -148,7 +148,7 @@ def test_nobody_changes_other_peoples_machines(web: Client, agent: TestAgent, pa
 def test_an_install_token_is_shown_once_with_the_command(web: Client) -> None:
     response = web.post("/host/setup/tokens/", {"name": "basement"})
     command = response.context["command"]
-    assert re.fullmatch(r"python -m agent --server http\S+ --token syi_\S+", command)
+    assert re.fullmatch(r"curl -fsSL http\S+/install\.sh \| sudo bash -s -- syi_\S+", command)
     assert command in text(response)
     again = text(web.get("/host/setup/"))
     assert "basement" in again

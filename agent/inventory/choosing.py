@@ -1,0 +1,24 @@
+"""Which hardware a machine's agent tells of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from agent.inventory.host import RealHost
+from agent.inventory.nvml import NvmlSource
+from agent.inventory.simulated import SimulatedMachine
+from agent.inventory.sources import GpuSource, HostSource
+from agent.options import MachineOptions
+
+
+def sources(
+    options: MachineOptions, *, disk_gb: int | None, seed: str, data_directory: Path
+) -> tuple[GpuSource, HostSource]:
+    """The real machine or a simulated one. ``disk_gb`` and ``seed`` are for what the options leave open.
+
+    Raises ``SimulationError``.
+    """
+    host = replace(options.host, disk_gb=options.host.disk_gb or disk_gb)
+    if options.simulate is not None:
+        machine = SimulatedMachine(options.simulate, options.seed or seed, host)
+        return machine, machine
+    return NvmlSource(), RealHost(host, data_directory)
