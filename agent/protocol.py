@@ -287,6 +287,7 @@ class ObservedTask(Message, frozen=True):
     progress: float | None = None
     """Share of the image pulled, 0..1."""
     disk_used_mb: int | None = None
+    disk_full: bool = False
     net_rx_bytes: int | None = None
     net_tx_bytes: int | None = None
     host_keys: list[str] | None = None

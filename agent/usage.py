@@ -18,6 +18,7 @@ from agent.volumes import VolumeKeeper
 _log = logging.getLogger(__name__)
 
 _ROUND_SECONDS = 15.0
+FULL_SHARE = 0.97
 _DISK_EFFORT = 20.0
 """The engine walks the whole layer to size it, so the next look waits this many times as long as the last one took."""
 _LONGEST_DISK_PAUSE_SECONDS = 60.0
@@ -94,6 +95,9 @@ class UsageSampler:
         ended = time.monotonic()
         self._next_disk_look[container.container_id] = ended + disk_pause_seconds(ended - began)
         slot.disk_used_mb = used_mb
+        if is_full(used_mb, limit_mb) != slot.disk_full:
+            slot.disk_full = not slot.disk_full
+            reconciler.tell()
         if used_mb > limit_mb:
             self._end(slot, container, desired, reconciler)
 
@@ -122,6 +126,11 @@ class UsageSampler:
         run = last_run(wanted(desired), container, slot.memory)
         verdict = Verdict(run_generation=run, reason="disk_limit", message=message)
         reconciler.condemn(slot.task_id, container.started_at, verdict)
+
+
+def is_full(used_mb: int, limit_mb: int) -> bool:
+    """Whether so little is left that the guest should know at once."""
+    return used_mb >= FULL_SHARE * limit_mb
 
 
 def disk_pause_seconds(took_seconds: float) -> float:

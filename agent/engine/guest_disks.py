@@ -8,7 +8,7 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
-from agent.engine.own_disks import OwnDisks, layer_of, obstacle
+from agent.engine.own_disks import OwnDisks, layer_of, obstacle, show_one_device
 from agent.engine.types import DISK_LABEL, NEVER, ContainerPlan
 from agent.logs import say
 
@@ -41,6 +41,7 @@ class GuestDisks:
             say(_log, "disks_not_limited_at_once", level=logging.WARNING, why=why)
             return
         self._own = OwnDisks(Path(str(facts["DockerRootDir"])))
+        show_one_device()
         self._own.sweep(lambda container_id: _exists(client, container_id))
 
     def provide(self, client: APIClient, container_id: str) -> None:

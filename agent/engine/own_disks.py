@@ -4,8 +4,11 @@ The engine's usual driver, overlay2, limits nobody on an ordinary disk: quotas n
 the directory in which it keeps a container's layer is covered by a mount: an ext4 file system in a file on the engine's
 own disk. Full is full then, at once and for this guest alone, and deleting the file deletes the layer.
 
-Mounts are made where the host's first process sees them, as the engine does, and a lock on a file beside keeps two
-agents, one of which is about to end, from mounting one file twice.
+Mounts are made where the host's first process sees them, as the engine does. Never may one file be two file systems at
+once, whose changes would overwrite each other. So a lock on a file beside keeps apart two agents, one of which is about
+to end, and a file that is still a device is mounted as the same device again: a mount namespace that somebody made
+meanwhile, as each start of a container does, can keep a file system alive that was unmounted here. Such a device may be
+about to go; then mounting it fails, and is tried again.
 """
 
 import logging
@@ -31,6 +34,7 @@ _OVERHEAD_BYTES = 64 * _MB
 """What the file system takes for itself, so that the client has what it rented."""
 _TIMEOUT_SECONDS = 120
 _MOUNTS = Path("/proc/self/mountinfo")
+_ONE_DEVICE = "/sys/module/overlay/parameters/xino_auto"
 _FIRST_NAMESPACE = Path("/proc/1/ns/mnt")
 
 _BEGIN = """
@@ -40,9 +44,16 @@ file=$1 layer=$2
 exec 9>"$file.lock"
 flock 9
 attach() {
-    device=$(losetup --find --show --direct-io=on "$1" 2>/dev/null || losetup --find --show "$1")
-    mount -o noatime,noinit_itable "$device" "$2" || { losetup -d "$device"; exit 1; }
-    losetup -d "$device"
+    tries=0
+    while :; do
+        device=$(losetup --find --nooverlap --show --direct-io=on "$1" 2>/dev/null) ||
+            device=$(losetup --find --nooverlap --show "$1")
+        why=$(mount -o noatime,noinit_itable "$device" "$2" 2>&1) && break
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || { echo "$why" >&2; losetup -d "$device"; exit 1; }
+        sleep 0.1
+    done
+    losetup -d "$device" 2>/dev/null || true
 }
 """
 _PROVIDE = (
@@ -92,6 +103,13 @@ def obstacle(driver: str, data_root: str) -> str:
     if _way_out() is None:
         return "the agent runs in a mount namespace of its own and can't leave it"
     return "" if Path(data_root).is_dir() else "the engine's disk is not on this machine"
+
+
+def show_one_device() -> None:
+    """Have overlays that are mounted from now on show all files as on one device, though what is below them lies on
+    two: ``find -xdev`` and the like count on that. Where the kernel does not let us, they see several.
+    """
+    _outside(["sh", "-c", f"echo Y >{_ONE_DEVICE}"])
 
 
 def layer_of(inspected: Mapping[str, Any]) -> Path | None:

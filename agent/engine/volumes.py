@@ -29,7 +29,7 @@ def used_mb(mounts: Iterable[Mapping[str, object]]) -> int:
     """
     sources = [str(mount.get("Source") or "") for mount in mounts if mount.get("Type") == "volume"]
     readable = [source for source in sources if source and Path(source).is_dir()]
-    return _taken_kb(readable) // _KB_PER_MB if readable else 0
+    return _taken_kb(readable, "-x") // _KB_PER_MB if readable else 0
 
 
 def used_mb_of(client: APIClient, name: str) -> int | None:
@@ -39,7 +39,7 @@ def used_mb_of(client: APIClient, name: str) -> int | None:
     except docker.errors.NotFound:
         return None
     source = str(inspected.get("Mountpoint") or "")
-    return _taken_kb([source]) // _KB_PER_MB if source and Path(source).is_dir() else None
+    return _taken_kb([source], "-x") // _KB_PER_MB if source and Path(source).is_dir() else None
 
 
 def require_clients(client: APIClient, names: Iterable[str]) -> None:
@@ -60,7 +60,8 @@ def root_mb(inspected: Mapping[str, Any]) -> int | None:
     root = ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
     if not root or not Path(root).is_dir():
         return None
-    # By lengths, as the engine sizes images, with which this is compared.
+    # By lengths, as the engine sizes images, with which this is compared; across devices, as files of an overlay may
+    # seem to be on others than its directories.
     return _taken_kb([root], "--apparent-size") // _KB_PER_MB or None
 
 
@@ -69,7 +70,7 @@ def _taken_kb(directories: list[str], *options: str) -> int:
     program = shutil.which("du")
     if program is None:
         return 0
-    command = [program, "-skx", *options, "--", *directories]
+    command = [program, "-sk", *options, "--", *directories]
     try:
         # Its exit status does not matter: files that vanish meanwhile are no failure.
         done = subprocess.run(

@@ -126,6 +126,10 @@ class Reconciler:
         self._touch(task_id)
         return done.wait(_CHANGE_SECONDS)
 
+    def tell(self) -> None:
+        """Something is to be told at once that no observation says."""
+        self._on_change(True)
+
     def slots(self) -> list[Slot]:
         """For measuring; to be read only."""
         with self._lock:

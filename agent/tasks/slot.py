@@ -42,6 +42,7 @@ class Slot:
     """Monotonic time at which the observation began to hold."""
     progress: float | None = None
     disk_used_mb: int | None = None
+    disk_full: bool = False
     traffic: Traffic | None = None
     guest: GuestReport | None = None
     """What the container tells of itself in its present run."""
@@ -68,6 +69,7 @@ class Slot:
             message=seen.message,
             progress=self.progress if seen.phase == "pulling" else None,
             disk_used_mb=self.disk_used_mb,
+            disk_full=self.disk_full,
             net_rx_bytes=self.traffic.rx_bytes if self.traffic else None,
             net_tx_bytes=self.traffic.tx_bytes if self.traffic else None,
             host_keys=guest.host_keys,

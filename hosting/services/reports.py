@@ -116,7 +116,7 @@ def report_fingerprint(request: SyncRequest, now: datetime) -> str:
             for t in sorted(request.tasks, key=lambda t: t.task_id)
         ],
         [
-            [t.host_keys, t.onstart_exit_code, t.onstart_output, t.jupyter]
+            [t.host_keys, t.onstart_exit_code, t.onstart_output, t.jupyter, t.disk_full]
             for t in sorted(request.tasks, key=lambda t: t.task_id)
         ],
         [

@@ -57,6 +57,9 @@ HINTS = {
 """What a state means, for those who point at its badge."""
 
 
+FULL_SHARE = 0.97
+
+
 @dataclass(frozen=True)
 class InstanceView:
     """One instance as pages show it. Money in micro-dollars."""
@@ -73,6 +76,12 @@ class InstanceView:
     """None on demand."""
     jupyter: JupyterView | None = None
     """None in other launch modes."""
+
+    @property
+    def disk_is_full(self) -> bool:
+        """As good as: what its programs write fails, or is about to."""
+        used_mb: int | None = self.instance.task.disk_used_mb
+        return used_mb is not None and used_mb >= FULL_SHARE * self.instance.disk_gb * 1024
 
     @property
     def hint(self) -> str:

@@ -76,6 +76,25 @@ def test_again_changes_nothing_and_a_lost_mount_comes_back_with_all_data(scene: 
     assert scene.file("mine").read_text() == "data"
 
 
+def test_one_file_is_one_file_system_though_others_keep_it_mounted(scene: Scene) -> None:
+    scene.provide()
+    kept = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 1000"], stdout=subprocess.PIPE
+    )
+    assert kept.stdout is not None
+    kept.stdout.readline()
+    scene.file("mine").write_text("data")
+    scene.disks.release(scene.id, scene.layer)
+    scene.disks.cover(scene.id, scene.layer)
+    assert scene.file("mine").read_text() == "data"
+    scene.file("more").write_text("too")
+    kept.kill()
+    kept.communicate()
+    scene.disks.release(scene.id, scene.layer)
+    scene.disks.cover(scene.id, scene.layer)
+    assert (scene.file("mine").read_text(), scene.file("more").read_text()) == ("data", "too")
+
+
 def test_one_mount_however_many_ask_at_once(scene: Scene) -> None:
     scene.provide()
     scene.disks.release(scene.id, scene.layer)

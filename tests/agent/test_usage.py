@@ -69,6 +69,21 @@ def test_task_over_its_disk_is_ended(tmp_path: Path) -> None:
     assert life.seen() == ("exited", 1, "disk_limit")
 
 
+def test_that_a_disk_is_full_and_that_it_is_not_any_more_is_told_at_once(tmp_path: Path) -> None:
+    life = Life(FakeEngine(used_mb=4 * 1024), tmp_path)
+    life.want(task(disk_gb=5))
+    sampler = UsageSampler(life.engine)
+    sampler.watch(life.reconciler, TrafficStore(tmp_path))
+    told = []
+    for used_mb in (4 * 1024, 5 * 1024, 5 * 1024, 1024):
+        life.engine.used_mb = used_mb
+        sampler._next_disk_look.clear()
+        life.changes.clear()
+        sampler.sample()
+        told.append(life.changes == [True])
+    assert told == [False, True, False, True]
+
+
 @pytest.fixture
 def with_volume() -> Iterator[str]:
     """An image that declares a volume."""

@@ -187,3 +187,11 @@ def test_nobody_acts_on_other_peoples_instances(other_web: Client, running: Inst
 @pytest.mark.usefixtures("running")
 def test_other_peoples_instances_are_not_listed(other_web: Client) -> None:
     assert "No instances yet" in text(other_web.get("/instances/"))
+
+
+def test_a_full_disk_is_told_as_long_as_it_is_full(web: Client, agent: TestAgent, running: Instance) -> None:
+    page = f"/instances/{running.pk}/live/"
+    full_mb = running.disk_gb * 1024
+    for used_mb, is_told in ((full_mb // 2, False), (full_mb * 98 // 100, True), (100, False)):
+        observe(agent, running, phase="running", disk_used_mb=used_mb, disk_full=is_told)
+        assert ("The disk is full" in text(web.get(page))) is is_told
