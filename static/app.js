@@ -80,9 +80,17 @@
     if (el && window.tabler) window.tabler.Modal.getOrCreateInstance(el).show();
   }
 
+  // Asked to hide while it is still fading in, Bootstrap's modal does nothing.
+  let opening = false;
+  document.addEventListener("show.bs.modal", () => { opening = true; });
+  document.addEventListener("shown.bs.modal", () => { opening = false; });
+
   function closeDialog() {
     const el = document.getElementById("dialog");
-    if (el && window.tabler) window.tabler.Modal.getOrCreateInstance(el).hide();
+    if (!el || !window.tabler) return;
+    const hide = () => window.tabler.Modal.getOrCreateInstance(el).hide();
+    if (opening) el.addEventListener("shown.bs.modal", hide, { once: true });
+    else hide();
   }
 
   function showToasts() {

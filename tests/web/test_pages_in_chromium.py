@@ -441,6 +441,20 @@ def test_extend_in_the_dialog(open_page: Open, scene: Market) -> None:
     expect(dialog).to_be_hidden()
 
 
+def test_a_dialog_closes_though_the_answer_comes_while_it_opens(open_page: Open, scene: Market) -> None:
+    page = open_page("/host/machines/", scene.agent.machine.host)
+    page.evaluate(
+        """() => {
+            const close = () => document.dispatchEvent(new Event("dialog-close"));
+            document.addEventListener("show.bs.modal", () => setTimeout(close));
+            document.addEventListener("hidden.bs.modal", () => { document.documentElement.dataset.closed = "yes"; });
+        }"""
+    )
+    page.locator(".machine-actions").get_by_text("Extend").click()
+    expect(page.locator("html")).to_have_attribute("data-closed", "yes")
+    expect(page.locator("#dialog")).to_be_hidden()
+
+
 @pytest.mark.usefixtures("scene")
 def test_the_theme_is_remembered(open_page: Open) -> None:
     page = open_page("/", dark=True)
