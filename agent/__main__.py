@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None, checkpoint: Checkpoint = no_che
 def _status(directory: Path, *, as_json: bool) -> int:
     found, now = status.read(directory), time.time()
     if found is None:
-        print(f"No agent has run with the state directory {directory}, or it is not yours to read.")  # noqa: T201
+        print(f"No agent has run with the state directory {directory}, or it is not yours to read.")  # noqa: T201 - for the person
         return 1
     alive = status.is_alive(found, now)
     if as_json:

@@ -24,7 +24,8 @@ from agent.kept_logs import KeptLogs
 from agent.logs import say
 from agent.options import MachineOptions, OptionError
 from agent.outside import Outside
-from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, RegisterRequest, SyncReply, ToolsBundle
+from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, SyncReply, ToolsBundle
+from agent.register_protocol import RegisterRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.shared import Shared, data_directory
 from agent.state import StateDir
@@ -208,7 +209,7 @@ class HostAgent:
     def _work(self, identity: Identity, reconciler: Reconciler) -> Work:
         jobs, logs, hub = self._jobs, self._logs, self._shared.hub
         assert jobs is not None  # noqa: S101 - both were made with the reconciler
-        assert logs is not None  # noqa: S101
+        assert logs is not None  # noqa: S101 - likewise
         return Work(
             machine_id=identity.machine_id,
             simulated=identity.simulated,

@@ -6,28 +6,22 @@ host: a host's clock may be wrong, so the agent tells *ages* (seconds before the
 them into instants of its own clock.
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
+from agent.job_protocol import DesiredJob, JobReport
 from agent.volume_protocol import DesiredVolume, ObservedVolume, VolumeMount
 
 PROTOCOL_VERSION = 1
 """Counts changes that an older end would misunderstand; servers understand the version before, too."""
-REGISTER_PATH = "/api/agent/v1/register"
 SYNC_PATH = "/api/agent/v1/sync"
-CHECK_PATH = "/api/agent/v1/check"
-TOKEN_PATH = "/api/agent/v1/token"  # noqa: S105 - an address
-"""Takes ``TokenChange``."""
 TOOLS_PATH = "/api/agent/v1/tools/"
 """A bundle of guest tools is at this path and its digest, for machines that show their credential."""
 BUNDLE_PATH = "/api/agent/v1/bundle/"
 """The agent itself, as an archive, is at this path and its digest, for anybody."""
-JOB_OUTPUT_PATH = "/api/agent/v1/jobs/{job_id}/output"
-"""Takes bytes, with ``?offset=`` of the first of them in the job's output; answers ``OutputReply``."""
 KEPT_LOG_PATH = "/api/agent/v1/tasks/{task_id}/log"
 """Takes the end of a log whose container is gone, compressed by zlib, with ``?container=`` its id."""
-MOST_OUTPUT_CHUNK_BYTES = 256 * 1024
 MOST_KEPT_LOG_BYTES = 1 << 20
 """Of a log whose container is gone, before compression."""
 MOST_RESULT_BYTES = 256 * 1024
@@ -122,61 +116,6 @@ class Inventory(Message, frozen=True):
     """Address clients reach the ports at; None lets the server take the address the agent dials from."""
     geolocation: str | None = None
     """"City, CC" where the host states it."""
-
-
-class RegisterRequest(Message, frozen=True):
-    """Sent once with an install token; the reply carries the machine's own credential."""
-
-    protocol: int
-    agent_version: str
-    token: str
-    boot_id: str
-    """Chosen by the agent once per machine and kept: a retried registration returns the same machine."""
-    inventory: Inventory
-
-
-class TokenChange(Message, frozen=True):
-    """Gives an unused install token another secret, so that the one before, which stands on a command line, is worth
-    nothing. Whoever asks chooses it, and so may ask again where no answer came."""
-
-    token: str
-    replacement: str
-    """Of the form that the marketplace gives tokens, and as hard to guess."""
-
-
-class TokenChanged(Message, frozen=True):
-    """The replacement is good from now on, and the token before it is not."""
-
-
-class CheckRequest(Message, frozen=True):
-    """A machine as it would register, for the marketplace to say what it lacks. Nothing of it is kept."""
-
-    protocol: int
-    agent_version: str
-    inventory: Inventory
-
-
-class Requirement(Message, frozen=True):
-    """One thing that a machine must have to be verified, and whether this one does."""
-
-    title: str
-    """"Memory of each GPU"."""
-    needs: str
-    has: str
-    met: bool
-    remedy: str
-    """What the host can do about it, in a sentence."""
-
-
-class CheckReply(Message, frozen=True):
-    requirements: list[Requirement]
-
-
-class RegisterReply(Message, frozen=True):
-    machine_id: int
-    credential: str
-    sync_url: str
-    """Absolute URL the agent posts its syncs to from now on."""
 
 
 class PortMapping(Message, frozen=True):
@@ -301,36 +240,6 @@ class ObservedTask(Message, frozen=True):
     to be removed. Empty where there is none; None as long as it has not been read."""
     jupyter: JupyterReport | None = None
     """With phase running, where the spec asks for it; None before it has been looked at."""
-
-
-class DesiredJob(Message, frozen=True):
-    """One thing that the server asks to be done once. It is wanted as long as it is listed."""
-
-    job_id: int
-    kind: str
-    task_id: int | None
-    """The task it is about, where there is one."""
-    arguments: dict[str, Any]
-    seconds_left: float
-    """Until its deadline; what has not begun by then does not begin, what goes on ends."""
-    most_output_bytes: int
-    """How much of its output the server takes."""
-
-
-class JobReport(Message, frozen=True):
-    """How a listed job is. Told in every request until the server lists the job no more."""
-
-    job_id: int
-    state: Literal["running", "done", "failed"]
-    progress: float | None = None
-    """Share that is done, 0..1."""
-    reason: str = ""
-    """With ``failed``: a stable code. ``interrupted``: the agent was killed, and how far the job came is not known."""
-    message: str = ""
-    """Plain words for whoever asked."""
-    result: dict[str, Any] | None = None
-    """With ``done``, a few facts; more travels as output, which is complete before this is told. With ``running``, what
-    the server has to know for others to go on."""
 
 
 class OutputReply(Message, frozen=True):

@@ -1,19 +1,20 @@
 """Looks whether this machine can be rented out, and says what to do about what is missing. Changes nothing."""
 
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent import __version__, firewall
 from agent.engine.types import Engine, EngineDownError, EngineInfo
+from agent.installer.checks import is_free
 from agent.inventory.choosing import sources
 from agent.inventory.collect import Surroundings, collect
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.options import MachineOptions
 from agent.outside import relay_obstacle
-from agent.protocol import PROTOCOL_VERSION, CheckRequest, Inventory
+from agent.protocol import PROTOCOL_VERSION, Inventory
+from agent.register_protocol import CheckRequest
 from agent.relay import ssh
 from agent.server import RefusedError, ServerAwayError, ServerClient
 
@@ -83,7 +84,7 @@ def _firewall() -> Finding:
 
 def _ports(first: int, last: int) -> Finding:
     """Containers of an agent that runs have some of them: that is as it should be."""
-    used = [port for port in range(first, last + 1) if not _is_free(port)]
+    used = [port for port in range(first, last + 1) if not is_free(port)]
     told = f"{first}-{last}, {len(used)} in use" + (f", the first is {used[0]}" if used else "")
     return Finding("Ports for guests", told, _PORTS_REMEDY if 2 * len(used) > last - first + 1 else "")
 
@@ -92,16 +93,6 @@ def _relay() -> Finding:
     """Without it clients reach only what the host's router lets through."""
     obstacle = relay_obstacle()
     return Finding("Way to the relay", obstacle or "ssh is installed", ssh.REMEDY if obstacle else "")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - as the engine will
-        except OSError:
-            return False
-    return True
 
 
 def _marketplace(options: MachineOptions, gpus: GpuSource, host: HostSource, engine_version: str) -> Iterator[Finding]:

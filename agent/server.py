@@ -6,22 +6,8 @@ from typing import TypeVar
 import msgspec
 import requests
 
-from agent.protocol import (
-    CHECK_PATH,
-    REGISTER_PATH,
-    AgentRelease,
-    CheckReply,
-    CheckRequest,
-    ErrorReply,
-    Message,
-    OutputReply,
-    RegisterReply,
-    RegisterRequest,
-    SyncReply,
-    SyncRequest,
-    decode,
-    encode,
-)
+from agent.protocol import AgentRelease, ErrorReply, Message, OutputReply, SyncReply, SyncRequest, decode, encode
+from agent.register_protocol import CHECK_PATH, REGISTER_PATH, CheckReply, CheckRequest, RegisterReply, RegisterRequest
 from agent.telemetry_protocol import TELEMETRY_PATH, TelemetryReply, TelemetryRequest
 
 _CONNECT_SECONDS = 10.0

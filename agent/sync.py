@@ -14,15 +14,14 @@ from typing import Protocol
 
 from agent import __version__
 from agent.backoff import Backoff
+from agent.job_protocol import DesiredJob, JobReport
 from agent.logs import say
 from agent.pool import Pool
 from agent.protocol import (
     ABILITY_JUPYTER,
     PROTOCOL_VERSION,
-    DesiredJob,
     DesiredTask,
     Inventory,
-    JobReport,
     ObservedTask,
     SyncReply,
     SyncRequest,

@@ -3,7 +3,8 @@
 import zlib
 from datetime import datetime
 
-from agent.protocol import MOST_KEPT_LOG_BYTES, DesiredJob
+from agent.job_protocol import DesiredJob
+from agent.protocol import MOST_KEPT_LOG_BYTES
 from hosting.domain import jobs
 from hosting.models import Job, KeptLog, Task
 from hosting.sealed_secrets import unseal_secrets

@@ -40,9 +40,13 @@ _FIRST_NAMESPACE = Path("/proc/1/ns/mnt")
 _BEGIN = """
 set -eu
 umask 077
-file=$1 layer=$2
+file=$1 layer=$2 staging=$1.staging
 exec 9>"$file.lock"
 flock 9
+umount "$staging" 2>/dev/null || true
+cover() {
+    mountpoint -q "$layer" || attach "$file" "$layer"
+}
 attach() {
     tries=0
     while :; do
@@ -59,9 +63,8 @@ attach() {
 _PROVIDE = (
     _BEGIN
     + """
-staging=$file.staging bytes=$3
-[ ! -e "$file" ] || exit 0
-umount "$staging" 2>/dev/null || true
+bytes=$3
+[ ! -e "$file" ] || { cover; exit 0; }
 rm -f "$file.new"
 mkdir -p "$staging"
 if [ "$4" = reserved ]; then fallocate -l "$bytes" "$file.new"; else truncate -s "$bytes" "$file.new"; fi
@@ -69,19 +72,15 @@ mkfs.ext4 -q -F -m 0 -O ^resize_inode -J size=16 -E lazy_itable_init=1,lazy_jour
 attach "$file.new" "$staging"
 rmdir "$staging/lost+found"
 cp -a "$layer/." "$staging/"
-umount "$staging"
-rmdir "$staging"
 mv "$file.new" "$file"
 rm -rf "$layer/diff" "$layer/work"
+mount --bind "$staging" "$layer"
+umount "$staging"
+rmdir "$staging"
 """
 )
 """What lay below the mount goes: without the mount the container does not start, instead of without its data."""
-_COVER = (
-    _BEGIN
-    + """
-mountpoint -q "$layer" || attach "$file" "$layer"
-"""
-)
+_COVER = _BEGIN + "cover\n"
 _RELEASE = """
 set -u
 file=$1 layer=$2
@@ -146,9 +145,9 @@ class OwnDisks:
             try:
                 self._run(_PROVIDE, container_id, layer, str(size), "reserved" if reserved else "sparse")
             except OSError as error:
-                self._delete(container_id)
+                if not self.has(container_id):
+                    self._delete(container_id)
                 raise (no_room if "No space left" in str(error) else error) from error
-            self._run(_COVER, container_id, layer)
 
     def cover(self, container_id: str, layer: Path) -> None:
         """Mount it where it is not, as after a restart of the host or the engine. Raises OSError."""

@@ -1,5 +1,6 @@
 """Going round all tasks of all agents in the process, from one thread, to learn what their containers tell."""
 
+import abc
 import logging
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from agent.tasks.slot import Slot
 _log = logging.getLogger(__name__)
 
 
-class Rounds:
+class Rounds(abc.ABC):
     """A subclass says in ``look_at`` what there is to learn of one task whose container runs and answers over SSH."""
 
     def __init__(self, engine: Engine, *, name: str, pause_seconds: float) -> None:
@@ -44,13 +45,13 @@ class Rounds:
                 on_news()
         self.forget_others(seen)
 
+    @abc.abstractmethod
     def look_at(self, slot: Slot, container: ContainerFacts, desired: DesiredTask) -> bool:
         """Note on the slot what there is to learn; whether that is news. Raises ``EngineDownError``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def forget_others(self, container_ids: set[str]) -> None:
         """Keep nothing of other containers than these."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         while not self._stopping.wait(self._pause_seconds):

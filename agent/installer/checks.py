@@ -238,7 +238,7 @@ def network(site: str) -> Check:
 
 def _unreachable(site: str) -> str | None:
     try:
-        with urllib.request.urlopen(site + "/healthz/", timeout=_NETWORK_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(site + "/healthz/", timeout=_NETWORK_SECONDS) as answer:  # noqa: S310 - of ours
             answer.read(1)
     except urllib.error.HTTPError as error:
         return f"HTTP status {error.code}"
@@ -249,7 +249,7 @@ def _unreachable(site: str) -> str | None:
 
 def ports(first: int, last: int) -> Check:
     """Guests' ports have to be free, but for those that guests of a machine that is set up already have."""
-    used = [port for port in range(first, last + 1) if not _is_free(port)]
+    used = [port for port in range(first, last + 1) if not is_free(port)]
     told = f"{first}-{last}, {len(used)} in use"
     if 2 * len(used) > last - first + 1:
         remedy = "End what uses them (ss -tlnp lists it), or choose another range with --ports FIRST-LAST."
@@ -257,7 +257,8 @@ def ports(first: int, last: int) -> Check:
     return Check("Ports", told)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether the engine could publish a guest's port there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -62,7 +62,7 @@ def _noted(layout: Layout) -> dict[str, str]:
 def _ask(url: str, body: bytes) -> None:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - of ours
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - of ours
             answer.read()
     except urllib.error.HTTPError as error:
         raise _refusal(error) from error

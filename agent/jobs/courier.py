@@ -3,13 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.protocol import (
-    JOB_OUTPUT_PATH,
-    KEPT_LOG_PATH,
-    MOST_OUTPUT_CHUNK_BYTES,
-    SYNC_PATH,
-    OutputReply,
-)
+from agent.job_protocol import JOB_OUTPUT_PATH, MOST_OUTPUT_CHUNK_BYTES
+from agent.protocol import KEPT_LOG_PATH, SYNC_PATH, OutputReply
 from agent.server import ServerAwayError, ServerClient
 from agent.telemetry_protocol import TelemetryReply, TelemetryRequest
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from agent.job_protocol import DesiredJob
 from agent.jobs.courier import Courier
-from agent.protocol import DesiredJob
 
 A = TypeVar("A", bound=msgspec.Struct)
 

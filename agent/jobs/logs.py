@@ -4,9 +4,9 @@ import threading
 import time
 
 from agent.engine.types import LogStream
+from agent.job_protocol import MOST_OUTPUT_CHUNK_BYTES
 from agent.jobs.kinds import JobContext, JobError, Outcome
 from agent.jobs.workplace import Workplace
-from agent.protocol import MOST_OUTPUT_CHUNK_BYTES
 from agent.server import RefusedError, ServerAwayError
 
 FOLLOWED_LINES = 1000

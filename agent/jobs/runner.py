@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.engine.types import ContainerGoneError, EngineDownError, TaskError
+from agent.job_protocol import DesiredJob, JobReport
 from agent.jobs.courier import Courier
 from agent.jobs.kinds import Handler, JobContext, JobError
 from agent.jobs.record import JobRecord, JobStore, begun
 from agent.logs import say
 from agent.pool import Pool
-from agent.protocol import DesiredJob, JobReport
 from agent.server import RefusedError, ServerAwayError
 
 _log = logging.getLogger(__name__)

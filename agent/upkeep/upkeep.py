@@ -13,8 +13,9 @@ from typing import Protocol
 import msgspec
 
 from agent import __version__
+from agent.job_protocol import JobReport
 from agent.logs import say
-from agent.protocol import AgentRelease, JobReport, ObservedTask, SyncReply, UpdateFailure
+from agent.protocol import AgentRelease, ObservedTask, SyncReply, UpdateFailure
 from agent.server import RefusedError, ServerClient
 from agent.upkeep import status, systemd
 from agent.upkeep.status import Status, TaskStatus

@@ -17,21 +17,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from agent.protocol import (
-    MOST_RESULT_BYTES,
-    CheckReply,
-    CheckRequest,
-    ErrorReply,
-    Message,
-    RegisterReply,
-    RegisterRequest,
-    SyncReply,
-    SyncRequest,
-    TokenChange,
-    TokenChanged,
-    decode,
-    encode,
-)
+from agent.protocol import MOST_RESULT_BYTES, ErrorReply, Message, SyncReply, SyncRequest, decode, encode
+from agent.register_protocol import CheckReply, CheckRequest, RegisterReply, RegisterRequest, TokenChange, TokenChanged
 from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
 from hosting.domain import requirements
 from hosting.errors import HostingError

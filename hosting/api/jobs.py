@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from agent.protocol import MOST_KEPT_LOG_BYTES, MOST_OUTPUT_CHUNK_BYTES, OutputReply
+from agent.job_protocol import MOST_OUTPUT_CHUNK_BYTES
+from agent.protocol import MOST_KEPT_LOG_BYTES, OutputReply
 from hosting.api.agent import credential_in, in_pool, machine_of, refuses_clearly, reply_with
 from hosting.errors import HostingError
 from hosting.services.job_output import log_keep, output_take

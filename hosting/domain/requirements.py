@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.protocol import Requirement
+from agent.register_protocol import Requirement
 
 _MB_PER_GB = 1024
 

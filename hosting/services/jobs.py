@@ -8,7 +8,7 @@ import msgspec
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
-from agent.protocol import JobReport
+from agent.job_protocol import JobReport
 from hosting.domain import jobs
 from hosting.domain.texts import clean
 from hosting.errors import HostingError

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from agent.protocol import RegisterRequest
+from agent.register_protocol import RegisterRequest
 from hosting import hooks
 from hosting.agent_releases import require_protocol
 from hosting.domain import hardware

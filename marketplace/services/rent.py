@@ -171,28 +171,8 @@ def _create(
         machine=machine,
         offer=offer,
         task=task,
-        request_fingerprint=_fingerprint(request),
-        rental_type=_rental_type(request),
-        bid_micros_per_hour=request.bid_micros_per_hour,
-        bid_placed_at=None if request.bid_micros_per_hour is None else now,
-        num_gpus=offer.num_gpus,
-        gpu_micros_per_hour=_gpu_rate(offer, request),
-        storage_micros_per_hour=storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb),
-        storage_micros_per_gb_month=offer.storage_micros_per_gb_month,
-        inet_up_micros_per_gb=offer.inet_up_micros_per_gb,
-        inet_down_micros_per_gb=offer.inet_down_micros_per_gb,
-        disk_gb=request.disk_gb,
-        image=request.image,
-        mode=request.mode,
-        runtype=request.runtype,
-        args=list(request.args),
-        entrypoint=request.entrypoint,
-        env=request.env,
-        onstart=request.onstart,
-        use_jupyter_lab=request.use_jupyter_lab,
-        jupyter_dir=request.jupyter_dir,
-        label=request.label,
-        **_template_note(request),
+        **_prices(offer, request, now),
+        **_wishes(request),
         ssh_port=_ssh_port(leases),
         jupyter_token=jupyter_token,
         state=states.SCHEDULING if begins else states.STOPPED,
@@ -223,6 +203,39 @@ def _create(
     # Keys may have changed meanwhile. The rental stands, whatever happens to this.
     transaction.on_commit(partial(instance_keep_keys, instance_id=instance.pk), robust=True)
     return instance
+
+
+def _prices(offer: Offer, request: RentRequest, now: datetime) -> dict[str, Any]:
+    """The terms of the contract, as fields of the instance."""
+    return {
+        "rental_type": _rental_type(request),
+        "bid_micros_per_hour": request.bid_micros_per_hour,
+        "bid_placed_at": None if request.bid_micros_per_hour is None else now,
+        "num_gpus": offer.num_gpus,
+        "gpu_micros_per_hour": _gpu_rate(offer, request),
+        "storage_micros_per_hour": storage_micros_per_hour(offer.storage_micros_per_gb_month, request.disk_gb),
+        "storage_micros_per_gb_month": offer.storage_micros_per_gb_month,
+        "inet_up_micros_per_gb": offer.inet_up_micros_per_gb,
+        "inet_down_micros_per_gb": offer.inet_down_micros_per_gb,
+    }
+
+
+def _wishes(request: RentRequest) -> dict[str, Any]:
+    """What the client wants to run, as fields of the instance."""
+    return {
+        "request_fingerprint": _fingerprint(request),
+        "disk_gb": request.disk_gb,
+        "image": request.image,
+        "mode": request.mode,
+        "runtype": request.runtype,
+        "args": list(request.args),
+        "entrypoint": request.entrypoint,
+        "env": request.env,
+        "onstart": request.onstart,
+        "use_jupyter_lab": request.use_jupyter_lab,
+        "jupyter_dir": request.jupyter_dir,
+        "label": request.label,
+    } | _template_note(request)
 
 
 def _template_note(request: RentRequest) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.job_protocol import DesiredJob, JobReport
 from agent.jobs.courier import Courier
 from agent.jobs.kinds import Handler, JobContext, Outcome
 from agent.jobs.record import JobStore
 from agent.jobs.runner import JobRunner, JobTools
-from agent.protocol import DesiredJob, JobReport, OutputReply
+from agent.protocol import OutputReply
 from agent.server import ServerAwayError, ServerClient
 from tests.agent.fakes import ManualPool
 

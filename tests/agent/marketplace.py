@@ -12,31 +12,25 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
+from agent.job_protocol import DesiredJob, JobReport
 from agent.protocol import (
     BUNDLE_PATH,
-    CHECK_PATH,
-    REGISTER_PATH,
     SYNC_PATH,
     TOOLS_PATH,
     AgentRelease,
-    CheckReply,
-    CheckRequest,
-    DesiredJob,
     DesiredTask,
     ErrorReply,
-    JobReport,
     Message,
     ObservedTask,
     OutputReply,
     Phase,
-    RegisterReply,
-    RegisterRequest,
     SyncReply,
     SyncRequest,
     ToolsBundle,
     decode,
     encode,
 )
+from agent.register_protocol import CHECK_PATH, REGISTER_PATH, CheckReply, CheckRequest, RegisterReply, RegisterRequest
 from agent.volume_protocol import DesiredVolume, ObservedVolume
 from hosting.domain.requirements import check, facts_of
 

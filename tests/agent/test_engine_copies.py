@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from agent.protocol import DesiredJob, DesiredTask, JobReport
+from agent.job_protocol import DesiredJob, JobReport
+from agent.protocol import DesiredTask
 from marketplace.domain.copies import key_line
 from marketplace.gateways.ssh_keys import new_key_pair
 from scripts.guest_tools import ensure_bundle

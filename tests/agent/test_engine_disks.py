@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.protocol import DesiredJob, DesiredTask, JobReport
+from agent.job_protocol import DesiredJob, JobReport
+from agent.protocol import DesiredTask
 from scripts.guest_tools import ensure_bundle
 from tests.agent.fakes import changed
 from tests.agent.host import Host

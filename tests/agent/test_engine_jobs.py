@@ -6,7 +6,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from agent.protocol import DesiredJob, JobReport
+from agent.job_protocol import DesiredJob, JobReport
 from tests.agent.fakes import changed
 from tests.agent.host import Host
 from tests.agent.job_life import job

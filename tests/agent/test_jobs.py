@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from agent.disk.verbs import VERBS
 from agent.engine.types import EngineDownError
+from agent.job_protocol import DesiredJob
 from agent.jobs.execute import COMMAND_SECONDS
 from agent.jobs.handlers import handlers
 from agent.jobs.kinds import Handler, JobContext, JobError, Outcome
 from agent.jobs.workplace import Workplace
-from agent.protocol import DesiredJob
 from agent.tasks.disk_guard import DiskBusyError, DiskGuard
 from hosting.domain import jobs as server
 from tests.agent.fakes import IDENTITY, FakeEngine, Life, ProcessKilledError, task

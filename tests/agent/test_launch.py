@@ -144,7 +144,7 @@ sys.stdin.read()
 def guarded(file: Path, seconds: float, then: str) -> "subprocess.Popen[str]":
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-c", _GUARDED, str(file), str(seconds), then]
-    return subprocess.Popen(command, **pipes, text=True, env=os.environ)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, **pipes, text=True, env=os.environ)  # type: ignore[call-overload,no-any-return]  # **pipes hides the types
 
 
 def test_a_trial_that_hangs_is_ended_when_its_time_is_over(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import time_machine
 from django.test import Client
 
-from agent.protocol import JobReport, ObservedTask
+from agent.job_protocol import JobReport
+from agent.protocol import ObservedTask
 from hosting.domain import jobs
 from hosting.models import Job, Machine, Task
 from hosting.services.job_output import log_keep, output_take

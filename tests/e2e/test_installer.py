@@ -9,7 +9,7 @@ import docker
 import pytest
 import requests
 
-from agent.protocol import TOKEN_PATH
+from agent.register_protocol import TOKEN_PATH
 from tests.plumbing.bare_machine import BareMachine
 from tests.plumbing.ports import claim_ports
 from tests.plumbing.rental import Account, account

@@ -137,21 +137,21 @@ def status(url: str, token: str) -> int:
 def test_from_the_client_to_a_terminal_in_the_browser(
     stack: Stack, machine: HostMachine, vast: VastAi, key: SshKeyPair, page: Page, jupyter_image: str, tmp_path: Path
 ) -> None:
-    instance_id = rent(vast, machine, jupyter_image, "--jupyter-lab", "--jupyter-dir", "/work")
+    instance_id = rent(vast, machine, jupyter_image, "--jupyter-lab", "--jupyter-dir", "/data")
     lab = open_jupyter(page, stack, instance_id)
     assert re.fullmatch(r"https://localhost:\d+/lab(\?.*)?", lab.url), "no token in the address"
     host, port = address(vast, str(instance_id))
     open_terminal(lab)
 
     def answered() -> bool:
-        type_line(lab, "echo $((6*7)) $VAST_CONTAINERLABEL >/work/answer")
-        return key.ssh(host, port, "cat /work/answer").stdout == f"42 C.{instance_id}\n"
+        type_line(lab, "echo $((6*7)) $VAST_CONTAINERLABEL >/data/answer")
+        return key.ssh(host, port, "cat /data/answer").stdout == f"42 C.{instance_id}\n"
 
     stack.wait_for(answered, "the terminal's command")
     file = tmp_path / "greeting.txt"
     file.write_text("hello from the browser\n")
     upload(lab, file)
-    assert key.ssh(host, port, "cat /work/greeting.txt").stdout == "hello from the browser\n"
+    assert key.ssh(host, port, "cat /data/greeting.txt").stdout == "hello from the browser\n"
     check_tokens(stack, key, vast, instance_id, lab)
     check_stop_and_start(page, lab, instance_id, (key, host, port))
 
@@ -180,7 +180,7 @@ def check_stop_and_start(page: Page, lab: Page, instance_id: int, login: tuple[S
     lab.bring_to_front()
     lab.reload()
     expect(lab.locator(".jp-DirListing-item", has_text="greeting.txt")).to_be_visible(timeout=SLOW_MILLISECONDS)
-    assert key.ssh(host, port, "cat /work/greeting.txt").stdout == "hello from the browser\n"
+    assert key.ssh(host, port, "cat /data/greeting.txt").stdout == "hello from the browser\n"
 
 
 def test_an_image_without_python_says_so_and_works_over_ssh(

@@ -12,7 +12,8 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.protocol import MOST_KEPT_LOG_BYTES, MOST_OUTPUT_CHUNK_BYTES, JobReport, SyncReply
+from agent.job_protocol import MOST_OUTPUT_CHUNK_BYTES, JobReport
+from agent.protocol import MOST_KEPT_LOG_BYTES, SyncReply
 from hosting.domain import jobs
 from hosting.domain.secrets import secret_hash
 from hosting.errors import HostingError

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agent.protocol import PROTOCOL_VERSION, GpuFacts, Inventory, RegisterRequest
+from agent.protocol import PROTOCOL_VERSION, GpuFacts, Inventory
+from agent.register_protocol import RegisterRequest
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.selectors import machine_by_credential

@@ -7,7 +7,8 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.protocol import PROTOCOL_VERSION, CheckReply, CheckRequest, decode, encode
+from agent.protocol import PROTOCOL_VERSION, decode, encode
+from agent.register_protocol import CheckReply, CheckRequest
 from hosting.domain.requirements import MINIMUMS, Facts, Minimum, check, facts_of, lacks, version_number
 from hosting.machine_claims import facts_of_machine
 from tests.plumbing import market

@@ -9,7 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from agent.installer import tokens
-from agent.protocol import TOKEN_PATH, TokenChange, encode
+from agent.protocol import encode
+from agent.register_protocol import TOKEN_PATH, TokenChange
 from hosting.errors import HostingError
 from hosting.models import InstallToken
 from hosting.services.install_tokens import LIFETIME, install_token_change, install_token_create, install_token_revoke

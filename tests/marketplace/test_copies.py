@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.protocol import JobReport, SyncReply
+from agent.job_protocol import JobReport
+from agent.protocol import SyncReply
 from hosting.domain import jobs
 from hosting.models import Job
 from marketplace.domain import copies

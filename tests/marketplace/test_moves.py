@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.protocol import JobReport, ObservedTask
+from agent.job_protocol import JobReport
+from agent.protocol import ObservedTask
 from billing.selectors import meter_totals_micros
 from hosting.domain import jobs
 from marketplace.domain import instance_states as instances

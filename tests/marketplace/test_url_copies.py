@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.protocol import JobReport
+from agent.job_protocol import JobReport
 from hosting.models import Job
 from marketplace.domain.url_copies import S3Object, UrlCopyRequest, problems
 from marketplace.errors import MarketError

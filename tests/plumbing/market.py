@@ -7,16 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from agent.protocol import (
-    ABILITY_JUPYTER,
-    PROTOCOL_VERSION,
-    GpuFacts,
-    Inventory,
-    ObservedTask,
-    RegisterRequest,
-    SyncReply,
-    SyncRequest,
-)
+from agent.protocol import ABILITY_JUPYTER, PROTOCOL_VERSION, GpuFacts, Inventory, ObservedTask, SyncReply, SyncRequest
+from agent.register_protocol import RegisterRequest
 from agent.volume_protocol import ABILITY_VOLUMES, ObservedVolume
 from billing.services import credit_grant
 from hosting.domain.listing import ListingTerms

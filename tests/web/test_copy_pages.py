@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from agent.protocol import JobReport
+from agent.job_protocol import JobReport
 from marketplace.models import Copy, Instance, User
 from marketplace.services.lifecycle import instance_stop
 from marketplace.services.rent import instance_rent

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from django.test import Client
 
-from agent.protocol import JobReport
+from agent.job_protocol import JobReport
 from hosting.domain import jobs
 from hosting.gateways import presence
 from hosting.models import Job
