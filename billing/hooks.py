@@ -27,6 +27,10 @@ class MoneyHooks(Protocol):
         ``kind`` is one of ``billing.domain.notices.KINDS``, ``subject`` one line, ``text`` plain sentences.
         """
 
+    def audited(self, *, action: str, actor_id: int | None, owner_id: int, message: str, now: datetime) -> None:
+        """Something that concerns the security of an account's money goes into the audit log; ``action`` is known to
+        it."""
+
 
 class _Registry:
     money: MoneyHooks | None = None

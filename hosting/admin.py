@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin
 
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from hosting.admin_forms import QuietPeriodForm
+from hosting.admin_suspension import SuspensionActions
 from hosting.agent_releases import newest_release
 from hosting.errors import HostingError
 from hosting.models import (
@@ -75,7 +76,8 @@ class SlowerThanUsual(admin.SimpleListFilter):
 
 
 @admin.register(Machine)
-class MachineAdmin(ReadOnlyAdmin):
+class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
+    suspends = "machine"
     list_display = (
         "id",
         "hostname",
@@ -91,11 +93,19 @@ class MachineAdmin(ReadOnlyAdmin):
         "agent_version",
         "agent_failed_version",
     )
-    list_filter = (SlowerThanUsual, "online", "verification", "simulated", "gpu_name")
+    list_filter = (
+        SlowerThanUsual,
+        "online",
+        ("suspended_at", admin.EmptyFieldListFilter),
+        "verification",
+        "simulated",
+        "gpu_name",
+    )
     search_fields = ("hostname", "host__email", "gpus__uuid", "=id")
     exclude = ("credential_hash", "boot_id", "session_id", "session_seq", "session_started_at")
     inlines = (GpuInline, MeasurementInline, MachineEventInline)
     actions = ("verify", "deverify", "unlist", "benchmark")
+    actions_detail = ("timeline", "suspend", "restore")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return with_performance(super().get_queryset(request))

@@ -50,6 +50,12 @@ class MarketHooks(Protocol):
     def maintenance_ended(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
         """Maintenance was called off, or is over earlier than was announced."""
 
+    def machine_suspended(self, machine: Machine, evicts: bool, now: datetime) -> None:
+        """Staff keep the machine from the market; with ``evicts`` what runs on it has to stop."""
+
+    def machine_restored(self, machine: Machine, now: datetime) -> None:
+        """The machine may be on the market again."""
+
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """The reliability of these locked machines was computed anew."""
 
@@ -63,6 +69,21 @@ class MarketHooks(Protocol):
         self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime
     ) -> dict[int, int]:
         """The host's part of what guests paid in the period, by machine id; machines without any are left out."""
+
+    def audited(
+        self,
+        *,
+        action: str,
+        actor: AbstractBaseUser | None,
+        owner_id: int,
+        message: str,
+        now: datetime,
+        about: tuple[str, object] = ("", ""),
+    ) -> None:
+        """Something that staff did, or that concerns the security of an account, goes into the audit log.
+
+        ``action`` is known to it; ``about`` is kind and number of the object.
+        """
 
 
 class _Registry:

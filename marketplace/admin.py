@@ -6,12 +6,16 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from hosting.admin_suspension import SuspensionActions
+from marketplace import admin_audit, admin_features
 from marketplace.models import (
     ApiKey,
     AuctionRound,
@@ -29,6 +33,10 @@ from marketplace.services.keys import api_key_revoke
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.replay import round_holds
 from marketplace.services.templates import template_moderate
+from marketplace.web.impersonation import may_impersonate
+
+__all__ = ["admin_audit", "admin_features"]
+"""Django looks for this module only."""
 
 admin.site.unregister(Group)
 
@@ -45,23 +53,34 @@ def _staff(request: HttpRequest) -> User:
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc]  # not subscriptable when run; unfold has no types
+class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc]  # not subscriptable when run; unfold has no types
+    suspends = "account"
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "full_name", "is_active", "is_staff", "is_simulated", "date_joined")
-    list_filter = ("is_active", "is_staff", "is_simulated")
+    list_display = ("email", "full_name", "is_active", "suspended_at", "is_staff", "is_simulated", "date_joined")
+    list_filter = ("is_active", ("suspended_at", admin.EmptyFieldListFilter), "is_staff", "is_simulated")
     search_fields = ("email", "full_name")
     ordering = ("email",)
     filter_horizontal = ()
-    readonly_fields = ("date_joined", "last_login", "is_simulated")
+    readonly_fields = ("date_joined", "last_login", "is_simulated", "suspended_at", "suspended_reason")
     inlines = (SshKeyInline,)
     fieldsets = (
         (None, {"fields": ("email", "password", "full_name")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Suspension", {"fields": ("suspended_at", "suspended_reason")}),
         ("Facts", {"fields": ("date_joined", "last_login", "is_simulated", "host_agreement_accepted_at")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
+    actions_detail = ("timeline", "see", "suspend", "restore")
+
+    @action(description="See the site as this account", url_path="see", icon="visibility", permissions=["see"])  # type: ignore[untyped-decorator]  # unfold's
+    def see(self, _request: HttpRequest, object_id: str) -> HttpResponse:
+        return redirect("staff:account_see", object_id)
+
+    def has_see_permission(self, request: HttpRequest, object_id: str | int | None = None) -> bool:
+        """Whether the button is there."""
+        return may_impersonate(hijacker=_staff(request), hijacked=User.objects.filter(pk=object_id or 0).first())
 
 
 @admin.register(ApiKey)
@@ -72,9 +91,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     actions = ("revoke",)
 
     @admin.action(description="Revoke")
-    def revoke(self, _request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset.filter(revoked_at=None).select_related("user"):
-            api_key_revoke(user=key.user, key_id=key.pk, now=timezone.now())
+            api_key_revoke(user=key.user, key_id=key.pk, now=timezone.now(), actor=_staff(request))
 
 
 @admin.register(SshKey)

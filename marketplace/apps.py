@@ -10,6 +10,8 @@ class MarketplaceConfig(AppConfig):
         from hosting import hooks  # noqa: PLC0415  # models can be imported only once all apps are loaded
         from marketplace.services.money_hooks import MoneyNotices  # noqa: PLC0415  # likewise
         from marketplace.services.observing import InstanceHooks  # noqa: PLC0415  # likewise
+        from marketplace.web import security_signals  # noqa: PLC0415  # likewise
 
         hooks.register(InstanceHooks())
         billing_hooks.register(MoneyNotices())
+        security_signals.connect()

@@ -17,7 +17,7 @@ from hosting.locks import lock_machine
 from hosting.models import Machine
 from marketplace.domain import instance_states as states
 from marketplace.errors import MarketError
-from marketplace.models import Instance, Template, Webhook
+from marketplace.models import Instance, Template, User, Webhook
 
 OUTBOUND_RUN = 0x5350_4F54_0001
 """The number of the advisory lock of whoever sends mails or webhooks at this moment."""
@@ -67,6 +67,17 @@ def lock_webhook(user_id: int, *, also_removed: bool = False) -> Webhook:
     if webhook is None or not (webhook.url or also_removed):
         raise MarketError("no_such_webhook", "You have no webhook.", status=404)
     return webhook
+
+
+def lock_account(user_id: int) -> User:
+    """The account's own row, locked until the transaction ends, after machines and before its ledger account.
+
+    Rows that refer to it are written all the same. Raises MarketError(no_such_account, 404).
+    """
+    found = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if found is None:
+        raise MarketError("no_such_account", f"There is no account {user_id}.", status=404)
+    return found
 
 
 def lock_template(template_id: int) -> Template:

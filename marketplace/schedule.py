@@ -10,6 +10,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "marketplace-sweep-copies": {"task": "marketplace.tasks.sweep_copies", "schedule": 1.0},
     "marketplace-stop-expired": {"task": "marketplace.tasks.stop_expired_instances", "schedule": 3.0},
     "marketplace-sweep-lifetimes": {"task": "marketplace.tasks.sweep_lifetimes", "schedule": 5.0},
+    "marketplace-enforce-suspensions": {"task": "marketplace.tasks.enforce_suspensions", "schedule": 2.0},
     "marketplace-deliver-webhooks": {"task": "marketplace.tasks.deliver_webhooks", "schedule": 1.0},
     "marketplace-send-notice-mails": {"task": "marketplace.tasks.send_notice_mails", "schedule": 1.0},
 }

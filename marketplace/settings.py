@@ -78,6 +78,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "hijack",
+    "waffle",
     "csp",
     "django_structlog",
 ]
@@ -91,11 +93,15 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "hijack.middleware.HijackUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "marketplace.web.acting.ActingMiddleware",
+    "marketplace.web.suspension.SuspensionMiddleware",
+    "marketplace.web.impersonation.ImpersonationMiddleware",
     "marketplace.web.middleware.PageMiddleware",
 ]
 
@@ -166,6 +172,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT  # its limits count failed sign-ins by address
+ACCOUNT_ADAPTER = "marketplace.adapter.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -312,6 +319,9 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("img/logo.svg")}],
     "DASHBOARD_CALLBACK": "marketplace.web.admin_front.dashboard",
 }
+
+HIJACK_PERMISSION_CHECK = "marketplace.web.impersonation.may_impersonate"
+HIJACK_INSERT_BEFORE = None  # our own banner says it
 
 METRICS_TOKEN = read(
     "METRICS_TOKEN", env.str, "", check=lambda v: not v or len(v) >= 16, wants="at least 16 characters"

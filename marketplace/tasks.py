@@ -13,6 +13,7 @@ from marketplace.services.credit import stop_exhausted
 from marketplace.services.expiry import lifetimes_sweep, stop_expired
 from marketplace.services.moves import moves_sweep
 from marketplace.services.notice_mails import notice_mails_send
+from marketplace.services.suspensions import suspensions_enforce
 from marketplace.services.unpaid import delete_unpaid
 from marketplace.services.webhook_deliveries import webhooks_deliver
 
@@ -56,6 +57,12 @@ def send_notice_mails() -> int:
     """Every second: notices whose mail is due; one at a time with the above."""
     with sole_run(OUTBOUND_RUN) as is_alone:
         return notice_mails_send(now=timezone.now(), fraction=random.random) if is_alone else 0
+
+
+@shared_task
+def enforce_suspensions() -> int:
+    """Every two seconds: what suspended accounts still have running or on offer."""
+    return suspensions_enforce(now=timezone.now())
 
 
 @shared_task

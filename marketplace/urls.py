@@ -3,6 +3,7 @@
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
+from hijack.views import ReleaseUserView
 
 from marketplace.web.health import healthz
 from marketplace.web.metrics import metrics
@@ -13,7 +14,9 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("healthz/", healthz, name="healthz"),
     path("metrics", metrics, name="metrics"),
+    path("admin/staff/", include("marketplace.web.staff.urls")),
     path("admin/", admin.site.urls),
+    path("hijack/", include(([path("release/", ReleaseUserView.as_view(), name="release")], "hijack"))),
     path("accounts/", include("allauth.urls")),
     path("api/agent/v1/", include("hosting.api.urls")),
     path("api/", include("marketplace.api.urls")),

@@ -2,7 +2,7 @@
 
 from billing.services.accounts import accounts_lock
 from billing.services.adjustments import adjustment_approve, adjustment_reject, adjustment_request
-from billing.services.auto_billing import auto_billing_set
+from billing.services.auto_billing import auto_billing_set, auto_billing_suspend
 from billing.services.charging import auto_billing_charge_due
 from billing.services.checkout import card_page, confirmation_begin, purchase_begin
 from billing.services.checkpoints import checkpoint_accounts
@@ -23,6 +23,7 @@ from billing.services.payment_sync import payment_sync
 from billing.services.payout_decisions import payout_declare_lost, payout_declare_sent
 from billing.services.payout_holds import (
     payouts_hold,
+    payouts_hold_all_by_rule,
     payouts_hold_by_rule,
     payouts_release,
     payouts_release_by_rule,
@@ -57,6 +58,7 @@ __all__ = [
     "adjustment_request",
     "auto_billing_charge_due",
     "auto_billing_set",
+    "auto_billing_suspend",
     "card_make_default",
     "card_page",
     "card_remove",
@@ -98,6 +100,7 @@ __all__ = [
     "payout_send",
     "payouts_create",
     "payouts_hold",
+    "payouts_hold_all_by_rule",
     "payouts_hold_by_rule",
     "payouts_look",
     "payouts_release",

@@ -23,6 +23,7 @@ from billing.services.depletion import zero_at_refresh
 from billing.services.payment_rows import owner_lock
 
 TOO_MANY_REFUSALS = "declined"
+SUSPENDED = "suspended"
 
 
 def payment_limits() -> PaymentLimits:
@@ -87,6 +88,13 @@ def auto_billing_turn_off(*, owner_id: int, reason: str, now: datetime) -> bool:
     return True
 
 
+@transaction.atomic
+def auto_billing_suspend(*, owner_id: int, now: datetime) -> bool:
+    """The account was suspended: charge its card no more until its owner agrees anew; False when it was off."""
+    owner_lock(owner_id)
+    return auto_billing_turn_off(owner_id=owner_id, reason=SUSPENDED, now=now)
+
+
 def auto_billing_refused(*, payment: Payment, now: datetime) -> None:
     """The card of a payment of auto-billing was refused: try again later, or give up. The caller holds the lock."""
     terms = AutoBilling.objects.filter(owner_id=payment.owner_id).first()
@@ -130,6 +138,7 @@ def _tell_refused(payment: Payment, terms: AutoBilling, now: datetime) -> None:
 
 
 _OFF_TEXTS = {
+    SUSPENDED: "Your account was suspended, so we no longer charge your card.",
     TOO_MANY_REFUSALS: "Your card was refused several times in a row, so we no longer charge it.",
     "no_card": "There is no saved card left to charge.",
 }

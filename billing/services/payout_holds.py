@@ -1,5 +1,7 @@
 """Staff hold a host's payouts, and let them go."""
 
+from collections.abc import Collection
+
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
@@ -39,6 +41,13 @@ def payouts_hold_by_rule(*, host_id: int, reason: str) -> bool:
     terms, _ = AccountTerms.objects.get_or_create(owner_id=host_id)
     known = AccountTerms.objects.filter(pk=terms.pk, payouts_held_reason="")
     return bool(known.update(payouts_held_reason=reason[:300]))
+
+
+def payouts_hold_all_by_rule(*, host_ids: Collection[int], reason: str) -> int:
+    """``payouts_hold_by_rule`` for many whose payouts were held before, by anybody; returns how many are held by it
+    now."""
+    let_go = AccountTerms.objects.filter(owner_id__in=host_ids, payouts_held_reason="")
+    return let_go.update(payouts_held_reason=reason[:300])
 
 
 @transaction.atomic

@@ -28,12 +28,21 @@ def method_choose(*, host: AbstractBaseUser, country: str, now: datetime) -> Pay
     provider = provider_for(country)
     if not carriers.is_available(provider):
         raise PayoutMethodError("This marketplace cannot pay to this country yet.")
-    method, _ = PayoutMethod.objects.get_or_create(
+    method, is_new = PayoutMethod.objects.get_or_create(
         host_id=host.pk, defaults={"provider": provider, "country": country, "changed_at": now}
     )
-    if (method.provider, method.country) != (provider, country):
+    is_other = (method.provider, method.country) != (provider, country)
+    if is_other:
         _replace(method, provider, country, now)
+    if is_new or is_other:
+        _audit(method, f"{provider} in {country}, to be set up", now, actor_id=host.pk)
     return method
+
+
+def _audit(method: PayoutMethod, message: str, now: datetime, actor_id: int | None = None) -> None:
+    hooks.money().audited(
+        action="payout_method.changed", actor_id=actor_id, owner_id=method.host_id, message=message, now=now
+    )
 
 
 def onboarding_url(*, method: PayoutMethod, refresh_url: str, return_url: str) -> str:
@@ -122,6 +131,7 @@ def _keep(method: PayoutMethod, destination: Destination, now: datetime) -> None
         refresh_at=now + REFRESH_EVERY if method.provider == Provider.STRIPE else None,
     )
     if known and rows.exclude(state=state).update(state=state, changed_at=now):
+        _audit(method, f"{destination.label or destination.account_id}: {state}", now)
         _tell(method, state, destination, now)
 
 

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from billing.domain.features import SEND_PAYOUTS
 from billing.domain.payouts import SENT_ON, UNSENT, Outcome, PayoutState
+from billing.features import feature_on
 from billing.gateways.carrier import BusyError, RefusedError, UnknownOutcomeError
 from billing.gateways.carriers import carrier
 from billing.models import Payout
@@ -33,7 +35,10 @@ PER_RUN = 200
 
 
 def payouts_send(*, now: datetime) -> int:
-    """Sends payouts that are due, oldest first, one after the other; returns how many left."""
+    """Sends payouts that are due, oldest first, one after the other, unless that is switched off; returns how many
+    left."""
+    if not feature_on(SEND_PAYOUTS):
+        return 0
     due = _to_send(now).order_by("next_at", "pk").values_list("pk", flat=True)
     return sum(payout_send(payout_id=pk, now=now) for pk in list(due[:PER_RUN]))
 

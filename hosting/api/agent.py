@@ -24,6 +24,7 @@ from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.models import Machine
+from hosting.request_address import remote_address
 from hosting.selectors import desired_state, machine_by_credential, sync_url
 from hosting.services.install_tokens import install_token_change
 from hosting.services.registration import machine_register
@@ -74,7 +75,7 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
 async def register(request: HttpRequest) -> HttpResponse:
     """Exchange an install token for a machine and its credential."""
     body = body_of(request)
-    return reply_with(await sync_to_async(_register)(body, _remote_address(request)))
+    return reply_with(await sync_to_async(_register)(body, remote_address(request)))
 
 
 @csrf_exempt
@@ -84,7 +85,7 @@ async def sync(request: HttpRequest) -> HttpResponse:
     """Take in a report and answer with the desired state, at once when it changed, else when it does."""
     body = body_of(request)
     credential = credential_in(request)
-    handle = functools.partial(_handle, credential, body, _remote_address(request))
+    handle = functools.partial(_handle, credential, body, remote_address(request))
     if settings.SYNC_HOLD_MAX_SECONDS <= 0:
         return reply_with((await sync_to_async(handle)())[2])
     machine_id, message, reply = await in_pool(handle)
@@ -191,11 +192,3 @@ async def in_pool(work: Callable[[], T]) -> T:
             close_old_connections()
 
     return await asyncio.get_running_loop().run_in_executor(_handlers, run)
-
-
-def _remote_address(request: HttpRequest) -> str:
-    forwarded: Any = request.headers.get("X-Forwarded-For")
-    if settings.TRUSTED_PROXY_COUNT and forwarded:
-        hops = [hop.strip() for hop in forwarded.split(",")]
-        return str(hops[-min(settings.TRUSTED_PROXY_COUNT, len(hops))])
-    return str(request.META.get("REMOTE_ADDR", ""))

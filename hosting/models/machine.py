@@ -104,6 +104,13 @@ class Machine(models.Model):
     is_datacenter = models.BooleanField(default=False)
     registered_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True)
+    suspended_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when staff keep it from the market: nothing new begins on it."
+    )
+    suspended_reason = models.CharField(max_length=300, blank=True, help_text="Told to the host.")
+    suspended_with_account = models.BooleanField(
+        default=False, help_text="The suspension is its host's, and ends with that."
+    )
 
     class Meta:
         constraints = [

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from hosting import hooks
 from hosting.domain.secrets import INSTALL_TOKEN_PREFIX, secret_hash
 from hosting.errors import HostingError
 from hosting.models import InstallToken
@@ -33,7 +34,13 @@ def install_token_create(*, host: AbstractBaseUser, now: datetime, name: str = "
         created_at=now,
         expires_at=now + LIFETIME,
     )
+    _audit("install_token.created", host, token, now)
     return token, raw
+
+
+def _audit(action: str, host: AbstractBaseUser, token: InstallToken, now: datetime) -> None:
+    what = f"{token.prefix} {token.name}".strip()
+    hooks.market().audited(action=action, actor=host, owner_id=host.pk, message=what, now=now)
 
 
 @transaction.atomic
@@ -67,10 +74,13 @@ def unused_token(token: InstallToken | None, now: datetime) -> InstallToken:
     return token
 
 
+@transaction.atomic
 def install_token_revoke(*, host: AbstractBaseUser, token_id: int, now: datetime) -> None:
     """Make an unused token useless. Raises HostingError(no_such_token)."""
-    updated = InstallToken.objects.filter(pk=token_id, host_id=host.pk, machine=None, revoked_at=None).update(
-        revoked_at=now
-    )
-    if not updated:
+    unused = InstallToken.objects.select_for_update(of=("self",)).filter(machine=None, revoked_at=None)
+    token = unused.filter(pk=token_id, host_id=host.pk).first()
+    if token is None:
         raise HostingError("no_such_token", "There is no unused token with this number.", status=404)
+    token.revoked_at = now
+    token.save(update_fields=["revoked_at"])
+    _audit("install_token.revoked", host, token, now)

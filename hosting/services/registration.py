@@ -6,9 +6,11 @@ from datetime import datetime
 from django.db import transaction
 
 from agent.register_protocol import RegisterRequest
+from billing.features import feature_on
 from hosting import hooks
 from hosting.agent_releases import require_protocol
 from hosting.domain import hardware
+from hosting.domain.features import ADD_MACHINES, SWITCHED_OFF
 from hosting.domain.secrets import CREDENTIAL_PREFIX, secret_hash
 from hosting.domain.texts import clean
 from hosting.errors import HostingError
@@ -27,7 +29,8 @@ def machine_register(*, request: RegisterRequest, remote_address: str, now: date
     that crashed before storing the first one simply tries again.
 
     Raises:
-        HostingError: unsupported_protocol (426), bad_token (401), token_used (409), a hardware refusal (422).
+        HostingError: unsupported_protocol (426), bad_token (401), token_used (409), a hardware refusal (422),
+            switched_off (503).
     """
     require_protocol(request.protocol)
     token = _usable_token(request, now)
@@ -35,6 +38,8 @@ def machine_register(*, request: RegisterRequest, remote_address: str, now: date
     if problem:
         raise HostingError(*problem, status=422)
     if token.machine_id is None:
+        if not feature_on(ADD_MACHINES, token.host):
+            raise HostingError("switched_off", SWITCHED_OFF, status=503)
         machine = _create(token, request, remote_address, now)
     else:
         machine = _renew(token.machine_id, request, remote_address, now)
@@ -44,7 +49,7 @@ def machine_register(*, request: RegisterRequest, remote_address: str, now: date
 def _usable_token(request: RegisterRequest, now: datetime) -> InstallToken:
     token = (
         InstallToken.objects.select_for_update(of=("self",))
-        .select_related("machine")
+        .select_related("machine", "host")
         .filter(token_hash=secret_hash(request.token))
         .first()
     )

@@ -6,6 +6,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from marketplace.errors import MarketError
 from marketplace.models import User
 from marketplace.selectors import user_by_api_key
 
@@ -22,6 +23,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         user = user_by_api_key(key.strip(), timezone.now())
         if user is None:
             raise AuthenticationFailed("This API key is not valid. Create one on your account page.")
+        if user.suspended_at is not None:
+            raise MarketError("account_suspended", f"Your account is suspended. {user.suspended_reason}", status=403)
         return user, None
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the framework's signature

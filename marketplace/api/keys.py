@@ -66,7 +66,7 @@ class SshKeyDetail(AccountView):
 
     @extend_schema(request=None, responses=DONE, summary="Delete an SSH key")
     def delete(self, request: Request, key_id: int) -> HttpResponse:
-        ssh_key_delete(user=caller(request), key_id=key_id)
+        ssh_key_delete(user=caller(request), key_id=key_id, now=timezone.now())
         return reply({"success": True, "msg": f"SSH key {key_id} deleted."})
 
 

@@ -14,15 +14,29 @@ DISK_EXPIRING = "disk_expiring"  # its disk is deleted soon
 DISK_DELETED = "disk_deleted"
 EXTENDED = "extended"  # the host granted a longer lifetime
 MAINTENANCE = "maintenance"  # its machine will be worked on, or will not after all
+SUSPENDED = "suspended"  # staff stopped it, with its machine
 
-INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED, MAINTENANCE)
+INSTANCE_KINDS = (OUTBID, RESUMED, EXPIRING, EXPIRED, DISK_EXPIRING, DISK_DELETED, EXTENDED, MAINTENANCE, SUSPENDED)
 VOLUME_MAINTENANCE = "volume_maintenance"  # the same for whoever has only a volume there; by mail only
 VOLUME_ENDS = "volume_ends"  # a volume's lifetime ends, has ended, or it is deleted; by mail only
 WEBHOOK_DISABLED = "webhook_disabled"  # about the account's webhook, so it goes by mail only
 GPU_UNHEALTHY = "gpu_unhealthy"  # GPUs of a host's machine left the market; by mail only
 GPU_HEALTHY = "gpu_healthy"  # they are back
-MACHINE_KINDS = (GPU_UNHEALTHY, GPU_HEALTHY)
-KINDS = (*INSTANCE_KINDS, VOLUME_ENDS, VOLUME_MAINTENANCE, WEBHOOK_DISABLED, *MACHINE_KINDS, *MONEY_KINDS)
+MACHINE_SUSPENDED = "machine_suspended"  # staff keep a host's machine from the market; by mail only
+MACHINE_RESTORED = "machine_restored"
+MACHINE_KINDS = (GPU_UNHEALTHY, GPU_HEALTHY, MACHINE_SUSPENDED, MACHINE_RESTORED)
+ACCOUNT_SUSPENDED = "account_suspended"  # by mail only
+ACCOUNT_RESTORED = "account_restored"
+ACCOUNT_KINDS = (ACCOUNT_SUSPENDED, ACCOUNT_RESTORED)
+KINDS = (
+    *INSTANCE_KINDS,
+    VOLUME_ENDS,
+    VOLUME_MAINTENANCE,
+    WEBHOOK_DISABLED,
+    *MACHINE_KINDS,
+    *ACCOUNT_KINDS,
+    *MONEY_KINDS,
+)
 
 TEST_EVENT = "webhook.test"
 SUBJECT_MAX_CHARS = 200

@@ -1,4 +1,5 @@
 from marketplace.models.auction_round import AuctionRound
+from marketplace.models.audit import AuditEntry
 from marketplace.models.copy import Copy
 from marketplace.models.dirty_mark import DirtyMark
 from marketplace.models.instance import Instance, InstanceEvent
@@ -14,6 +15,7 @@ from marketplace.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "ApiKey",
     "AuctionRound",
+    "AuditEntry",
     "Copy",
     "DirtyMark",
     "Instance",

@@ -32,6 +32,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_simulated = models.BooleanField(default=False, help_text="Part of the demo market, not a person.")
     date_joined = models.DateTimeField(default=timezone.now)
     host_agreement_accepted_at = models.DateTimeField(null=True, blank=True)
+    suspended_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when staff keep the account from everything."
+    )
+    suspended_reason = models.CharField(max_length=300, blank=True, help_text="Told to whoever has the account.")
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -85,7 +85,7 @@ SELECT id FROM hosting_machine WHERE id = ANY(%s) ORDER BY id FOR UPDATE SKIP LO
 """
 
 _MACHINES = """
-SELECT m.id, m.online AND m.engine_error = '' AND m.removed_at IS NULL,
+SELECT m.id, m.online AND m.engine_error = '' AND m.removed_at IS NULL AND m.suspended_at IS NULL,
     GREATEST(
         (SELECT l.min_bid_micros_per_gpu_hour FROM hosting_listing l WHERE l.machine_id = m.id),
         (SELECT j.price_micros_per_gpu_hour FROM hosting_idlejob j WHERE j.machine_id = m.id AND j.active),

@@ -19,6 +19,7 @@ from marketplace.errors import MarketError
 from marketplace.gateways.ssh_keys import check_key
 from marketplace.locks import share_machine
 from marketplace.models import ApiKey, Instance, SshKey
+from marketplace.services.audit import audit_record
 
 API_KEY_PREFIX = "syk_"
 MAX_KEYS = 50
@@ -51,24 +52,32 @@ def ssh_key_add(*, user: AbstractBaseUser, text: str, now: datetime) -> SshKey:
     with transaction.atomic():
         if SshKey.objects.filter(user_id=user.pk).count() >= MAX_KEYS:
             raise MarketError("too_many_keys", f"You have {MAX_KEYS} SSH keys. Delete one first.", field="ssh_key")
-        key, _ = SshKey.objects.get_or_create(
+        key, is_new = SshKey.objects.get_or_create(
             user_id=user.pk, fingerprint=key_fingerprint(parts), defaults=key_columns(parts) | {"created_at": now}
         )
+        if is_new:
+            _audit("ssh_key.added", user, key.fingerprint, now)
         instances_rekey(user=user)
     return key
+
+
+def _audit(action: str, user: AbstractBaseUser, which: str, now: datetime) -> None:
+    audit_record(action=action, actor=user, account_id=user.pk, message=which, now=now)
 
 
 @transaction.atomic
 def ssh_key_replace(*, user: AbstractBaseUser, key_id: int, text: str, now: datetime) -> SshKey:
     """Put another key in the place of one. Raises MarketError: no_such_ssh_key, bad_ssh_key."""
-    ssh_key_for(user, key_id).delete()
+    ssh_key_delete(user=user, key_id=key_id, now=now)
     return ssh_key_add(user=user, text=text, now=now)
 
 
 @transaction.atomic
-def ssh_key_delete(*, user: AbstractBaseUser, key_id: int) -> None:
+def ssh_key_delete(*, user: AbstractBaseUser, key_id: int, now: datetime) -> None:
     """Forget a key and lock it out of the user's instances. Raises MarketError(no_such_ssh_key)."""
-    ssh_key_for(user, key_id).delete()
+    key = ssh_key_for(user, key_id)
+    key.delete()
+    _audit("ssh_key.removed", user, key.fingerprint, now)
     instances_rekey(user=user)
 
 
@@ -124,6 +133,7 @@ def key_columns(parts: KeyParts) -> dict[str, str]:
     return {"public_key": parts.line(), "key_type": parts.key_type, "comment": parts.comment}
 
 
+@transaction.atomic
 def api_key_create(*, user: AbstractBaseUser, name: str, now: datetime) -> tuple[ApiKey, str]:
     """A new key and its text, which is never shown again. Raises MarketError: invalid_args, too_many_keys."""
     name = name.strip()
@@ -133,11 +143,18 @@ def api_key_create(*, user: AbstractBaseUser, name: str, now: datetime) -> tuple
         raise MarketError("too_many_keys", f"You have {MAX_KEYS} API keys. Revoke one first.", field="name")
     raw = API_KEY_PREFIX + secrets.token_urlsafe(32)
     key = ApiKey.objects.create(user_id=user.pk, name=name, key_hash=api_key_hash(raw), prefix=raw[:10], created_at=now)
+    _audit("api_key.created", user, f"{key.prefix} {name}", now)
     return key, raw
 
 
-def api_key_revoke(*, user: AbstractBaseUser, key_id: int, now: datetime) -> None:
-    """Make a key useless. Raises MarketError(no_such_api_key)."""
+@transaction.atomic
+def api_key_revoke(
+    *, user: AbstractBaseUser, key_id: int, now: datetime, actor: AbstractBaseUser | None = None
+) -> None:
+    """Make the user's key useless, by the wish of ``actor`` if not its own. Raises MarketError(no_such_api_key)."""
     key = api_key_for(user, key_id)
     key.revoked_at = now
     key.save(update_fields=["revoked_at"])
+    audit_record(
+        action="api_key.revoked", actor=actor or user, account_id=user.pk, message=f"{key.prefix} {key.name}", now=now
+    )

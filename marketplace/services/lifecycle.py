@@ -25,7 +25,8 @@ from marketplace.services.transition import instance_event, instance_transition
 def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) -> Instance:
     """Ask for a new run: at once where its GPUs are free, else it waits (``scheduling``). Starting what runs is fine.
 
-    Raises MarketError: wrong_state (409), no_credit (402), spend_limit (403), expired, disk_lost, moving (409).
+    Raises MarketError: wrong_state (409), no_credit (402), spend_limit (403), expired, machine_suspended, disk_lost,
+    moving (409).
     """
     instance = lock_instance(instance_id)
     if instance.state in states.CAN_STOP:
@@ -34,6 +35,9 @@ def instance_start(*, instance_id: int, actor: AbstractBaseUser, now: datetime) 
     _refuse_on_the_move(instance)
     if instance.end_at <= now:
         raise MarketError("expired", f"The lifetime of instance {instance.pk} is over.", status=409)
+    if instance.machine.suspended_at is not None:
+        message = "The marketplace has suspended this machine: nothing starts on it now. Your disk is kept."
+        raise MarketError("machine_suspended", message, status=409)
     if instance.task.reason == "container_lost":
         raise MarketError("disk_lost", f"The disk of instance {instance.pk} is lost; rent again.", status=409)
     marks_take([instance.machine_id])

@@ -8,6 +8,7 @@ import structlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 
+from billing.features import feature_on
 from hosting.domain import jobs
 from hosting.errors import HostingError
 from hosting.models import Job, PortLease
@@ -18,6 +19,7 @@ from hosting.services.tasks import ports_lease
 from marketplace.access import instance_for
 from marketplace.domain import instance_states as states
 from marketplace.domain import moves
+from marketplace.domain.features import FEATURES, MOVE
 from marketplace.domain.moves import Do, Facts, Next
 from marketplace.domain.rent import SSH_PORT, RentRequest, TemplateUsed
 from marketplace.errors import MarketError
@@ -43,9 +45,11 @@ def move_begin(
     """Rent the offer for what the source is, and begin to bring its disk there.
 
     The target does not run, and holds no GPUs, before it has the disk. Raises MarketError: no_such_instance (404),
-    cannot_move (409), and what ``instance_rent`` raises.
+    switched_off (503), cannot_move (409), and what ``instance_rent`` raises.
     """
     source = instance_for(user, source_id)
+    if not feature_on(MOVE, user):
+        raise MarketError("switched_off", FEATURES[MOVE].refusal, status=503)
     offer = Offer.objects.filter(pk=offer_id).first()
     _refuse_senseless(source, offer)
     request = request_like(source, bid_micros_per_hour)

@@ -13,9 +13,11 @@ from marketplace.domain import notices
 from marketplace.locks import lock_runners, share_machine
 from marketplace.models import Instance
 from marketplace.selectors import earnings_by_machine
+from marketplace.services.audit import audit_record
 from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
 from marketplace.services.gpu_notices import gpu_notices_post
+from marketplace.services.machine_suspensions import machine_readmit, machine_withdraw
 from marketplace.services.maintenance_notices import maintenance_end_tell, maintenance_tell
 from marketplace.services.metering import (
     gpu_time_ends,
@@ -104,6 +106,14 @@ class InstanceHooks:
         """See MarketHooks."""
         maintenance_end_tell(machine=machine, period=period, now=now)
 
+    def machine_suspended(self, machine: Machine, evicts: bool, now: datetime) -> None:
+        """See MarketHooks."""
+        machine_withdraw(machine=machine, evicts=evicts, now=now)
+
+    def machine_restored(self, machine: Machine, now: datetime) -> None:
+        """See MarketHooks."""
+        machine_readmit(machine=machine, now=now)
+
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """See MarketHooks."""
         offers_follow_reliability(machine_ids=machine_ids)
@@ -121,6 +131,19 @@ class InstanceHooks:
     ) -> dict[int, int]:
         """See MarketHooks."""
         return earnings_by_machine(host, since, until, now)
+
+    def audited(
+        self,
+        *,
+        action: str,
+        actor: AbstractBaseUser | None,
+        owner_id: int,
+        message: str,
+        now: datetime,
+        about: tuple[str, object] = ("", ""),
+    ) -> None:
+        """See MarketHooks."""
+        audit_record(action=action, actor=actor, account_id=owner_id, about=about, message=message, now=now)
 
 
 def instance_observed(*, instance: Instance, now: datetime) -> None:

@@ -71,7 +71,7 @@ def offer_consume(*, offer: Offer, now: datetime) -> None:
 def _wanted(machine: Machine, quotes: Mapping[int, int | None], now: datetime) -> dict[int, dict[str, Any]]:
     listing = Listing.objects.filter(machine=machine, active=True, end_at__gt=now).first()
     gpus = list(usable_gpus(machine))
-    if listing is None or not gpus or machine.removed_at is not None:
+    if listing is None or not gpus or machine.removed_at is not None or machine.suspended_at is not None:
         return {}
     disk_given_gb = disk_given(machine)
     facts = _machine_facts(machine, listing, gpus)

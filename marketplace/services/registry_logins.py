@@ -11,6 +11,7 @@ from hosting.models import Task
 from hosting.sealed_logins import opened, sealed
 from marketplace.errors import MarketError
 from marketplace.models import RegistryLogin
+from marketplace.services.audit import audit_record
 
 MOST_LOGINS = 20
 
@@ -31,14 +32,22 @@ def registry_login_save(*, user: AbstractBaseUser, login: Login, now: datetime) 
             registry=login.registry,
             defaults={"username": login.username, "sealed": sealed(login), "created_at": now},
         )
+        _audit("registry_login.saved", user, login.registry, now)
     return kept
 
 
-def registry_login_delete(*, user: AbstractBaseUser, login_id: int) -> None:
+@transaction.atomic
+def registry_login_delete(*, user: AbstractBaseUser, login_id: int, now: datetime) -> None:
     """Forget a login. Instances keep theirs. Raises MarketError(no_such_login, 404)."""
-    deleted, _ = RegistryLogin.objects.filter(user_id=user.pk, pk=login_id).delete()
-    if not deleted:
+    kept = RegistryLogin.objects.filter(user_id=user.pk, pk=login_id).first()
+    if kept is None:
         raise MarketError("no_such_login", f"You have no registry login {login_id}.", status=404)
+    kept.delete()
+    _audit("registry_login.deleted", user, kept.registry, now)
+
+
+def _audit(action: str, user: AbstractBaseUser, registry: str, now: datetime) -> None:
+    audit_record(action=action, actor=user, account_id=user.pk, message=registry, now=now)
 
 
 def kept_login(user: AbstractBaseUser, registry: str, *, field: str) -> Login:

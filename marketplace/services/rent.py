@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 
 from billing.domain.money import exact_dollars
+from billing.features import feature_on
 from hosting.domain.containers import Jupyter, Slice, container_spec
 from hosting.errors import HostingError
 from hosting.models import Machine, PortLease, Task, Volume
@@ -17,6 +18,7 @@ from hosting.services.relay_leases import relay_lease
 from hosting.services.tasks import ports_lease, task_create, task_set_spec
 from hosting.services.volumes import volumes_attach
 from marketplace.domain import instance_states as states
+from marketplace.domain.features import BID, FEATURES, RENT
 from marketplace.domain.offers import storage_micros_per_hour
 from marketplace.domain.rent import SSH_PORT, RentRequest, own_environment, problems
 from marketplace.errors import MarketError
@@ -60,9 +62,10 @@ def instance_rent(
         MarketError: invalid_args (field named), invalid_price (a bid out of bounds, or below the minimum without
             accepting to wait), no_such_ask (404 unknown, 410 taken or replaced), own_machine (403), no_credit (402),
             spend_limit (403), disk_too_large, no_free_port (409), too_many_waiting (409), no_jupyter (409), and what
-            ``volumes_plan`` raises.
+            ``volumes_plan`` raises; switched_off (503).
     """
     _refuse_nonsense(request)
+    _refuse_switched_off(client, request)
     machine_id = Offer.objects.filter(pk=offer_id).values_list("machine_id", flat=True).first()
     if machine_id is None:
         raise MarketError("no_such_ask", f"There is no offer {offer_id}.", status=404)
@@ -85,6 +88,12 @@ def _refuse_nonsense(request: RentRequest) -> None:
     if found:
         field, message = next(iter(found.items()))
         raise MarketError("invalid_args", message, field=field)
+
+
+def _refuse_switched_off(client: AbstractBaseUser, request: RentRequest) -> None:
+    feature = RENT if request.bid_micros_per_hour is None else BID
+    if not feature_on(feature, client):
+        raise MarketError("switched_off", FEATURES[feature].refusal, status=503)
 
 
 def _earlier_rental(client: AbstractBaseUser, offer: Offer, request: RentRequest, now: datetime) -> Instance | None:

@@ -3,6 +3,7 @@
 import base64
 import secrets
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -13,6 +14,7 @@ from marketplace.domain.webhook_urls import BadUrlError, checked_url
 from marketplace.errors import MarketError
 from marketplace.locks import lock_webhook
 from marketplace.models import Notice, Webhook, WebhookDelivery
+from marketplace.services.audit import audit_record
 from marketplace.services.notices import event_body
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # what every secret begins with
@@ -39,6 +41,7 @@ def webhook_set(*, user: AbstractBaseUser, url: str, now: datetime) -> str:
         webhook.created_at = now
     _forget_health(webhook)
     webhook.save()
+    _audit("webhook.set", user, urlsplit(address).hostname or "", now)
     return raw
 
 
@@ -52,6 +55,7 @@ def webhook_rotate(*, user: AbstractBaseUser, now: datetime) -> str:
     webhook.previous_secret, webhook.previous_secret_until = webhook.secret, now + OLD_SECRET_SIGNS_FOR
     webhook.secret = new_secret()
     webhook.save(update_fields=["previous_secret", "previous_secret_until", "secret"])
+    _audit("webhook.rotated", user, "", now)
     return webhook.secret
 
 
@@ -64,6 +68,12 @@ def webhook_remove(*, user: AbstractBaseUser, now: datetime) -> None:
     _forget_health(webhook)
     webhook.save()
     _end_waiting(webhook, now, "The webhook was removed.")
+    _audit("webhook.removed", user, "", now)
+
+
+def _audit(action: str, user: AbstractBaseUser, host: str, now: datetime) -> None:
+    """Paths of such URLs are often secrets, so the host is all that is told."""
+    audit_record(action=action, actor=user, account_id=user.pk, message=host, now=now)
 
 
 @transaction.atomic

@@ -81,7 +81,7 @@ def ssh_key_create(request: UserRequest) -> HttpResponse:
 @require_POST
 def ssh_key_remove(request: UserRequest, key_id: int) -> HttpResponse:
     """Forget a public key."""
-    ssh_key_delete(user=request.user, key_id=key_id)
+    ssh_key_delete(user=request.user, key_id=key_id, now=timezone.now())
     messages.success(request, "The key is deleted and no longer opens your instances.")
     return redirect("account")
 

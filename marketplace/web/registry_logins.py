@@ -41,6 +41,6 @@ def save(request: UserRequest) -> HttpResponse:
 @require_POST
 def delete(request: UserRequest, login_id: int) -> HttpResponse:
     """Forget a login."""
-    registry_login_delete(user=request.user, login_id=login_id)
+    registry_login_delete(user=request.user, login_id=login_id, now=timezone.now())
     messages.success(request, "The login is deleted. Instances that were rented with it go on.")
     return redirect("account")

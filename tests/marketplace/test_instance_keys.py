@@ -33,7 +33,7 @@ def test_an_instance_opens_to_the_keys_of_its_account_and_its_own(instance: Inst
     assert opens(instance) == [own]
     account_key = ssh_key_add(user=user, text=shared, now=T0)
     assert opens(instance) == [shared, own]
-    ssh_key_delete(user=user, key_id=account_key.pk)
+    ssh_key_delete(user=user, key_id=account_key.pk, now=T0)
     assert opens(instance) == [own]
     instance_key_detach(user=user, instance_id=instance.pk, key_id=key.pk, now=T0)
     assert opens(instance) == []

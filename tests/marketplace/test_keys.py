@@ -204,7 +204,7 @@ def test_keys_of_the_account_reach_its_running_instances() -> None:
     reply = agent.report(T0)
     assert reply.tasks[0].authorized_keys == [ED25519, SK_ED25519]
     assert reply.generation > generation
-    ssh_key_delete(user=client, key_id=first.pk)
+    ssh_key_delete(user=client, key_id=first.pk, now=T0)
     assert agent.report(T0).tasks[0].authorized_keys == [SK_ED25519]
 
 
@@ -213,7 +213,7 @@ def test_keys_of_others_can_be_neither_deleted_nor_replaced() -> None:
     key = ssh_key_add(user=market.user(), text=ED25519, now=T0)
     stranger = market.user()
     for work in (
-        lambda: ssh_key_delete(user=stranger, key_id=key.pk),
+        lambda: ssh_key_delete(user=stranger, key_id=key.pk, now=T0),
         lambda: ssh_key_replace(user=stranger, key_id=key.pk, text=SK_ED25519, now=T0),
     ):
         with pytest.raises(MarketError) as refused:

@@ -1,0 +1,26 @@
+"""The audit log in the administration: to read and to search, for nobody to change."""
+
+from django.contrib import admin
+
+from billing.admin_bases import ReadOnlyAdmin
+from marketplace.domain.audit import ACTIONS
+from marketplace.models import AuditEntry
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "action", "what", "actor", "behind", "account", "about", "message", "address")
+    list_filter = ("action",)
+    search_fields = ("actor__email", "behind__email", "account__email", "message", "address", "=object_id")
+    search_help_text = "Account, address, number of the object, or words"
+    list_select_related = ("actor", "behind", "account")
+    date_hierarchy = "at"
+    ordering = ("-at", "-pk")
+
+    @admin.display(description="In words")
+    def what(self, entry: AuditEntry) -> str:
+        return ACTIONS.get(entry.action, "")
+
+    @admin.display(description="About")
+    def about(self, entry: AuditEntry) -> str:
+        return f"{entry.object_type} {entry.object_id}".strip()

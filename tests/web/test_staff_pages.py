@@ -1,0 +1,272 @@
+"""Staff's pages: suspending, seeing the site as somebody, timelines, features, the audit log, the fleet."""
+
+import secrets
+from datetime import timedelta
+from html import unescape
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from pytest_django.fixtures import Settings
+from waffle.models import Flag
+
+from billing.features import feature_on
+from hosting.models import Machine
+from hosting.services.install_tokens import install_token_create
+from marketplace.models import AuditEntry, Instance, User
+from marketplace.services.keys import api_key_create
+from marketplace.services.rent import instance_rent
+from tests.plumbing import market
+from tests.plumbing.market import T0
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def boss() -> User:
+    return User.objects.create_superuser("boss@example.com", "a-long-enough-phrase")
+
+
+@pytest.fixture
+def staff(client: Client, boss: User) -> Client:
+    client.force_login(boss)
+    return client
+
+
+@pytest.fixture
+def rental() -> Instance:
+    """Runs for an hour on another's machine."""
+    agent = market.listed_machine()
+    renter = market.user("renter@example.com", dollars=10)
+    instance = instance_rent(
+        client=renter, offer_id=market.offer(agent).pk, request=market.wish(env={"TOKEN": "hunter2"}), now=T0
+    )
+    agent.obey(T0)
+    return instance
+
+
+@pytest.fixture(autouse=True)
+def own_cache(settings: Settings) -> None:
+    """Features that are switched off here must be so for no other test, running now or later."""
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": secrets.token_hex(8)}}
+
+
+def text(page: object) -> str:
+    return unescape(page.content.decode())  # type: ignore[attr-defined]  # a response of the test client
+
+
+def suspend(staff: Client, renter: User) -> None:
+    with time_machine.travel(T0 + timedelta(hours=1), tick=False):
+        sent = staff.post(reverse("staff:account_suspend", args=[renter.pk]), {"reason": "A stolen card."})
+    assert sent.status_code == 302
+
+
+def test_a_machine_is_suspended_with_a_reason_and_let_back(staff: Client, rental: Instance) -> None:
+    change = reverse("admin:hosting_machine_change", args=[rental.machine_id])
+    assert "Lift the suspension" not in text(staff.get(change))
+    page = reverse("staff:machine_suspend", args=[rental.machine_id])
+    assert staff.get(page).status_code == 200
+    refused = staff.post(page, {"reason": " "})
+    assert (refused.status_code, "This field is required." in text(refused)) == (422, True)
+    assert staff.post(page, {"reason": "Cheats.", "evicts": "on"}, follow=True).redirect_chain == [(change, 302)]
+    assert Machine.objects.get(pk=rental.machine_id).suspended_reason == "Cheats."
+    assert Instance.objects.get(pk=rental.pk).state == "stopping"
+    restore = reverse("staff:machine_restore", args=[rental.machine_id])
+    assert "Cheats." in text(staff.get(restore))
+    assert staff.post(restore).status_code == 302
+    again = staff.post(restore)
+    assert (again.status_code, "is not suspended" in text(again)) == (422, True)
+
+
+def test_the_host_sees_why_its_machine_is_suspended(staff: Client, rental: Instance) -> None:
+    staff.post(reverse("staff:machine_suspend", args=[rental.machine_id]), {"reason": "Cheats at GEMM."})
+    host = Client()
+    host.force_login(rental.machine.host)
+    assert "Cheats at GEMM." in text(host.get(reverse("host_machine", args=[rental.machine_id])))
+    assert "Suspended" in text(host.get(reverse("host_machines")))
+
+
+def test_a_suspended_account_gets_nowhere_and_is_told_why(staff: Client, rental: Instance) -> None:
+    renter = rental.client
+    inside = Client()
+    inside.force_login(renter)
+    _, key = api_key_create(user=renter, name="laptop", now=T0)
+    suspend(staff, renter)
+    for name in ("search", "instances", "billing", "account"):
+        page = inside.get(reverse(name))
+        assert (page.status_code, "A stolen card." in text(page)) == (403, True)
+    assert inside.get(reverse("instance_cards"), headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
+    answer = inside.get("/api/v0/instances/", headers={"Authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json()["error"]) == (403, "account_suspended")
+    assert inside.get(reverse("help")).status_code == 200
+    assert inside.post(reverse("account_logout")).status_code == 302
+    staff.post(reverse("staff:account_restore", args=[renter.pk]))
+    inside.force_login(renter)
+    assert inside.get(reverse("instances")).status_code == 200
+
+
+def test_staff_see_the_site_as_a_client_and_change_nothing(staff: Client, boss: User, rental: Instance) -> None:
+    see = reverse("staff:account_see", args=[rental.client_id])
+    assert "Nothing can be changed meanwhile" in text(staff.get(see))
+    sent = {"reason": "Ticket 7.", "user_pk": rental.client_id, "next": "/instances/"}
+    assert staff.post(see, sent | {"reason": ""}).status_code == 422
+    assert staff.post(see, sent, follow=True).redirect_chain == [("/instances/", 302)]
+    page = text(staff.get(reverse("instance", args=[rental.pk])))
+    assert "You see the site as" in page
+    assert "TOKEN=" in page
+    assert "hunter2" not in page
+    refused = staff.post(reverse("instance_destroy", args=[rental.pk]), follow=True)
+    assert "Nothing can be changed in somebody else's name." in text(refused)
+    assert Instance.objects.get(pk=rental.pk).state == "running"
+    part = staff.post(reverse("instance_stop", args=[rental.pk]), headers={"HX-Request": "true"})
+    assert (part.status_code, "toast" in part.headers["HX-Trigger"]) == (403, True)
+    for secret in (
+        reverse("instance_connect", args=[rental.pk]),
+        reverse("mfa_view_recovery_codes"),
+        "/accounts/email/",
+    ):
+        assert "for the owner alone" in text(staff.get(secret, follow=True))
+    assert staff.get("/admin/").status_code in (302, 403)
+    back = reverse("admin:marketplace_user_change", args=[rental.client_id])
+    assert staff.post(reverse("hijack:release"), {"next": back}, follow=True).redirect_chain == [(back, 302)]
+    begun, ended = AuditEntry.objects.filter(action__startswith="impersonation").order_by("pk")
+    assert (begun.actor, begun.account_id, begun.message) == (boss, rental.client_id, "Ticket 7.")
+    assert (ended.action, ended.actor) == ("impersonation.ended", boss)
+
+
+def test_nobody_sees_the_site_as_staff_or_without_the_right(staff: Client, rental: Instance) -> None:
+    other = User.objects.create_superuser("other@example.com", "a-long-enough-phrase")
+    see = reverse("staff:account_see", args=[other.pk])
+    answer = staff.post(see, {"reason": "Curious.", "user_pk": other.pk})
+    assert (answer.status_code, "can't be looked at this way" in text(answer)) == (422, True)
+    without_rights = Client()
+    helper = market.user("helper@example.com")
+    User.objects.filter(pk=helper.pk).update(is_staff=True)
+    without_rights.force_login(helper)
+    for name in ("account_see", "account_suspend", "account_timeline"):
+        assert without_rights.get(reverse(f"staff:{name}", args=[rental.client_id])).status_code == 403
+    assert without_rights.get(reverse("staff:machine_suspend", args=[rental.machine_id])).status_code == 403
+    assert without_rights.post("/hijack/acquire/", {"user_pk": rental.client_id}).status_code == 404
+    outside = Client()
+    assert outside.get(reverse("staff:account_timeline", args=[rental.client_id])).status_code == 302
+
+
+def test_the_account_in_the_address_is_the_one_that_is_seen(staff: Client, boss: User, rental: Instance) -> None:
+    other = User.objects.create_superuser("other@example.com", "a-long-enough-phrase")
+    see = reverse("staff:account_see", args=[rental.client_id])
+    staff.post(see, {"reason": "Ticket 7.", "user_pk": other.pk})
+    assert staff.session["_auth_user_id"] == str(boss.pk)
+
+
+def test_timelines_tell_what_happened_latest_first_and_in_pages(staff: Client, rental: Instance) -> None:
+    suspend(staff, rental.client)
+    with time_machine.travel(T0 + timedelta(hours=2), tick=False):
+        _look_at_timelines(staff, rental)
+
+
+def _look_at_timelines(staff: Client, rental: Instance) -> None:
+    account = text(staff.get(reverse("staff:account_timeline", args=[rental.client_id])))
+    assert account.index("account.suspended") < account.index("rented")
+    assert "A stolen card." in account
+    machine = reverse("staff:machine_timeline", args=[rental.machine_id])
+    assert "registered" in text(staff.get(machine))
+    only = text(staff.get(machine, {"kind": "instance"}))
+    assert f"Instance {rental.pk}" in only
+    assert ">registered<" not in only
+    assert "Nothing happened." in text(staff.get(machine, {"before": "2020-01-01T00:00:00+00:00"}))
+    assert staff.get(machine, {"before": "yesterday"}).status_code == 400
+
+
+def test_what_staff_send_in_the_administration_is_written_down(staff: Client, boss: User, rental: Instance) -> None:
+    machines = reverse("admin:hosting_machine_changelist")
+    staff.post(machines, {"action": "verify", "_selected_action": [rental.machine_id]})
+    entry = AuditEntry.objects.get(action="admin.act")
+    assert (entry.actor, entry.object_type, entry.message) == (boss, "hosting_machine_changelist", "verify")
+    assert entry.details["chosen"] == [str(rental.machine_id)]
+    password = reverse("admin:auth_user_password_change", args=[rental.client_id])
+    staff.post(password, {"password1": "a-new-secret-phrase", "password2": "a-new-secret-phrase"})
+    assert "a-new-secret-phrase" not in str(list(AuditEntry.objects.values("details", "message")))
+
+
+def test_nobody_edits_the_audit_log_in_the_administration(staff: Client, rental: Instance) -> None:
+    suspend(staff, rental.client)
+    entry = AuditEntry.objects.first()
+    assert entry is not None
+    assert (
+        staff.post(reverse("admin:marketplace_auditentry_change", args=[entry.pk]), {"message": "x"}).status_code == 403
+    )
+    assert (
+        staff.post(reverse("admin:marketplace_auditentry_delete", args=[entry.pk]), {"post": "yes"}).status_code == 403
+    )
+
+
+def test_sign_ins_and_failures_are_written_down(client: Client, boss: User, settings: Settings) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+    settings.ACCOUNT_EMAIL_VERIFICATION = "none"
+    login = reverse("account_login")
+    client.post(login, {"login": boss.email, "password": "wrong"}, REMOTE_ADDR="203.0.113.9")
+    client.post(login, {"login": boss.email, "password": "a-long-enough-phrase"})
+    client.post(reverse("account_logout"))
+    failed, came, left = AuditEntry.objects.order_by("pk")
+    assert (failed.action, failed.account, failed.message, failed.address) == (
+        "sign_in.failed",
+        boss,
+        boss.email,
+        "203.0.113.9",
+    )
+    assert [came.action, left.action, left.account] == ["sign_in", "sign_out", boss]
+
+
+def switch(staff: Client, name: str, **values: object) -> int:
+    staff.get(reverse("admin:waffle_flag_changelist"))
+    flag = Flag.objects.get(name=name)
+    return staff.post(reverse("admin:waffle_flag_change", args=[flag.pk]), values).status_code
+
+
+def test_features_are_listed_and_switched_off_for_everybody(staff: Client, boss: User) -> None:
+    assert "Nothing is rented on demand." in text(staff.get(reverse("admin:waffle_flag_changelist")))
+    assert feature_on("rent")
+    assert switch(staff, "rent", everyone="false") == 302
+    assert not feature_on("rent", boss)
+    entry = AuditEntry.objects.get(action="feature.switched")
+    assert (entry.object_id, entry.message, entry.actor) == ("rent", "off", boss)
+    assert switch(staff, "rent", everyone="true") == 302
+    assert feature_on("rent")
+
+
+def test_a_feature_is_given_to_some_first(staff: Client) -> None:
+    chosen, other = market.user(), market.user()
+    assert switch(staff, "move", everyone="unknown", percent="0", users=[chosen.pk]) == 302
+    assert (feature_on("move", chosen), feature_on("move", other), feature_on("move")) == (True, False, False)
+    assert switch(staff, "sign_up", everyone="unknown") == 200  # it is nobody's in particular: the form says so
+    assert feature_on("sign_up")
+
+
+def test_what_is_switched_off_is_refused_with_a_sentence(staff: Client) -> None:
+    agent = market.listed_machine()
+    renter = market.user(dollars=10)
+    _, key = api_key_create(user=renter, name="laptop", now=T0)
+    for name in ("rent", "sign_up", "add_machines"):
+        switch(staff, name, everyone="false")
+    answer = Client().put(
+        f"/api/v0/asks/{market.offer(agent).pk}/",
+        {"image": "ubuntu", "disk": 10},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    assert (answer.status_code, answer.json()["error"]) == (503, "switched_off")
+    assert "switched off" in text(Client().get(reverse("account_signup")))
+    install_token_create(host=renter, now=T0)
+    with pytest.raises(Exception, match="Adding machines is switched off"):
+        market.register(renter)
+
+
+def test_the_front_page_shows_the_fleet(staff: Client, rental: Instance) -> None:
+    page = text(staff.get("/admin/"))
+    assert "Machines online" in page
+    assert "RTX 3090" in page
+    assert "25%" in page  # one of four
+    Machine.objects.filter(pk=rental.machine_id).update(online=False)
+    assert "1 instance, last heard" in text(staff.get("/admin/"))
