@@ -10,6 +10,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from hosting import admin_reports
 from hosting.admin_forms import QuietPeriodForm
 from hosting.admin_suspension import SuspensionActions
 from hosting.agent_releases import newest_release
@@ -42,6 +43,9 @@ from hosting.services.measuring import benchmark_order
 from hosting.services.quiet_periods import maintenance_announce, maintenance_end, own_outage_record
 from hosting.services.verification import machine_set_verification
 from hosting.services.verification_cases import case_decide
+
+__all__ = ["admin_reports"]
+"""Django looks for this module only."""
 
 
 class GpuInline(ReadOnlyInline):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Gpu, Machine, QuietPeriod, Task, Volume
+from hosting.models import Gpu, Machine, MachineReport, QuietPeriod, Task, Volume
 
 
 class MarketHooks(Protocol):
@@ -43,6 +43,12 @@ class MarketHooks(Protocol):
     ) -> None:
         """GPUs of the machine were found unfit to be rented, each with its fault's code (hosting.domain.gpu_health), or
         are fit again."""
+
+    def report_filed(self, report: MachineReport, now: datetime) -> None:
+        """A client reports a problem with the machine. Locked is the machine."""
+
+    def report_answered(self, report: MachineReport, now: datetime) -> None:
+        """The machine's host answered a report."""
 
     def maintenance_announced(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
         """The host or staff announced maintenance."""

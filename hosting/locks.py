@@ -1,12 +1,12 @@
 """Every row lock of this app. The one order: machine, then instance, then ledger account; several of a kind by pk.
 
-A pulse, a period of maintenance and measurements are locked alone, a job alone or after its machine.
+A pulse, a period of maintenance, a client's report and measurements are locked alone, a job alone or after its machine.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from hosting.models import Job, Machine, Pulse, QuietPeriod, TelemetryReceipt, TelemetryWindow
+from hosting.models import Job, Machine, MachineReport, Pulse, QuietPeriod, TelemetryReceipt, TelemetryWindow
 
 
 def lock_machine(machine_id: int) -> Machine:
@@ -38,6 +38,12 @@ def lock_job(job_id: int) -> Job:
 def lock_quiet_period(period_id: int) -> QuietPeriod | None:
     """The period, locked until the transaction ends; None when there is none."""
     return QuietPeriod.objects.select_for_update(of=("self",)).filter(pk=period_id).first()
+
+
+def lock_report(report_id: int) -> MachineReport | None:
+    """A client's report of a machine, locked until the transaction ends; None when there is none."""
+    found = MachineReport.objects.select_for_update(of=("self",)).select_related("machine").filter(pk=report_id)
+    return found.first()
 
 
 def lock_telemetry_receipt(machine_id: int) -> TelemetryReceipt:

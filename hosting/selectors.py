@@ -63,8 +63,13 @@ def speed_ticket_holds(ticket: str) -> bool:
 
 
 def machine_by_credential(credential: str) -> Machine | None:
-    """The machine that owns this credential, if it is registered still."""
-    return Machine.objects.filter(credential_hash=secret_hash(credential), removed_at=None).first()
+    """The machine that owns this credential, also one that was removed."""
+    return Machine.objects.filter(credential_hash=secret_hash(credential)).first()
+
+
+def is_cleared(machine: Machine) -> bool:
+    """Whether the machine's agent has said that nothing of ours is left there."""
+    return not Task.objects.filter(machine=machine, removed_at=None).exists()
 
 
 def desired_state(machine_id: int) -> SyncReply:

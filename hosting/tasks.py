@@ -14,6 +14,7 @@ from hosting.services.port_checks import port_checks_sweep
 from hosting.services.relay_leases import relay_leases_complete
 from hosting.services.reliability import reliability_sweep
 from hosting.services.telemetry_sweeps import telemetry_sweep
+from hosting.services.yields import yields_compute
 
 
 @shared_task
@@ -26,6 +27,12 @@ def sweep_offline() -> int:
 def sweep_jobs() -> int:
     """Every few seconds: jobs whose deadline has passed, and what is left of old ones."""
     return jobs_sweep(now=timezone.now())
+
+
+@shared_task
+def compute_yields() -> int:
+    """Every half hour: what machines brought in lately, for estimates."""
+    return yields_compute(now=timezone.now())
 
 
 @shared_task

@@ -20,6 +20,7 @@ from billing.selectors.charges import (
 )
 from billing.selectors.checks import last_check
 from billing.selectors.debts import disks_end_at, overdue_payers
+from billing.selectors.fleet_earnings import earned_by_earner
 from billing.selectors.flights import Flights, flights
 from billing.selectors.hosts import PayoutOutlook, invoices_of, payout_method_of, payout_outlook, payouts_of
 from billing.selectors.limits import client_spend_limit_micros
@@ -61,6 +62,7 @@ __all__ = [
     "client_spend_limit_micros",
     "default_card",
     "disks_end_at",
+    "earned_by_earner",
     "earnings_by",
     "earnings_by_reference",
     "earnings_streamed",

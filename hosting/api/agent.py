@@ -25,7 +25,7 @@ from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.models import Machine
 from hosting.request_address import remote_address
-from hosting.selectors import desired_state, machine_by_credential, sync_url
+from hosting.selectors import desired_state, is_cleared, machine_by_credential, sync_url
 from hosting.services.install_tokens import install_token_change
 from hosting.services.registration import machine_register
 from hosting.services.reports import report_receive
@@ -34,6 +34,11 @@ T = TypeVar("T")
 HANDLER_THREADS = 8
 MAX_BODY_BYTES = 256 * 1024 + 2 * MOST_RESULT_BYTES
 """A report on a thousand containers is smaller, with the results of two."""
+
+MACHINE_REMOVED = (
+    "Its host removed this machine from the marketplace, and nothing of it is left here. To join again, take a new "
+    "token from Host / Setup."
+)
 
 _handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
 
@@ -162,10 +167,15 @@ def _handle(credential: str, body: bytes, remote_address: str) -> tuple[int, Syn
 
 
 def machine_of(credential: str) -> Machine:
-    """The machine that has this credential. Raises HostingError(credential_revoked, 401)."""
+    """The machine that has this credential, also a removed one as long as something of ours is on it.
+
+    Raises HostingError: credential_revoked, machine_removed (401).
+    """
     machine = machine_by_credential(credential)
     if machine is None:
         raise HostingError("credential_revoked", "This machine's credential is not valid (any more).", status=401)
+    if machine.removed_at is not None and is_cleared(machine):
+        raise HostingError("machine_removed", MACHINE_REMOVED, status=401)
     return machine
 
 

@@ -5,9 +5,11 @@ from hosting.models.install_token import InstallToken
 from hosting.models.job import Job, JobChunk, KeptLog
 from hosting.models.listing import Listing
 from hosting.models.machine import Machine, MachineEvent
+from hosting.models.machine_yield import MachineYield
 from hosting.models.measurement import Measurement
 from hosting.models.relay import Relay, RelayLease
 from hosting.models.reliability import Pulse, QuietPeriod, ReliabilityStanding
+from hosting.models.report import MachineReport
 from hosting.models.task import PortLease, Task, TaskEvent
 from hosting.models.telemetry import GpuHealth, TelemetryReceipt, TelemetryWindow
 from hosting.models.verification import ChallengeQuestion, ChallengeRun, VerificationCase, VerificationFinding
@@ -29,6 +31,8 @@ __all__ = [
     "Listing",
     "Machine",
     "MachineEvent",
+    "MachineReport",
+    "MachineYield",
     "Measurement",
     "PortLease",
     "Pulse",

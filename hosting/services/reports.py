@@ -51,7 +51,7 @@ def report_receive(*, machine_id: int, request: SyncRequest, remote_address: str
 
     A report that tells nothing new touches Redis only. Without Redis every report goes to the database. A report that
     fails is no sign of life: a machine whose state can't be written down must not count as reachable and be charged.
-    Raises HostingError: machine_removed (401), bad_session, too_many_tasks.
+    Raises HostingError: bad_session, too_many_tasks.
     """
     _check_sense(request)
     fingerprint = report_fingerprint(request, now)
@@ -144,11 +144,12 @@ def report_apply(
     """Write a report's facts, free what became free and tell the market, all in one transaction.
 
     Reports that are doubled or overtaken by a newer one are dropped. Returns whether the report was taken, and whether
-    everything in it could be written. Raises HostingError(machine_removed).
+    everything in it could be written.
     """
     machine = lock_machine(machine_id)
     if machine.removed_at is not None:
-        raise HostingError("machine_removed", "This machine was removed from the marketplace.", status=401)
+        _, complete = _observe_all(machine, request.tasks, set(), now, now)
+        return True, complete  # all that is still of interest is that the containers go
     if not _supersedes(machine, request, now):
         return False, False
     was_online, had_engine_error = machine.online, machine.engine_error

@@ -1,6 +1,5 @@
 """Pages of hosts: form in, service, page out. Refusals that belong to no field are answered by the middleware."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,9 +20,11 @@ from hosting.access import machine_for
 from hosting.domain.listing import LONGEST
 from hosting.errors import HostingError
 from hosting.installer import careful_command, install_command, install_script
+from hosting.machine_cards import machine_cards as machine_cards_of
 from hosting.market_prices import maintenance_of
 from hosting.models import Listing, Machine, MachineEvent
 from hosting.reliability_report import REPORTED, reliability_report
+from hosting.reports_shown import SHOWN, reports_of
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from hosting.services.lifetimes import lifetimes_extend
 from hosting.services.listing import listing_end, listing_set
@@ -35,20 +36,6 @@ from hosting.web.reachability import reachability_context
 from hosting.web.verification import verification_context
 
 EVENTS_SHOWN = 50
-EARNINGS_PERIOD = timedelta(days=30)
-
-
-@dataclass(frozen=True)
-class MachineCard:
-    """A machine with what it earned its host lately, in micro-dollars."""
-
-    machine: Machine
-    earned_micros: int
-
-    @property
-    def bid_floor_micros(self) -> int:
-        """The least bid for a GPU and hour, in micro-dollars."""
-        return selectors.bid_floor_micros(self.machine)
 
 
 @login_required
@@ -68,10 +55,8 @@ def machine_cards(request: AccountRequest) -> HttpResponse:
 def _machines_context(request: AccountRequest) -> dict[str, Any]:
     now = timezone.now()
     own = list(selectors.machines_of(request.user))
-    earned = hooks.market().machine_earnings_micros(request.user, now - EARNINGS_PERIOD, now, now)
     return {
-        "machines": [MachineCard(machine, earned.get(machine.pk, 0)) for machine in own],
-        "earnings_days": EARNINGS_PERIOD.days,
+        "machines": machine_cards_of(request.user, own, now),
         "gpus_in_use": sum(machine.gpus_in_use for machine in own),
         "gpus_total": sum(machine.gpu_count for machine in own),
         "machines_online": sum(machine.online for machine in own),
@@ -100,6 +85,7 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             **reachability_context(found),
             "maintenance": maintenance_of([found.pk], now),
             "events": _events_shown(found),
+            "reports": reports_of(found)[:SHOWN],
             "report": reliability_report(found, now=now),
             "reported_days": REPORTED.days,
             "now": now,

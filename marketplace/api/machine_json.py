@@ -18,7 +18,11 @@ _TERM_NAMES = """
 
 
 def machine_json(
-    machine: Machine, gpus: Iterable[Gpu], rental_types: Mapping[int, str | None], now: MachineNow | None = None
+    machine: Machine,
+    gpus: Iterable[Gpu],
+    rental_types: Mapping[int, str | None],
+    now: MachineNow | None = None,
+    open_reports: int = 0,
 ) -> dict[str, Any]:
     """The machine object. Prices are dollars per GPU-hour, GB-month and GB; null while it is not listed.
 
@@ -57,7 +61,7 @@ def machine_json(
         "reliability2": machine.reliability,
         "reliability_lower": machine.reliability_lower,
         "verification": machine.verification,
-        "num_reports": 0,
+        "num_reports": open_reports,
         "gpus": gpu_rows(sorted(present, key=lambda gpu: gpu.index), now),
         **machine_usage(now),
         "idle_job": _idle_job(getattr(machine, "idle_job", None)),

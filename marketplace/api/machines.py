@@ -10,10 +10,12 @@ from rest_framework.request import Request
 from billing.domain.money import exact_dollars
 from hosting.access import machine_for
 from hosting.models import GpuClaim, Task
+from hosting.reports_shown import open_reports
 from hosting.selectors import machines_of
 from hosting.services.idle_jobs import idle_job_remove, idle_job_set
 from hosting.services.lifetimes import listing_set_and_extend
 from hosting.services.listing import listing_end, listing_set, min_bid_set
+from hosting.services.removal import machine_remove
 from hosting.telemetry import machines_now
 from marketplace.api.idle_job_body import idle_job, min_bid_micros
 from marketplace.api.listing_body import has_end, listing_terms, machine_of
@@ -30,7 +32,11 @@ def _rows(user: User, **only: int) -> list[dict[str, Any]]:
     rented = claims.filter(task__kind=Task.Kind.INSTANCE).values_list("gpu_id", "task__instance__rental_type")
     rental_types = dict(rented)
     now = machines_now(machine.pk for machine in machines)
-    return [machine_json(machine, machine.gpus.all(), rental_types, now.get(machine.pk)) for machine in machines]
+    reports = open_reports([machine.pk for machine in machines])
+    return [
+        machine_json(machine, machine.gpus.all(), rental_types, now.get(machine.pk), reports.get(machine.pk, 0))
+        for machine in machines
+    ]
 
 
 class Machines(AccountView):
@@ -117,3 +123,13 @@ class MachineMinBid(AccountView):
         min_bid_set(machine_id=machine_id, host=caller(request), micros_per_gpu_hour=price_micros, now=timezone.now())
         message = f"Machine {machine_id} takes bids from ${exact_dollars(price_micros)} per GPU and hour on."
         return reply({"success": True, "msg": message})
+
+
+class MachineRemove(AccountView):
+    """Takes a machine away from the marketplace."""
+
+    @extend_schema(request=ANY_OBJECT, responses=DONE, summary="Remove a machine for good")
+    def post(self, request: Request, machine_id: int) -> HttpResponse:
+        """Refused while clients have instances or volumes there."""
+        machine_remove(machine_id=machine_id, host=caller(request), now=timezone.now())
+        return reply({"success": True, "msg": f"Machine {machine_id} is removed."})

@@ -13,6 +13,7 @@ ACTIONS = {
     "account.restored": "A suspension of an account was lifted",
     "machine.suspended": "A machine was suspended",
     "machine.restored": "A suspension of a machine was lifted",
+    "machine.removed": "A host removed a machine",
     "feature.switched": "A feature was switched on or off",
     "sign_in": "Signed in",
     "sign_in.failed": "Signing in failed",

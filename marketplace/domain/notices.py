@@ -24,10 +24,12 @@ GPU_UNHEALTHY = "gpu_unhealthy"  # GPUs of a host's machine left the market; by 
 GPU_HEALTHY = "gpu_healthy"  # they are back
 MACHINE_SUSPENDED = "machine_suspended"  # staff keep a host's machine from the market; by mail only
 MACHINE_RESTORED = "machine_restored"
-MACHINE_KINDS = (GPU_UNHEALTHY, GPU_HEALTHY, MACHINE_SUSPENDED, MACHINE_RESTORED)
+MACHINE_REPORT = "machine_report"  # a client reports a problem with it; by mail only
+MACHINE_KINDS = (GPU_UNHEALTHY, GPU_HEALTHY, MACHINE_SUSPENDED, MACHINE_RESTORED, MACHINE_REPORT)
 ACCOUNT_SUSPENDED = "account_suspended"  # by mail only
 ACCOUNT_RESTORED = "account_restored"
-ACCOUNT_KINDS = (ACCOUNT_SUSPENDED, ACCOUNT_RESTORED)
+REPORT_ANSWERED = "report_answered"  # a host answered a client's report; by mail only
+ACCOUNT_KINDS = (ACCOUNT_SUSPENDED, ACCOUNT_RESTORED, REPORT_ANSWERED)
 KINDS = (
     *INSTANCE_KINDS,
     VOLUME_ENDS,

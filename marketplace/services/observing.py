@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from hosting.models import Gpu, Machine, QuietPeriod, Task, Volume
+from hosting.models import Gpu, Machine, MachineReport, QuietPeriod, Task, Volume
 from hosting.services.tasks import task_stop
 from hosting.volumes import volume_owner_ids
 from marketplace.domain import instance_states as states
@@ -17,6 +17,7 @@ from marketplace.services.audit import audit_record
 from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
 from marketplace.services.gpu_notices import gpu_notices_post
+from marketplace.services.machine_reports import report_answered_tell, report_filed_tell
 from marketplace.services.machine_suspensions import machine_readmit, machine_withdraw
 from marketplace.services.maintenance_notices import maintenance_end_tell, maintenance_tell
 from marketplace.services.metering import (
@@ -97,6 +98,14 @@ class InstanceHooks:
     ) -> None:
         """See MarketHooks."""
         gpu_notices_post(machine=machine, gone=gone, back=back, now=now)
+
+    def report_filed(self, report: MachineReport, now: datetime) -> None:
+        """See MarketHooks."""
+        report_filed_tell(report, now)
+
+    def report_answered(self, report: MachineReport, now: datetime) -> None:
+        """See MarketHooks."""
+        report_answered_tell(report, now)
 
     def maintenance_announced(self, machine: Machine, period: QuietPeriod, now: datetime) -> None:
         """See MarketHooks."""
