@@ -24,23 +24,24 @@ _PRIVATE_V4 = (
 _PRIVATE_V6 = "::1, fc00::/7, fe80::/10, ff00::/8"
 
 
-def rules(bridge: str) -> str:
-    """The whole table for one bridge, in a form that replaces an older one in a single transaction."""
+def rules(prefix: str) -> str:
+    """The whole table for all bridges whose names begin so, in a form that replaces an older one in a single
+    transaction."""
     return f"""table inet {TABLE}
 delete table inet {TABLE}
 table inet {TABLE} {{
     chain guests_to_host {{
         type filter hook input priority filter - 10; policy accept;
-        iifname != "{bridge}" accept
+        iifname != "{prefix}*" accept
         ct state established,related accept
         meta l4proto {{ tcp, udp }} th dport 53 accept
         drop
     }}
     chain guests_to_network {{
         type filter hook forward priority filter - 10; policy accept;
-        iifname != "{bridge}" accept
+        iifname != "{prefix}*" accept
         ct state established,related accept
-        oifname "{bridge}" drop
+        oifname "{prefix}*" drop
         meta l4proto {{ tcp, udp }} th dport 53 accept
         ip daddr {{ {_PRIVATE_V4} }} drop
         ip6 daddr {{ {_PRIVATE_V6} }} drop
@@ -49,13 +50,13 @@ table inet {TABLE} {{
 """
 
 
-def load(bridge: str) -> bool:
-    """Put the rules into the kernel; False, with a warning logged, where that is not possible."""
-    obstacle = obstacle_to_loading() or _feed(rules(bridge))
+def load(prefix: str) -> bool:
+    """Put the rules for these bridges into the kernel; False, with a warning logged, where that is not possible."""
+    obstacle = obstacle_to_loading() or _feed(rules(prefix))
     if obstacle:
         say(_log, "firewall_off", level=logging.WARNING, why=obstacle)
         return False
-    say(_log, "firewall_on", bridge=bridge)
+    say(_log, "firewall_on", bridges=prefix)
     return True
 
 
@@ -64,12 +65,12 @@ def is_loaded() -> bool:
     return _run(["nft", "list", "table", "inet", TABLE]) is None
 
 
-def keep_loaded(bridge: str, ending: threading.Event) -> None:
+def keep_loaded(prefix: str, ending: threading.Event) -> None:
     """Look now and then, until ``ending``, and load the rules again where they are gone."""
     while obstacle_to_loading() is None and not ending.wait(_LOOK_SECONDS):
         if not is_loaded():
             say(_log, "firewall_was_gone", level=logging.WARNING)
-            load(bridge)
+            load(prefix)
 
 
 def unload() -> None:

@@ -10,12 +10,12 @@ from types import FrameType
 from agent import firewall
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.hub import EngineHub
+from agent.engine.types import BRIDGE_PREFIX
 from agent.guest.jupyter_watch import JupyterWatch
 from agent.guest.watch import GuestWatch
 from agent.logs import say
 from agent.pool import Pool
 from agent.shared import Shared
-from agent.tasks.plan import BRIDGE
 from agent.tasks.tools import Checkpoint, no_checkpoint
 from agent.telemetry.telling import TelemetryRounds
 from agent.usage import UsageSampler
@@ -45,7 +45,9 @@ def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) 
     for one in rounds:
         one.start()
     if use_firewall:
-        threading.Thread(target=firewall.keep_loaded, args=(BRIDGE, ending), name="firewall", daemon=True).start()
+        threading.Thread(
+            target=firewall.keep_loaded, args=(BRIDGE_PREFIX, ending), name="firewall", daemon=True
+        ).start()
     try:
         yield Shared(hub=hub, pool=pool, usage=usage, rounds=rounds, telemetry=telemetry, checkpoint=checkpoint)
     finally:
@@ -71,7 +73,7 @@ def end_event() -> threading.Event:
 
 
 def _load_firewall() -> None:
-    firewall.load(BRIDGE)
+    firewall.load(BRIDGE_PREFIX)
 
 
 def _nothing() -> None:

@@ -161,6 +161,10 @@ class ContainerSpec(Message, frozen=True):
     """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
     volumes: list[VolumeMount] = []
     """Never given to an agent without ABILITY_VOLUMES."""
+    down_mbps: float = 0.0
+    """The most that the container may receive, in megabits a second; 0 is without limit."""
+    up_mbps: float = 0.0
+    """The most that it may send."""
 
 
 class RegistryLogin(Message, frozen=True):

@@ -1,9 +1,8 @@
 """The Docker engine through docker-py's low-level client."""
 
-import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from agent.engine import auth, commands, disks, files, images, output, parcels, 
 from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
+from agent.engine.guest_networks import GuestNetworks
 from agent.engine.image_types import ImageFacts
 from agent.engine.inspected import facts_of, may_support_quota
 from agent.engine.profile import create_arguments
@@ -52,7 +52,6 @@ _COPY_TIMEOUT_SECONDS = 6 * 3600
 """For calls that copy or delete a whole disk before they answer."""
 _CONNECTIONS = 64
 _MB = 1 << 20
-_NETWORK_WAIT_SECONDS = 10
 
 
 class DockerEngine:
@@ -67,6 +66,7 @@ class DockerEngine:
         self._info: EngineInfo | None = None
         self._disk_quota = False
         self._guest_disks = GuestDisks()
+        self._networks = GuestNetworks()
 
     @property
     def _client(self) -> APIClient:
@@ -103,24 +103,9 @@ class DockerEngine:
         )
         return self._info
 
-    def ensure_network(self, name: str, bridge: str) -> None:
-        options = {
-            "com.docker.network.bridge.enable_icc": "false",
-            "com.docker.network.bridge.name": bridge,
-        }
+    def sweep_networks(self) -> None:
         with translated():
-            if any(network["Name"] == name for network in self._client.networks(names=[name])):
-                return
-            # Two agents may come here at once; the loser finds the network made, or still being made.
-            with contextlib.suppress(docker.errors.APIError):
-                self._client.create_network(name, driver="bridge", options=options, check_duplicate=True)
-            self._await_network(name)
-
-    def _await_network(self, name: str) -> None:
-        deadline = time.monotonic() + _NETWORK_WAIT_SECONDS
-        while not self._client.networks(names=[name]) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self._client.inspect_network(name)
+            self._networks.sweep(self._client)
 
     def owned(self) -> list[Owned]:
         with translated():
@@ -146,20 +131,44 @@ class DockerEngine:
                 # The engine would make a missing one anew, empty.
                 self._client.inspect_volume(name)
             volumes.require_clients(self._client, plan.client_volumes.values())
+            network = self._networks.begin(self._client, plan)
             try:
-                return self._create(plan, info)
-            except docker.errors.APIError as error:
-                if not (self._disk_quota and "storage-opt" in explanation(error)):
-                    raise
-                self._disk_quota = False
-                return self._create(plan, info)
+                container_id = self._create_on_disk(plan, info)
+            except BaseException:
+                self._give_up(network, plan.network)
+                raise
+            return self._on_network(container_id, network)
+
+    def _on_network(self, container_id: str, network: "Future[None] | None") -> str:
+        """The container, once its network is there too."""
+        try:
+            if network is not None:
+                network.result()
+        except docker.errors.APIError:
+            self.remove(container_id)
+            raise
+        return container_id
+
+    def _give_up(self, network: "Future[None] | None", name: str) -> None:
+        if network is not None and network.exception() is None:
+            self._networks.drop(self._client, name)
+
+    def _create_on_disk(self, plan: ContainerPlan, info: EngineInfo) -> str:
+        """With a quota of the engine's where it has them, else with a file system of its own."""
+        try:
+            return self._create(plan, info)
+        except docker.errors.APIError as error:
+            if not (self._disk_quota and "storage-opt" in explanation(error)):
+                raise
+            self._disk_quota = False
+            return self._create(plan, info)
 
     def _create(self, plan: ContainerPlan, info: EngineInfo) -> str:
         arguments = create_arguments(self._client, plan, info, disk_quota=self._disk_quota)
         if self._disk_quota:
             return str(self._client.create_container(**arguments)["Id"])
         container_id = str(
-            self._client.create_container(**arguments | {"labels": plan.labels | disk_label(plan)})["Id"]
+            self._client.create_container(**arguments | {"labels": arguments["labels"] | disk_label(plan)})["Id"]
         )
         try:
             self._guest_disks.provide(self._client, container_id)
@@ -175,8 +184,10 @@ class DockerEngine:
 
     def start(self, container_id: str) -> None:
         with translated():
+            line = self._networks.before_start(self._client, container_id)
             self._guest_disks.start(self._client, container_id)
             self._client.start(container_id)
+            self._networks.after_start(self._client, container_id, line)
 
     def stop(self, container_id: str, grace_seconds: int) -> None:
         with translated():
@@ -186,10 +197,13 @@ class DockerEngine:
         try:
             with translated():
                 self._guest_disks.removing(self._client, container_id)
+                self._networks.removing(self._client, container_id)
                 self._client.remove_container(container_id, force=True, v=not keep_volumes)
         except ContainerGoneError:
             pass
         self._guest_disks.removed(container_id)
+        with translated():
+            self._networks.removed(self._client, container_id)
 
     def last_line(self, container_id: str, most_bytes: int) -> str:
         with translated():

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from agent.engine.types import Engine, EngineDownError, EngineInfo
 from agent.logs import say
-from agent.tasks.plan import BRIDGE, NETWORK
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class EngineHub:
     def _come_up(self) -> None:
         self._maybe_restarted = False
         self.info = self.engine.info()
-        self.engine.ensure_network(NETWORK, BRIDGE)
+        self.engine.sweep_networks()
         self._on_up()
         self._set_error(None)
         for subscriber, _ in list(self._subscribers.values()):

@@ -8,6 +8,7 @@ from typing import Any
 from docker.api.client import APIClient
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
+from agent.engine.guest_networks import line_label
 from agent.engine.types import TOOLS_PLACE, ContainerPlan, EngineInfo
 
 CAPABILITIES = [
@@ -48,7 +49,7 @@ def create_arguments(client: APIClient, plan: ContainerPlan, info: EngineInfo, *
         "entrypoint": plan.entrypoint,
         "command": plan.command or None,
         "environment": dict(plan.environment),
-        "labels": plan.labels,
+        "labels": plan.labels | line_label(plan),
         "ports": [(port.container_port, port.protocol) for port in plan.ports],
         "host_config": _host_config(client, plan, info, disk_quota=disk_quota),
     }

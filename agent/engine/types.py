@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from agent.engine.image_types import ImageEngine
+from agent.engine.lines import NO_LIMIT, Line
 from agent.engine.usage_types import ContainerUsage
 from agent.engine.volume_types import VolumeEngine
 from agent.protocol import FailureReason, PortMapping, RegistryLogin
@@ -17,8 +18,15 @@ OWNER_LABEL = "spotyard.owner"
 TASK_LABEL = "spotyard.task"
 """Which agent a container belongs to, and the task it is for."""
 GPUS_LABEL = "spotyard.gpus"
-DISK_LABEL = "spotyard.disk"
 """UUIDs of the GPUs a container was made for, simulated ones too."""
+DISK_LABEL = "spotyard.disk"
+"""The disk that a container is to have."""
+LINE_LABEL = "spotyard.line"
+"""How fast a container may receive and send."""
+GUEST_NETWORK_LABEL = "spotyard.guest"
+"""Marks networks that belong to one container each."""
+BRIDGE_PREFIX = "spotyard"
+"""What the bridges of guests' networks are called begins with this, and nothing else does."""
 
 TOOLS_PLACE = "/.spotyard/tools"
 """Where containers have the guest tools. What is mounted there belongs to all of them and is never a task's own."""
@@ -117,6 +125,8 @@ class ContainerPlan:
     reserves_disk: bool
     """All of it is kept free on the host's disk from the beginning. A simulated machine has no such disk."""
     network: str
+    """Its own name for a network of its own, or "none"."""
+    line: Line = NO_LIMIT
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Names of existing volumes by the directory each is mounted on."""
     client_volumes: Mapping[str, str] = field(default_factory=dict)
@@ -259,8 +269,8 @@ class Engine(VolumeEngine, ImageEngine, Protocol):
 
     def info(self) -> EngineInfo: ...
 
-    def ensure_network(self, name: str, bridge: str) -> None:
-        """Create the guests' network unless it exists."""
+    def sweep_networks(self) -> None:
+        """Remove guests' networks that were left behind."""
 
     def owned(self) -> list[Owned]:
         """All containers any agent of this host made."""

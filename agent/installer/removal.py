@@ -24,7 +24,9 @@ _ENGINE_PACKAGE = "docker.io"
 _NAMELESS = re.compile("[0-9a-f]{64}")
 """Volumes that belong to a container are called so."""
 _TABLE = "spotyard"
-_NETWORK = "spotyard"
+_NETWORK_LABEL = "spotyard.guest"
+_SHARED_NETWORK = "spotyard"
+"""Of all guests, as agents before this one made it."""
 _DISKS = "spotyard-disks"
 _ENGINE_EMPTY = ("etc/cni/net.d", "etc/cni")
 _ENGINE_DIRECTORIES = ("var/lib/docker", "var/lib/containerd", "etc/docker", "run/docker", "opt/containerd")
@@ -161,7 +163,8 @@ def _clear_engine(layout: Layout, guests: Guests) -> None:
     for reference in ("spotyard-disk/*", "spotyard/empty"):
         _drop("image", ["docker", "image", "ls", "--quiet", "--filter", f"reference={reference}"])
     _remove_disks(layout)
-    run(["docker", "network", "rm", _NETWORK])
+    _drop("network", ["docker", "network", "ls", "--quiet", "--filter", f"label={_NETWORK_LABEL}"])
+    run(["docker", "network", "rm", _SHARED_NETWORK])
     if has("nft"):
         run(["nft", "delete", "table", "inet", _TABLE])
 
@@ -177,7 +180,7 @@ def _remove_disks(layout: Layout) -> None:
 def _drop(kind: str, listing: list[str]) -> None:
     found = sorted(set(run(listing).out.split()))
     if found:
-        run(["docker", kind, "rm", "--force", *found], 600)
+        run(["docker", kind, "rm", *([] if kind == "network" else ["--force"]), *found], 600)
 
 
 def _remove_packages(layout: Layout, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass, replace
 
+from agent.engine.lines import Line
 from agent.engine.types import (
     GPUS_LABEL,
     OWNER_LABEL,
@@ -16,9 +17,8 @@ from agent.protocol import ContainerSpec, DesiredTask
 from agent.tasks.memory import SavedDisk
 
 MACHINE_LABEL = "spotyard.machine"
-NETWORK = "spotyard"
-BRIDGE = "spotyard0"
 SSH_PORT = 22
+_KBIT_PER_MBIT = 1000
 _MOST_KEY_CHARS = 32_768
 """Of all keys together in one variable; for more of them there is the file."""
 
@@ -101,7 +101,8 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         pids_limit=spec.pids_limit,
         disk_gb=spec.disk_gb,
         reserves_disk=not identity.simulated,
-        network="none" if spec.network == "none" else NETWORK,
+        network="none" if spec.network == "none" else container_name(identity, task.task_id),
+        line=Line(down_kbit=round(spec.down_mbps * _KBIT_PER_MBIT), up_kbit=round(spec.up_mbps * _KBIT_PER_MBIT)),
         client_volumes={mount.path: volume_name(identity, mount.volume_id) for mount in spec.volumes},
     )
 

@@ -20,6 +20,9 @@ class Slice:
     gpu_count: int
     cpu_cores: int
     ram_mb: int
+    down_mbps: float = 0.0
+    up_mbps: float = 0.0
+    """Of the machine's line, which all guests share and none may exceed, in megabits a second; 0 is unknown."""
 
     @property
     def share_cores(self) -> float:
@@ -82,4 +85,6 @@ def container_spec(
         result_bytes=result_bytes,
         jupyter=JupyterSpec(lab=jupyter.lab, directory=jupyter.directory) if jupyter is not None else None,
         volumes=[VolumeMount(volume_id=volume_id, path=path) for volume_id, path in volumes],
+        down_mbps=part.down_mbps,
+        up_mbps=part.up_mbps,
     )

@@ -326,7 +326,14 @@ def _set_spec(
     jupyter_token: str,
     mounts: Sequence[tuple[Volume, str]],
 ) -> None:
-    part = Slice(gpus=offer.num_gpus, gpu_count=machine.gpu_count, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb)
+    part = Slice(
+        gpus=offer.num_gpus,
+        gpu_count=machine.gpu_count,
+        cpu_cores=machine.cpu_cores,
+        ram_mb=machine.ram_mb,
+        down_mbps=offer.inet_down_mbps,
+        up_mbps=offer.inet_up_mbps,
+    )
     ports = [(lease.container_port, lease.host_port, lease.protocol) for lease in leases]
     own_env = own_environment(
         label=task.label,

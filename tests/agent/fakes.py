@@ -137,7 +137,7 @@ class FakeEngine:
     starts: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     graces: list[int] = field(default_factory=list)
-    network: tuple[str, str] | None = None
+    network_sweeps: int = 0
     start_error: Exception | None = None
     used_mb: int = 0
     whole_mb: int | None = None
@@ -168,9 +168,9 @@ class FakeEngine:
         self._check()
         return EngineInfo(version="1.0", cpus=4, ram_mb=8192, data_root="/", started_at=None)
 
-    def ensure_network(self, name: str, bridge: str) -> None:
+    def sweep_networks(self) -> None:
         self._check()
-        self.network = (name, bridge)
+        self.network_sweeps += 1
 
     def owned(self) -> list[Owned]:
         self._check()

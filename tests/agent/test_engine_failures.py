@@ -8,7 +8,7 @@ import pytest
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.types import TaskError
 from agent.protocol import DesiredTask, ObservedTask, PortMapping
-from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan
+from agent.tasks.plan import Identity, container_plan
 from tests.agent.fakes import changed
 from tests.agent.host import Host
 from tests.agent.relay import EngineRelay
@@ -109,7 +109,6 @@ def test_gpu_where_there_is_no_driver(host: Host) -> None:
         pytest.skip("this engine has NVIDIA's runtime")
     real = Identity(1, uuid.uuid4().hex, simulated=False)
     plan = container_plan(real, host.task(gpu_uuids=["GPU-1"]))
-    engine.ensure_network(NETWORK, BRIDGE)
     container_id = engine.create(plan)
     try:
         with pytest.raises(TaskError) as caught:

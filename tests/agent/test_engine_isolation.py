@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import docker
 import pytest
 
 from agent import firewall
 from agent.engine.docker_engine import DockerEngine
+from agent.engine.types import BRIDGE_PREFIX
 from agent.tasks.memory import MemoryStore, TrafficStore
-from agent.tasks.plan import BRIDGE, NETWORK, Identity
+from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Tools
@@ -76,9 +76,10 @@ def guarded(host: Host) -> Iterator[Host]:
         firewall.unload()
 
 
-def gateway(engine: docker.DockerClient) -> str:
-    """The host's address on the guests' network."""
-    return str(engine.networks.get("spotyard").attrs["IPAM"]["Config"][0]["Gateway"])
+def gateway(host: Host, task_id: int = 1) -> str:
+    """The host's address on the guest's own network."""
+    (own,) = host.container(task_id).attrs["NetworkSettings"]["Networks"].values()
+    return str(own["Gateway"])
 
 
 def test_firewall_keeps_guests_from_the_host_and_lets_clients_in(guarded: Host) -> None:
@@ -86,13 +87,13 @@ def test_firewall_keeps_guests_from_the_host_and_lets_clients_in(guarded: Host) 
     guarded.market.desire(wish)
     guarded.market.await_phase(2, "running")
     guest(guarded)
-    host_address = gateway(guarded.engine)
+    host_address = gateway(guarded)
     with listening() as port:
         reach = f"nc -w 1 {host_address} {port} </dev/null"
         assert "hello" not in attempt(guarded, reach)[1]
         subprocess.run(["nft", "delete", "table", "inet", firewall.TABLE], check=True)
         assert "hello" in attempt(guarded, reach)[1], "without the firewall the host is reached, so the test can tell"
-        assert firewall.load(BRIDGE)
+        assert firewall.load(BRIDGE_PREFIX)
         assert "hello" not in attempt(guarded, reach)[1]
     assert guarded.ssh(wish, "echo in").stdout == "in\n"
 
@@ -102,15 +103,15 @@ def test_guests_do_not_reach_each_other(guarded: Host) -> None:
     guarded.market.desire(wish)
     guarded.market.await_phase(2, "running")
     guest(guarded)
-    networks = guarded.container(2).attrs["NetworkSettings"]["Networks"]
-    other = networks["spotyard"]["IPAddress"]
+    (others,) = guarded.container(2).attrs["NetworkSettings"]["Networks"].values()
+    other = others["IPAddress"]
     assert "SSH-" not in attempt(guarded, f"nc -w 1 {other} 22 </dev/null")[1]
     published = wish.spec.ports[0].host_port
-    assert "SSH-" not in attempt(guarded, f"nc -w 1 {gateway(guarded.engine)} {published} </dev/null")[1]
+    assert "SSH-" not in attempt(guarded, f"nc -w 1 {gateway(guarded)} {published} </dev/null")[1]
 
 
 def test_rules_cover_metadata_and_private_networks_and_are_replaced_as_a_whole() -> None:
-    rules = firewall.rules("spotyard0")
+    rules = firewall.rules("spotyard")
     for network in ("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fe80::/10"):
         assert network in rules
     # Declared, deleted and made anew in one transaction: loading twice leaves one table, and never none.
@@ -170,7 +171,6 @@ def test_disk_over_the_limit_ends_the_run_with_the_reason(
     engine, pool, identity = DockerEngine(), ManualPool(), Identity(9, uuid.uuid4().hex, simulated=True)
     host.state.mkdir()
     (host.state / "owner").write_text(identity.owner)
-    engine.ensure_network(NETWORK, BRIDGE)
     traffic = TrafficStore(tmp_path)
     tools = Tools(
         engine=engine,

@@ -13,7 +13,7 @@ from agent.engine.docker_engine import DockerEngine
 from agent.engine.types import GPUS_LABEL, DiskName, VolumeMissingError
 from agent.protocol import DesiredTask
 from agent.tasks.memory import SavedDisk
-from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan, disk_name, on_saved_disk
+from agent.tasks.plan import Identity, container_plan, disk_name, on_saved_disk
 from tests import images
 from tests.agent.fakes import changed, task
 from tests.agent.host import Host, volumes_of
@@ -172,7 +172,6 @@ def identity() -> Iterator[Identity]:
 
 def test_a_disk_saved_too_often_becomes_one_layer(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, client = DockerEngine(), docker.from_env()
-    engine.ensure_network(NETWORK, BRIDGE)
     image = images.build("opinionated", client)
     wish = task(image=image, mode="args", ports=[], args=["echo kept >/tmp/file"], env={"MINE": "1\n2"})
     first = engine.create(container_plan(identity, wish))
@@ -212,7 +211,6 @@ def test_a_disk_saved_too_often_becomes_one_layer(identity: Identity, monkeypatc
 
 def test_a_disk_saved_again_leaves_none_without_a_name(identity: Identity) -> None:
     engine, client = DockerEngine(), docker.from_env()
-    engine.ensure_network(NETWORK, BRIDGE)
     image = images.build("nosshd", client)
     container = engine.create(container_plan(identity, task(image=image, mode="args", args=["true"], ports=[])))
     label = f"spotyard.owner={identity.owner}"

@@ -319,7 +319,7 @@ def test_watch_notices_an_engine_that_goes_and_comes_back() -> None:
     hub._look()
     seen.append(hub.error)
     assert (listener.backs, listener.listings, ups) == (1, [{}], [1])
-    assert engine.network == ("spotyard", "spotyard0")
+    assert engine.network_sweeps == 1
     # An engine that was away for less than a look: only its stream of events ended.
     hub._maybe_restarted = True
     hub._look()

@@ -13,7 +13,7 @@ from agent.engine.docker_engine import DockerEngine
 from agent.engine.types import ContainerGoneError
 from agent.protocol import DesiredTask
 from agent.tasks.memory import TrafficStore
-from agent.tasks.plan import BRIDGE, NETWORK, Identity, container_plan
+from agent.tasks.plan import Identity, container_plan
 from agent.usage import UsageSampler, disk_pause_seconds
 from scripts.services.launching import wait_until
 from tests import images
@@ -102,7 +102,6 @@ def with_volume() -> Iterator[str]:
 def run() -> Iterator[Callable[[DesiredTask], tuple[DockerEngine, str]]]:
     """Starts a container made as the agent makes them."""
     engine, made = DockerEngine(), []
-    engine.ensure_network(NETWORK, BRIDGE)
 
     def start(wish: DesiredTask) -> tuple[DockerEngine, str]:
         plan = container_plan(Identity(9, uuid.uuid4().hex, simulated=True), wish)
