@@ -212,6 +212,10 @@ class JupyterReport(Message, frozen=True):
     """Plain words for the client, with installing and failed."""
 
 
+ERASED = ("container", "disk", "saved_disks", "volumes", "network", "notes")
+"""What a client's instance leaves on a machine, and what of it the agent looks for after removing it."""
+
+
 class ObservedTask(Message, frozen=True):
     """What is true of one task on the machine."""
 
@@ -244,6 +248,12 @@ class ObservedTask(Message, frozen=True):
     to be removed. Empty where there is none; None as long as it has not been read."""
     jupyter: JupyterReport | None = None
     """With phase running, where the spec asks for it; None before it has been looked at."""
+    ran_seconds: float | None = None
+    """With phase exited: how long the run could be used, by the engine's record; for runs that were over before the
+    server heard that they had begun."""
+    erased: list[str] = []
+    """With phase removed: what the agent has looked for on the machine and found gone, out of ERASED. Empty where it
+    found something left."""
 
 
 class OutputReply(Message, frozen=True):

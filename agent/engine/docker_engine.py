@@ -10,7 +10,7 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from agent.engine import auth, commands, disks, files, images, output, parcels, tools, usage, volumes
+from agent.engine import auth, commands, disks, erasure, files, images, output, parcels, tools, usage, volumes
 from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
@@ -204,6 +204,11 @@ class DockerEngine:
         self._guest_disks.removed(container_id)
         with translated():
             self._networks.removed(self._client, container_id)
+
+    def traces(self, name: str, disk: DiskName, container_id: str, volumes: list[str]) -> list[str]:
+        with translated():
+            found = erasure.traces(self._client, name, disk, volumes)
+        return [*found, "disk"] if container_id and self._guest_disks.has(container_id) else found
 
     def last_line(self, container_id: str, most_bytes: int) -> str:
         with translated():

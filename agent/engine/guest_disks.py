@@ -93,6 +93,10 @@ class GuestDisks:
         # What the file system has beyond what was rented makes up for what it needs itself.
         return min(self._own.used_mb(layer), wish[0] * _MB_PER_GB)
 
+    def has(self, container_id: str) -> bool:
+        """Whether there is a disk of this container's own."""
+        return self._own is not None and self._own.has(container_id)
+
     def removing(self, client: APIClient, container_id: str) -> None:
         """Before the engine removes the container."""
         if self._own is not None and self._own.has(container_id):

@@ -295,6 +295,10 @@ class Engine(VolumeEngine, ImageEngine, Protocol):
     def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
         """Kill and delete, with its anonymous volumes unless told; does nothing where it is gone."""
 
+    def traces(self, name: str, disk: DiskName, container_id: str, volumes: list[str]) -> list[str]:
+        """What is still there, in words, of the container of this name and id, its saved disks, its own disk, these
+        volumes, and its network; empty when nothing is."""
+
     def last_line(self, container_id: str, most_bytes: int) -> str:
         """The last line of a container's standard output that is not empty, without its end.
 

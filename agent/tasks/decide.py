@@ -46,6 +46,10 @@ class Observation:
     message: str = ""
     result: str | None = None
     """What a run that ended has to tell, where the server wants that; None as long as it has not been read."""
+    ran_seconds: float | None = None
+    """How long a run that ended by itself could be used; None where it never could."""
+    erased: tuple[str, ...] = ()
+    """Of what is removed: what was looked for and is gone."""
 
 
 class Step:
@@ -253,7 +257,17 @@ def _observe_exit(wanted: Wanted, container: ContainerFacts, memory: TaskMemory 
         exit_code=container.exit_code,
         reason=reason,
         message=message,
+        ran_seconds=None if never_ready else _ran_seconds(container, memory if wanted.ssh else None),
     )
+
+
+def _ran_seconds(container: ContainerFacts, memory: TaskMemory | None) -> float | None:
+    """From the start of the container's last run to its end; of an SSH instance (with ``memory``), from when its server
+    answered."""
+    if NEVER in (container.started_at, container.finished_at):
+        return None
+    lasted = instant(container.finished_at) - instant(container.started_at)
+    return max(0.0, lasted - (memory.ready_after_seconds if memory is not None else 0.0))
 
 
 def _condemned(run: int, memory: TaskMemory | None) -> bool:

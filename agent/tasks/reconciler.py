@@ -212,7 +212,8 @@ class Reconciler:
             step = decide(wanted(desired), slot.facts, slot.memory)
             try:
                 if isinstance(step, Rest):
-                    self.announce(slot, self._steps.with_result(slot, desired, step.observation))
+                    seen = self._steps.with_result(slot, desired, step.observation)
+                    self.announce(slot, self._steps.with_attestation(slot, seen))
                     return
                 self._steps.carry_out(slot, desired, step)
             except ContainerGoneError:

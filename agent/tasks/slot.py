@@ -48,6 +48,10 @@ class Slot:
     """What the container tells of itself in its present run."""
     jupyter: JupyterReport | None = None
     """What has become of Jupyter in it."""
+    gone_id: str = ""
+    """The container that was removed last."""
+    gone_volumes: list[str] = field(default_factory=list)
+    """The volumes that were removed with it."""
     started: bool = False
     """The engine has started the container, and the SSH server in it is awaited, or answers."""
     signal: threading.Event = field(default_factory=threading.Event)
@@ -77,6 +81,8 @@ class Slot:
             onstart_output=guest.onstart_output,
             result=seen.result,
             jupyter=self.jupyter if seen.phase == "running" else None,
+            ran_seconds=seen.ran_seconds,
+            erased=list(seen.erased),
         )
 
     def container(self) -> ContainerFacts:

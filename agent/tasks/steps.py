@@ -19,7 +19,7 @@ from agent.engine.types import (
 )
 from agent.guest.files import carries_files, first_files, keys_digest, keys_file, notice_file
 from agent.logs import say
-from agent.protocol import MOST_RESULT_BYTES, DesiredTask, Phase
+from agent.protocol import ERASED, MOST_RESULT_BYTES, DesiredTask, Phase
 from agent.tasks.decide import (
     NO_SHELL,
     Adopt,
@@ -39,7 +39,7 @@ from agent.tasks.decide import (
 )
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 from agent.tasks.moving import Mover
-from agent.tasks.plan import container_plan, on_saved_disk, ssh_endpoint
+from agent.tasks.plan import container_name, container_plan, disk_name, on_saved_disk, ssh_endpoint
 from agent.tasks.private import Admission
 from agent.tasks.slot import Slot
 from agent.tasks.tools import Tools, require_disk
@@ -95,6 +95,26 @@ class Steps:
                 self._mover.take_down(slot, desired, step)
             case Start():
                 self._start(slot, desired, step)
+
+    def with_attestation(self, slot: Slot, seen: Observation) -> Observation:
+        """The same, where a task is removed: with what was looked for and is gone. Where something is left, a warning
+        says what, and nothing is attested."""
+        if seen.phase != "removed":
+            return seen
+        known = slot.observation
+        if known is not None and replace(known, erased=()) == seen and known.erased:
+            return known
+        identity = self._tools.identity
+        left = self._engine.traces(
+            container_name(identity, slot.task_id),
+            disk_name(identity, slot.task_id),
+            slot.gone_id,
+            slot.gone_volumes,
+        )
+        if left:
+            say(_log, "traces_left", level=logging.WARNING, task=slot.task_id, left=", ".join(left))
+            return seen
+        return replace(seen, erased=ERASED)
 
     def with_result(self, slot: Slot, desired: DesiredTask, seen: Observation) -> Observation:
         """The same, with what the run that ended has to tell where the server wants that.
@@ -264,6 +284,7 @@ class Steps:
         self._checkpoint("removing", slot.task_id)
         self._tools.keep_log(slot.task_id, container.container_id)
         slot.looked = False
+        slot.gone_id = container.container_id
         with self._tools.disk_guard.kept_free(slot.task_id):
             self._engine.remove(container.container_id)
         self._checkpoint("removed", slot.task_id)
@@ -271,6 +292,7 @@ class Steps:
 
     def _forget(self, slot: Slot, desired: DesiredTask) -> None:
         self._announce(slot, "stopping", desired.run_generation)
+        slot.gone_volumes = list(slot.memory.volumes) if slot.memory is not None else []
         self._mover.delete_disk(slot)
         self._checkpoint("disk_deleted", slot.task_id)
         self._tools.traffic.delete(slot.task_id)

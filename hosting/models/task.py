@@ -1,5 +1,7 @@
 """Tasks: what an agent runs on a machine, whatever asked for it."""
 
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -70,8 +72,17 @@ class Task(models.Model):
     net_tx_bytes = models.PositiveBigIntegerField(default=0)
     net_counted_at = models.DateTimeField(null=True, blank=True, help_text="When these last grew.")
 
+    erased = ArrayField(
+        models.CharField(max_length=20),
+        default=list,
+        blank=True,
+        help_text="What the agent looked for and found gone when it had removed the task: agent.protocol.ERASED.",
+    )
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True, help_text="When the agent said that nothing is left.")
+
+    run_began_at: datetime | None = None
+    """Not stored: while a report is taken in, when a run began that has ended by now."""
 
     class Meta:
         indexes = [

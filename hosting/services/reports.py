@@ -9,7 +9,7 @@ import redis
 import structlog
 from django.db import transaction
 
-from agent.protocol import MOST_RESULT_BYTES, ObservedTask, SyncRequest
+from agent.protocol import ERASED, MOST_RESULT_BYTES, ObservedTask, SyncRequest
 from hosting import hooks
 from hosting.domain.texts import clean
 from hosting.domain.traffic import most_bytes
@@ -292,8 +292,10 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
         setattr(task, name, value)
     began = _instant(observed.age_seconds, now)
     task.observed_since = min(max(began, floor, task.observed_since), now)
+    task.run_began_at = _began(task, observed, floor)
     if observed.phase == "removed" and task.desired_state == Task.Desired.REMOVED:
         task.removed_at = now
+        task.erased = [kind for kind in ERASED if kind in observed.erased]
         PortLease.objects.filter(task=task, released_at=None).update(released_at=now)
         relay_release(task=task, now=now)
     task.save()
@@ -304,6 +306,14 @@ def task_observe(*, task: Task, observed: ObservedTask, floor: datetime, now: da
     claims_release_if_idle(task, now)
     hooks.market().task_observed(task, now)
     return True
+
+
+def _began(task: Task, observed: ObservedTask, floor: datetime) -> datetime | None:
+    """When a run that has ended began, as the agent tells it: not before ``floor``, when it did not run yet."""
+    if observed.phase != "exited" or observed.ran_seconds is None:
+        return None
+    lasted = timedelta(seconds=min(max(observed.ran_seconds, 0.0), LONGEST_AGE_SECONDS))
+    return min(max(task.observed_since - lasted, floor), task.observed_since)
 
 
 def _count(task: Task, observed: ObservedTask) -> None:

@@ -29,7 +29,7 @@ from marketplace.services.metering import (
 )
 from marketplace.services.notices import notice_post
 from marketplace.services.offers import offers_follow_reliability
-from marketplace.services.transition import instance_transition
+from marketplace.services.transition import instance_event, instance_transition
 from marketplace.services.volumes import (
     volume_time_follows,
     volumes_come_online,
@@ -177,6 +177,10 @@ def _removed(instance: Instance, now: datetime) -> None:
         return
     Instance.objects.filter(pk=instance.pk).update(destroyed_at=now)
     instance_transition(instance=instance, to=states.DESTROYED, now=now)
+    erased = [kind.replace("_", " ") for kind in instance.task.erased]
+    if erased:
+        message = f"The machine's agent has looked: nothing is left of its {', '.join(erased)}."
+        instance_event(instance, "erased", now=now, message=message)
 
 
 def _lost(instance: Instance, now: datetime) -> None:
@@ -241,12 +245,25 @@ def _interrupted(instance: Instance, now: datetime) -> None:
 def _ended(instance: Instance, now: datetime) -> None:
     """The run ended by itself or never began: charging ends with it and the GPUs go back."""
     task = instance.task
+    _charge_unseen(instance)
     gpu_time_ends(instance=instance, at=task.observed_since)
     Instance.objects.filter(pk=instance.pk).update(wants_running=False, running_since=None)
     never_ran = task.observed_phase == "failed" or task.reason == "command_not_found"
     to = states.ERROR if never_ran else states.EXITED
     instance_transition(instance=instance, to=to, now=now, reason=task.reason, message=_end_message(task))
     task_stop(task=task, now=now)
+
+
+def _charge_unseen(instance: Instance) -> None:
+    """A run that was over before anybody heard that it had begun costs what it lasted, as the agent tells it: at most
+    since it was asked for, and never time in which the machine could not be reached."""
+    task = instance.task
+    if instance.state != states.LOADING or task.run_began_at is None or task.reason == "command_not_found":
+        return
+    began = max(task.run_began_at, instance.state_since)
+    if began < task.observed_since:
+        storage_starts(instance=instance, at=began)
+        gpu_time_starts(instance=instance, at=began)
 
 
 def _end_message(task: Task) -> str:

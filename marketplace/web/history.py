@@ -15,6 +15,7 @@ _KINDS = {
     "command": "Command run",
     "copy": "Copy",
     "move": "Move to another machine",
+    "erased": "Erased from the machine",
     "key_attached": "SSH key attached",
     "key_detached": "SSH key detached",
 }

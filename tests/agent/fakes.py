@@ -138,6 +138,8 @@ class FakeEngine:
     removed: list[str] = field(default_factory=list)
     graces: list[int] = field(default_factory=list)
     network_sweeps: int = 0
+    left: str = ""
+    """Something that a removal does not get rid of."""
     start_error: Exception | None = None
     used_mb: int = 0
     whole_mb: int | None = None
@@ -332,6 +334,18 @@ class FakeEngine:
     def has_image(self, image: str) -> bool:
         self._check()
         return image in self.images
+
+    def traces(self, name: str, disk: DiskName, container_id: str, volumes: list[str]) -> list[str]:
+        self._check()
+        saved = [image for image in self.images if image.startswith(f"{disk.repository}:")]
+        volumes_left = [volume for volume in volumes if container_id and volume in self.left]
+        found = {
+            "container": name in self.containers,
+            "saved disks": saved,
+            "volumes": volumes_left,
+            "other": self.left,
+        }
+        return [kind for kind, left in found.items() if left]
 
     def drop_disks(self, disk: DiskName, keep: str = "") -> None:
         self._check()

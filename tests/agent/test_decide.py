@@ -71,7 +71,7 @@ TABLE: list[tuple[str, Wanted, ContainerFacts | None, TaskMemory | None, Step]] 
     ("made, not started", RUN_1, CREATED, None, Start(-1)),
     ("killed between intent and start", RUN_1, CREATED, INTENT_1, Start(-1)),
     ("runs", RUN_1, RUNNING, INTENT_1, rest("running", since=NEW)),
-    ("killed between start and its record", RUN_1, EXITED, INTENT_1, rest("exited", since=END, exit_code=3, reason="exited", message="The instance's main process ended with exit code 3.")),  # noqa: E501 - a table with a case a line
+    ("killed between start and its record", RUN_1, EXITED, INTENT_1, rest("exited", since=END, exit_code=3, ran_seconds=51.0, reason="exited", message="The instance's main process ended with exit code 3.")),  # noqa: E501 - a table with a case a line
     ("runs the older run", RUN_2, RUNNING, INTENT_1, Stop(1, for_good=False)),
     ("older run ended", RUN_2, EXITED, INTENT_1, Start(1)),
     ("killed between second intent and start", RUN_2, RAN_BEFORE, INTENT_2, Start(1)),
@@ -90,7 +90,7 @@ TABLE: list[tuple[str, Wanted, ContainerFacts | None, TaskMemory | None, Step]] 
     ("loss noted, stopped", STOPPED, None, LOST_1, rest("failed", reason="container_lost", message="gone")),
     ("asked anew after a loss", RUN_2, None, LOST_1, Create()),
     ("over its disk", RUN_1, RUNNING, TOO_BIG_1, Stop(1, for_good=True)),
-    ("stopped over its disk", RUN_1, EXITED, TOO_BIG_1, rest("exited", since=END, exit_code=3, reason="disk_limit", message="full")),  # noqa: E501 - a table with a case a line
+    ("stopped over its disk", RUN_1, EXITED, TOO_BIG_1, rest("exited", since=END, exit_code=3, ran_seconds=51.0, reason="disk_limit", message="full")),  # noqa: E501 - a table with a case a line
     ("asked anew after that", RUN_2, EXITED, TOO_BIG_1, Start(1)),
     ("ssh: answers not yet", SSH_1, RUNNING, INTENT_1, AwaitReady(1)),
     ("ssh: ready", SSH_1, RUNNING, READY_1, rest("running", since=NEW, since_offset_seconds=0.5)),
@@ -100,7 +100,7 @@ TABLE: list[tuple[str, Wanted, ContainerFacts | None, TaskMemory | None, Step]] 
     ("other GPUs, never run", ON_B, replace(CREATED, gpus=frozenset({"A"})), None, Move(-1)),
     ("other GPUs while the older run goes on", ON_B, RUNS_ON_A, INTENT_1, Stop(1, for_good=False)),
     ("other GPUs, but no newer run", replace(ON_B, run_generation=1), RUNS_ON_A, INTENT_1, rest("running", since=NEW)),
-    ("other GPUs, ended by itself", replace(ON_B, run_generation=1), ENDED_ON_A, INTENT_1, rest("exited", since=END, exit_code=3, reason="exited", message="The instance's main process ended with exit code 3.")),  # noqa: E501 - a table with a case a line
+    ("other GPUs, ended by itself", replace(ON_B, run_generation=1), ENDED_ON_A, INTENT_1, rest("exited", since=END, exit_code=3, ran_seconds=51.0, reason="exited", message="The instance's main process ended with exit code 3.")),  # noqa: E501 - a table with a case a line
     ("no GPUs while stopped", replace(STOPPED, gpus=frozenset()), ENDED_ON_A, INTENT_1, rest("stopped", since=END)),
     ("same GPUs", replace(RUN_2, gpus=frozenset({"A"})), ENDED_ON_A, INTENT_1, Start(1)),
     ("GPUs not known, of an older agent", ON_B, EXITED, INTENT_1, Start(1)),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.engine.types import EngineDownError, TaskError
+from agent.protocol import ERASED
 from agent.tasks.memory import Verdict
 from tests.agent.fakes import IDENTITY, FakeEngine, Life, ProcessKilledError, changed, task
 
@@ -27,8 +28,28 @@ def test_start_stop_start_remove(tmp_path: Path) -> None:
     assert life.seen() == ("removed", 2, None)
     assert life.engine.containers == {}
     assert list(tmp_path.iterdir()) == []
+    assert life.reconciler.observed()[0].erased == list(ERASED)
     life.want()
     assert life.reconciler.observed() == []
+
+
+def test_nothing_is_attested_where_something_is_left(tmp_path: Path) -> None:
+    life = Life(FakeEngine(left="a network"), tmp_path)
+    wish = task()
+    life.want(wish)
+    life.want(changed(wish, state="removed"))
+    assert life.seen() == ("removed", 1, None)
+    assert life.reconciler.observed()[0].erased == []
+    life.engine.left = ""
+    life.reconciler.on_engine_back()
+    life.pool.run()
+    assert life.reconciler.observed()[0].erased == list(ERASED)
+
+
+def test_a_task_that_was_never_heard_of_is_attested_too(tmp_path: Path) -> None:
+    life = Life(FakeEngine(), tmp_path)
+    life.want(changed(task(), state="removed"))
+    assert life.reconciler.observed()[0].erased == list(ERASED)
 
 
 def test_what_the_container_is_given(tmp_path: Path) -> None:
