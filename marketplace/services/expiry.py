@@ -20,16 +20,21 @@ DELETED_MESSAGE = "Its lifetime is over and its disk was kept for 48 hours. Remo
 _GONE = (states.DESTROYING, states.DESTROYED)
 
 
-def stop_expired(*, now: datetime) -> int:
-    """Stop everything that runs or waits past the end of its lifetime; returns how many.
+def stop_expired(*, now: datetime, machine_id: int | None = None) -> int:
+    """Stop everything that runs or waits past the end of its lifetime, on one machine or on all; returns how many.
 
     GPU time is charged until the lifetime's end, however late this sweep comes.
     """
-    due = Instance.objects.filter(end_at__lte=now, state__in=states.CAN_STOP).order_by("machine_id", "pk")
+    due = Instance.objects.filter(_on(machine_id), end_at__lte=now, state__in=states.CAN_STOP)
+    due = due.order_by("machine_id", "pk")
     return sum(swept(_stop, instance_id=pk, now=now) for pk in due.values_list("pk", flat=True))
 
 
-def lifetimes_sweep(*, now: datetime) -> int:
+def _on(machine_id: int | None) -> Q:
+    return Q() if machine_id is None else Q(machine_id=machine_id)
+
+
+def lifetimes_sweep(*, now: datetime, machine_id: int | None = None) -> int:
     """Warn of ends to come and delete the disks whose time is over; returns how many instances and volumes got on.
 
     A sweep that comes late skips the warnings that later ones have overtaken.
@@ -37,9 +42,9 @@ def lifetimes_sweep(*, now: datetime) -> int:
     due = Q()
     for stage, offset in AFTER_END.items():
         due |= Q(lifetime_stage__lt=stage, end_at__lte=now - offset)
-    ids = Instance.objects.filter(due).exclude(state__in=_GONE).order_by("machine_id", "pk")
+    ids = Instance.objects.filter(due, _on(machine_id)).exclude(state__in=_GONE).order_by("machine_id", "pk")
     advanced = sum(swept(_advance, instance_id=pk, now=now) for pk in ids.values_list("pk", flat=True))
-    return advanced + volume_lifetimes_sweep(now=now)
+    return advanced + volume_lifetimes_sweep(now=now, machine_id=machine_id)
 
 
 @transaction.atomic

@@ -23,12 +23,15 @@ logger = structlog.get_logger(__name__)
 _SPELLED = "%Y-%m-%d %H:%M UTC"
 
 
-def volume_lifetimes_sweep(*, now: datetime) -> int:
-    """Warn of ends to come and delete the volumes whose time is over, as with disks; returns how many got on."""
+def volume_lifetimes_sweep(*, now: datetime, machine_id: int | None = None) -> int:
+    """Warn of ends to come and delete the volumes whose time is over, as with disks, on one machine or on all; returns
+    how many got on."""
     due = Q()
     for stage, offset in AFTER_END.items():
         due |= Q(lifetime_stage__lt=stage, end_at__lte=now - offset)
     found = Volume.objects.filter(due, state__in=rules.LIVE).order_by("machine_id", "pk")
+    if machine_id is not None:
+        found = found.filter(machine_id=machine_id)
     return sum(_swept(volume, now) for volume in found)
 
 

@@ -456,6 +456,8 @@ def test_a_host_sees_and_lists_its_machine(vastai: Path, machine: HostMachine, v
     assert vast.raw("search", "offers", f"machine_id={pk} verified=any") == []
     assert "offers created/updated" in host("list", "machine", pk, "-g", "0.4", "-s", "0.1", "-l", "2 weeks")
     assert len(vast.raw("search", "offers", f"machine_id={pk} verified=any")) == 2
+    assert f"Machine {pk}: " in host("defrag", "machines", pk)
+    assert '"success": true' in host("cleanup", "machine", pk)
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     earned = host.raw("show", "earnings", "-s", today, "-e", today, "-m", pk)
     assert [row["machine_id"] for row in earned["per_machine"]] in ([], [int(pk)])

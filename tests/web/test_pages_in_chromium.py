@@ -74,6 +74,7 @@ PRIVATE = [
     "/host/machines/{machine}/benchmarks/{run}/",
     "/host/machines/{machine}/prices/",
     "/host/machines/{machine}/extend/",
+    "/host/machines/{machine}/room/",
     "/host/jobs/create/?machine={machine}",
     "/host/earnings/",
     "/host/payouts/",
