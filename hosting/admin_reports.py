@@ -25,9 +25,10 @@ class MachineReportAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Dismiss")
     def dismiss(self, request: HttpRequest, queryset: QuerySet[MachineReport]) -> None:
+        actor = request.user if request.user.is_authenticated else None
         for pk in queryset.order_by("pk").values_list("pk", flat=True):
             try:
-                report_dismiss(report_id=pk, now=timezone.now())
+                report_dismiss(report_id=pk, actor=actor, now=timezone.now())
             except HostingError as refusal:
                 messages.error(request, f"{pk}: {refusal.message}")
             else:

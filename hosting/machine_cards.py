@@ -17,6 +17,7 @@ from hosting.models import Gpu, Machine, Measurement, VerificationCase
 from hosting.occupancy import rented_gpu_time
 from hosting.reports_shown import open_reports
 from hosting.selectors import bid_floor_micros
+from hosting.telemetry import MachineNow, machines_now
 
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
@@ -85,6 +86,13 @@ def _occupancy_percent(machine: Machine, rented: timedelta, now: datetime) -> in
     return round(100 * min(1.0, rented / possible)) if possible > timedelta() else 0
 
 
+def _disk_used_percent(now: MachineNow | None) -> float | None:
+    if now is None or now.machine.disk_used_gb is None or now.machine.disk_free_gb is None:
+        return None
+    whole = now.machine.disk_used_gb + now.machine.disk_free_gb
+    return 100 * now.machine.disk_used_gb / whole if whole else None
+
+
 class _Facts:
     """What the alerts of many machines are judged by."""
 
@@ -97,6 +105,7 @@ class _Facts:
         latest = Measurement.objects.filter(machine_id__in=machine_ids, score__isnull=False)
         latest = latest.order_by("machine_id", "-finished_at").distinct("machine_id")
         self._slower = {pk for pk, is_drop in latest.values_list("machine_id", "is_drop") if is_drop}
+        self._now = machines_now(machine_ids)
 
     def of(self, machine: Machine) -> AlertFacts:
         listing = getattr(machine, "listing", None)
@@ -109,6 +118,7 @@ class _Facts:
             case_open=machine.pk in self._cases,
             open_reports=self._reports.get(machine.pk, 0),
             slower_than_usual=machine.pk in self._slower,
+            disk_used_percent=_disk_used_percent(self._now.get(machine.pk)),
             failed_agent_version=machine.agent_failed_version,
             listed_until=listing.end_at if listing is not None and listing.active else None,
         )

@@ -20,8 +20,20 @@ from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.secrets import secret_hash
 from hosting.domain.verification import CASE_OVERTURNED
+from hosting.domain.volumes import DELETED
 from hosting.gateways.guest_tools import bundle_for
-from hosting.models import ChallengeRun, Gpu, GpuClaim, IdleJob, InstallToken, Listing, Machine, Measurement, Task
+from hosting.models import (
+    ChallengeRun,
+    Gpu,
+    GpuClaim,
+    IdleJob,
+    InstallToken,
+    Listing,
+    Machine,
+    Measurement,
+    Task,
+    Volume,
+)
 from hosting.outputs import desired_jobs
 from hosting.sealed_logins import opened
 from hosting.volumes import desired_volumes
@@ -69,7 +81,8 @@ def machine_by_credential(credential: str) -> Machine | None:
 
 def is_cleared(machine: Machine) -> bool:
     """Whether the machine's agent has said that nothing of ours is left there."""
-    return not Task.objects.filter(machine=machine, removed_at=None).exists()
+    volumes = Volume.objects.filter(machine=machine).exclude(state=DELETED)
+    return not Task.objects.filter(machine=machine, removed_at=None).exists() and not volumes.exists()
 
 
 def desired_state(machine_id: int) -> SyncReply:

@@ -1,12 +1,13 @@
 """One gate per object type: outsiders get the same answer as for something that does not exist."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
 from hosting.domain.jobs import KEPT_FOR
+from hosting.domain.machine_reports import ASKED_FOR_DAYS
 from hosting.domain.volumes import DELETED
 from hosting.models import Volume
 from marketplace.errors import MarketError
@@ -37,6 +38,18 @@ def instance_with_log_for(user: AbstractBaseUser, instance_id: int, now: datetim
         .filter(Q(destroyed_at=None) | Q(destroyed_at__gt=now - KEPT_FOR))
         .first()
     )
+    if instance is None:
+        raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
+    return instance
+
+
+def instance_to_report_for(user: AbstractBaseUser, instance_id: int, now: datetime) -> Instance:
+    """The user's own instance, also one that was destroyed lately enough to report its machine.
+
+    Raises MarketError(no_such_instance, 404) otherwise.
+    """
+    lately = Q(destroyed_at=None) | Q(destroyed_at__gt=now - timedelta(days=ASKED_FOR_DAYS))
+    instance = Instance.objects.select_related("machine").filter(lately, pk=instance_id, client_id=user.pk).first()
     if instance is None:
         raise MarketError("no_such_instance", f"You have no instance {instance_id}.", status=404)
     return instance

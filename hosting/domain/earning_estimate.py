@@ -1,5 +1,6 @@
 """What a machine might earn, judged by what machines like it did."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
@@ -9,6 +10,8 @@ LEAST_DAYS = 3.0
 """Machines that are here for less tell nothing yet."""
 LEAST_HOSTS = 3
 """Below, a figure would tell what one of them earns."""
+LARGEST_HOST_SHARE = 0.5
+"""Of the machines, likewise."""
 LEAST_MACHINES = 4
 LEAST_RENTED_GPU_HOURS = 100.0
 DAYS_PER_MONTH = 30
@@ -72,9 +75,12 @@ def estimate(samples: Sequence[Sample], gpus: int) -> Estimate | None:
 
 def _of(samples: Sequence[Sample], gpus: int, *, same_count: bool) -> Estimate | None:
     rented = [sample for sample in samples if sample.rented_gpu_hours > 0]
-    hosts = len({sample.host_id for sample in rented})
+    by_host = Counter(sample.host_id for sample in rented)
+    hosts, largest = len(by_host), max(by_host.values(), default=0)
     hours = sum(sample.rented_gpu_hours for sample in rented)
     if len(rented) < LEAST_MACHINES or hosts < LEAST_HOSTS or hours < LEAST_RENTED_GPU_HOURS:
+        return None
+    if largest > LARGEST_HOST_SHARE * len(rented):
         return None
     low, median, high = quantiles([sample.micros_per_gpu_day for sample in rented], n=4, method="inclusive")
     return Estimate(

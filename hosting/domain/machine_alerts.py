@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 BAD = "bad"
 WARN = "warn"
 ENDS_SOON = timedelta(days=3)
+FULL_PERCENT = 90.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class AlertFacts:
     case_open: bool = False
     open_reports: int = 0
     slower_than_usual: bool = False
+    disk_used_percent: float | None = None
     failed_agent_version: str = ""
     listed_until: datetime | None = None
 
@@ -47,9 +49,14 @@ def alerts(facts: AlertFacts, now: datetime) -> list[Alert]:
             bool(facts.failed_agent_version),
             Alert(WARN, f"Version {facts.failed_agent_version} of the agent failed here"),
         ),
+        (_is_full(facts), Alert(WARN, f"Its disk is {facts.disk_used_percent or 0:.0f}% full")),
         (_ends_soon(facts, now), Alert(WARN, _end(facts))),
     ]
     return [alert for is_so, alert in found if is_so]
+
+
+def _is_full(facts: AlertFacts) -> bool:
+    return facts.online and facts.disk_used_percent is not None and facts.disk_used_percent >= FULL_PERCENT
 
 
 def _silent(facts: AlertFacts) -> str:

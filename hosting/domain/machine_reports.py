@@ -24,6 +24,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 MOST_CHARS = 2000
 MOST_OPEN_PER_ACCOUNT = 20
+MOST_A_DAY = 10
+"""Of an account, whatever became of them: each is a mail to somebody."""
 ASKED_FOR_DAYS = 14
 """How long after an instance is gone its client may report its machine."""
 

@@ -1,6 +1,6 @@
 """Reports of machines: filed, answered, closed. Whoever reports is known to staff alone."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
@@ -11,6 +11,7 @@ from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.locks import lock_machine, lock_report
 from hosting.models import MachineReport
+from hosting.services.events import machine_event
 
 
 @transaction.atomic
@@ -35,10 +36,15 @@ def report_file(
     if own.count() >= rules.MOST_OPEN_PER_ACCOUNT:
         message = f"{rules.MOST_OPEN_PER_ACCOUNT} reports of yours are open. Withdraw some first."
         raise HostingError("too_many_reports", message, status=429)
+    lately = MachineReport.objects.filter(reporter_id=reporter.pk, created_at__gt=now - timedelta(days=1))
+    if lately.count() >= rules.MOST_A_DAY:
+        message = f"You have reported {rules.MOST_A_DAY} times within a day. That is enough for now."
+        raise HostingError("too_many_reports", message, status=429)
     words = clean(text.strip(), rules.MOST_CHARS)
     report = MachineReport.objects.create(
         machine=machine, reporter_id=reporter.pk, about=about, kind=kind, text=words, created_at=now
     )
+    machine_event(machine, "reported", now=now, message=rules.KINDS[kind], report=report.pk)
     hooks.market().report_filed(report, now)
     return report
 
@@ -61,6 +67,7 @@ def report_answer(*, report_id: int, host: AbstractBaseUser, text: str, solved: 
     if solved and report.state == rules.OPEN:
         report.state, report.closed_at = rules.SOLVED, now
     report.save(update_fields=["answer", "answered_at", "state", "closed_at"])
+    machine_event(report.machine, "report_answered", now=now, actor=host, report=report.pk, solved=solved)
     hooks.market().report_answered(report, now)
     return report
 
@@ -75,12 +82,13 @@ def report_withdraw(*, report_id: int, reporter: AbstractBaseUser, now: datetime
 
 
 @transaction.atomic
-def report_dismiss(*, report_id: int, now: datetime) -> None:
+def report_dismiss(*, report_id: int, actor: AbstractBaseUser | None, now: datetime) -> None:
     """Staff find nothing to it. Raises HostingError: no_such_report (404), wrong_state (409)."""
     report = lock_report(report_id)
     if report is None:
         raise _none(report_id)
     _close(report, rules.DISMISSED, now)
+    machine_event(report.machine, "report_dismissed", now=now, actor=actor, report=report.pk)
 
 
 def _close(report: MachineReport, to: str, now: datetime) -> None:

@@ -148,8 +148,7 @@ def report_apply(
     """
     machine = lock_machine(machine_id)
     if machine.removed_at is not None:
-        _, complete = _observe_all(machine, request.tasks, set(), now, now)
-        return True, complete  # all that is still of interest is that the containers go
+        return True, _observe_removed(machine, request, now)
     if not _supersedes(machine, request, now):
         return False, False
     was_online, had_engine_error = machine.online, machine.engine_error
@@ -176,6 +175,15 @@ def report_apply(
     if changed or not was_online:
         hooks.market().machine_changed(machine, now)
     return True, complete
+
+
+def _observe_removed(machine: Machine, request: SyncRequest, now: datetime) -> bool:
+    """Of a machine that was removed all that is still of interest is that containers and volumes go; whether every task
+    could be written."""
+    news = volumes_news(machine, request.volumes)
+    _, complete = _observe_all(machine, request.tasks, {item.volume.owner_id for item in news}, now, now)
+    volumes_observe(news=news, now=now)
+    return complete
 
 
 def _floor(machine: Machine, previous_contact: datetime | None, now: datetime) -> datetime:

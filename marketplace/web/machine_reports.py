@@ -12,7 +12,7 @@ from hosting.domain.machine_reports import KINDS
 from hosting.errors import HostingError
 from hosting.reports_shown import own_reports
 from hosting.services.machine_reports import report_withdraw
-from marketplace.access import instance_for
+from marketplace.access import instance_to_report_for
 from marketplace.models import Instance
 from marketplace.services.machine_reports import machine_report
 from marketplace.web.requests import UserRequest
@@ -33,7 +33,7 @@ class ReportForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 def report(request: UserRequest, instance_id: int) -> HttpResponse:
     """The dialog, with what was reported before; then file it."""
-    instance = instance_for(request.user, instance_id)
+    instance = instance_to_report_for(request.user, instance_id, timezone.now())
     if request.method != "POST":
         return _page(request, instance, ReportForm())
     form = ReportForm(request.POST)
@@ -55,7 +55,7 @@ def report(request: UserRequest, instance_id: int) -> HttpResponse:
     messages.success(request, "Reported. The host reads it without your name; you get a mail when it answers.")
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Trigger": '{"dialog-close": {}, "instances-changed": {}}'})
-    return redirect("instance", instance.pk)
+    return _back(instance)
 
 
 @login_required
@@ -64,7 +64,11 @@ def withdraw(request: UserRequest, instance_id: int, report_id: int) -> HttpResp
     """Take a report back."""
     report_withdraw(report_id=report_id, reporter=request.user, now=timezone.now())
     messages.success(request, "The report is withdrawn.")
-    return redirect("instance", instance_id)
+    return _back(instance_to_report_for(request.user, instance_id, timezone.now()))
+
+
+def _back(instance: Instance) -> HttpResponse:
+    return redirect("instances") if instance.destroyed_at else redirect("instance", instance.pk)
 
 
 def _page(request: UserRequest, instance: Instance, form: ReportForm, *, status: int = 200) -> HttpResponse:

@@ -3,7 +3,8 @@
 All sides try to log in with the same ssh client until a command has printed its word, and again a moment after a
 refusal: a client who waits takes no CPU from the host. The bare container does no more than it must: it makes one host
 key, puts the key in its place and runs the image's sshd. It is on the network that guests are on, which keeps them from
-each other and for which the engine sets up more than for its own bridge; what that costs is shown beside.
+each other and for which the engine sets up more than for its own bridge; what that costs is shown beside. A guest's
+network is made for it alone; the bare container finds its one there.
 """
 
 import statistics
@@ -12,7 +13,6 @@ import time
 
 import docker
 
-from agent.tasks.plan import NETWORK
 from tests.plumbing.ports import claim_ports
 from tests.plumbing.rental import Account, HostMachine, SshKeyPair
 
@@ -35,7 +35,7 @@ def log_in(key: SshKeyPair, host: str, port: int) -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-def bare(engine: docker.DockerClient, image: str, key: SshKeyPair, port: int, network: str = NETWORK) -> float:
+def bare(engine: docker.DockerClient, image: str, key: SshKeyPair, port: int, network: str) -> float:
     """Seconds from ``docker run -d`` with a published port to the shell."""
     name = f"bench-{time.time_ns()}"
     command = ["docker", "run", "-d", "--name", name, "--network", network]
@@ -69,13 +69,30 @@ def measure(engine: docker.DockerClient, client: Account, machine: HostMachine, 
     key = SshKeyPair.make(machine.host.stack.directory)
     client.call("POST", "/ssh/", {"ssh_key": key.public_line})
     port = int(claim_ports().partition("-")[0])
+    own = engine.networks.create(f"bench-{time.time_ns()}", driver="bridge")
+    try:
+        return _measured(engine, client, machine, image, pairs, key, port, str(own.name))
+    finally:
+        own.remove()
+
+
+def _measured(
+    engine: docker.DockerClient,
+    client: Account,
+    machine: HostMachine,
+    image: str,
+    pairs: int,
+    key: SshKeyPair,
+    port: int,
+    network: str,
+) -> str:
     floor: list[float] = []
     bridged: list[float] = []
     ours: list[float] = []
     rented(client, machine, image, key)  # the first one warms both sides up
-    bare(engine, image, key, port)
+    bare(engine, image, key, port, network)
     for number in range(pairs):
-        floor.append(bare(engine, image, key, port))
+        floor.append(bare(engine, image, key, port, network))
         bridged.append(bare(engine, image, key, port, "bridge"))
         ours.append(rented(client, machine, image, key))
         print(f"{number + 1:3}  docker run + ssh {floor[-1] * 1000:6.0f} ms   rent + ssh {ours[-1] * 1000:6.0f} ms")

@@ -55,6 +55,12 @@ def test_others_stand_in_where_too_few_have_as_many() -> None:
     assert (found.median_micros, found.same_count) == (1_250_000, False)
 
 
+def test_nothing_is_told_where_most_machines_are_one_hosts() -> None:
+    samples = [sample(1, 10), sample(2, 20), *[sample(3, 30)] * 4]
+    assert estimate(samples, 2) is None
+    assert estimate([*samples, sample(4, 10), sample(5, 10)], 2) is not None
+
+
 @given(SAMPLES, st.sampled_from([1, 2, 4, 8]))
 def test_nothing_is_told_of_too_few(samples: list[Sample], gpus: int) -> None:
     found = estimate(samples, gpus)

@@ -30,6 +30,7 @@ FACTS = st.builds(
     case_open=st.booleans(),
     open_reports=st.integers(0, 2),
     slower_than_usual=st.booleans(),
+    disk_used_percent=st.none() | st.floats(0, 100),
     failed_agent_version=st.sampled_from(["", "1.2"]),
     listed_until=st.none() | st.integers(-100, 100).map(lambda hours: T0 + timedelta(hours=hours)),
 )
@@ -43,6 +44,11 @@ def test_the_gravest_come_first_and_nothing_is_said_twice(facts: AlertFacts) -> 
     assert len({alert.text for alert in found}) == len(found)
     assert ("Suspended by the marketplace" in {alert.text for alert in found}) == facts.suspended
     assert any("heard" in alert.text for alert in found) == (not facts.online)
+
+
+@pytest.mark.parametrize(("percent", "is_told"), [(None, False), (89.9, False), (90.0, True), (99.9, True)])
+def test_a_disk_that_is_nearly_full_is_told(percent: float | None, *, is_told: bool) -> None:
+    assert bool(alerts(AlertFacts(online=True, disk_used_percent=percent), T0)) == is_told
 
 
 def test_a_machine_without_trouble_has_no_alerts() -> None:

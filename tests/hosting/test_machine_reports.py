@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from django.urls import reverse
 
@@ -93,18 +94,57 @@ def test_nonsense_is_refused_beside_its_field(rental: Instance, kind: str, text:
 def test_an_account_has_so_many_open_reports(rental: Instance) -> None:
     other = market.listed_machine().machine
     MachineReport.objects.bulk_create(
-        MachineReport(machine=other, reporter=rental.client, kind="slow", text="Slow.", state=state, created_at=T0)
+        MachineReport(
+            machine=other, reporter=rental.client, kind="slow", text="Slow.", state=state, created_at=T0 - 2 * DAY
+        )
         for state in [rules.WITHDRAWN] * rules.MOST_OPEN_PER_ACCOUNT
     )
     filed(rental)
     for number in range(rules.MOST_OPEN_PER_ACCOUNT - 1):
         machine = market.listed_machine().machine
         MachineReport.objects.create(
-            machine=machine, reporter=rental.client, kind="slow", text=str(number), created_at=T0
+            machine=machine, reporter=rental.client, kind="slow", text=str(number), created_at=T0 - 2 * DAY
         )
     with pytest.raises(HostingError) as refused:
         filed(rental, "disk")
     assert (refused.value.code, refused.value.status) == ("too_many_reports", 429)
+
+
+def test_a_host_is_not_flooded_with_mails(rental: Instance) -> None:
+    for _ in range(rules.MOST_A_DAY):
+        report_withdraw(report_id=filed(rental).pk, reporter=rental.client, now=T0)
+    with pytest.raises(HostingError, match="enough for now"):
+        filed(rental)
+    assert Notice.objects.filter(kind="machine_report").count() == rules.MOST_A_DAY
+
+
+def test_the_history_tells_what_became_of_it_and_names_no_client(rental: Instance) -> None:
+    report = filed(rental)
+    report_answer(report_id=report.pk, host=rental.machine.host, text="Looking.", solved=False, now=T0)
+    staff = market.user()
+    report_dismiss(report_id=report.pk, actor=staff, now=T0)
+    events = rental.machine.events.filter(details__report=report.pk).order_by("pk")
+    assert [(event.kind, event.actor) for event in events] == [
+        ("reported", None),
+        ("report_answered", rental.machine.host),
+        ("report_dismissed", staff),
+    ]
+
+
+def test_what_was_destroyed_lately_can_be_reported_still(rental: Instance, client: Client) -> None:
+    filed(rental)
+    with time_machine.travel(T0, tick=False):
+        _report_what_is_gone(rental, client)
+
+
+def _report_what_is_gone(rental: Instance, client: Client) -> None:
+    client.force_login(rental.client)
+    Instance.objects.filter(pk=rental.pk).update(state="destroyed", destroyed_at=T0)
+    page = reverse("instance_report", args=[rental.pk])
+    assert "Xid 79" in client.get(page).content.decode()
+    assert client.post(page, {"kind": "slow", "text": "It was slow too."}).status_code == 302
+    Instance.objects.filter(pk=rental.pk).update(destroyed_at=T0 - (rules.ASKED_FOR_DAYS + 1) * DAY)
+    assert client.get(page).status_code == 404
 
 
 def test_closing_follows_the_table(rental: Instance) -> None:
@@ -112,14 +152,14 @@ def test_closing_follows_the_table(rental: Instance) -> None:
     for wrong in (
         lambda: report_answer(report_id=report.pk, host=outsider, text="Mine.", solved=True, now=T0),
         lambda: report_withdraw(report_id=report.pk, reporter=outsider, now=T0),
-        lambda: report_dismiss(report_id=report.pk + 1, now=T0),
+        lambda: report_dismiss(report_id=report.pk + 1, actor=None, now=T0),
     ):
         with pytest.raises(HostingError, match="There is no report"):
             wrong()
     report_withdraw(report_id=report.pk, reporter=rental.client, now=T0)
     for late in (
         lambda: report_withdraw(report_id=report.pk, reporter=rental.client, now=T0),
-        lambda: report_dismiss(report_id=report.pk, now=T0),
+        lambda: report_dismiss(report_id=report.pk, actor=None, now=T0),
         lambda: report_answer(report_id=report.pk, host=rental.machine.host, text="Oh.", solved=True, now=T0),
     ):
         with pytest.raises(HostingError) as refused:

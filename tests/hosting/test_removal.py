@@ -21,6 +21,7 @@ from marketplace.models import AuditEntry, Offer, User
 from marketplace.services.keys import api_key_create
 from marketplace.services.lifecycle import instance_destroy
 from marketplace.services.rent import instance_rent
+from marketplace.services.volumes import volume_delete, volume_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
 
@@ -86,6 +87,23 @@ def test_its_agent_clears_up_before_it_is_sent_away() -> None:
     assert (sent_away.value.code, sent_away.value.status) == ("machine_removed", 401)
     machine.refresh_from_db()
     assert (machine.online, machine.removed_at) == (False, T0 + HOUR)
+
+
+@pytest.mark.django_db
+def test_a_volume_that_is_being_deleted_is_waited_for() -> None:
+    agent = market.listed_machine()
+    machine, owner = agent.machine, market.user(dollars=10)
+    volume = volume_rent(client=owner, offer_id=market.offer(agent).pk, size_gb=10, label="data", now=T0)
+    agent.keep_volumes(T0)
+    volume_delete(user=owner, volume_id=volume.pk, now=T0)
+    credential = credential_of(agent)
+    machine_remove(machine_id=machine.pk, host=machine.host, now=T0)
+    assert machine_of(credential) == machine
+    agent.keep_volumes(T0 + HOUR)
+    volume.refresh_from_db()
+    assert volume.state == "deleted"
+    with pytest.raises(HostingError, match="removed this machine"):
+        machine_of(credential)
 
 
 @pytest.mark.django_db
