@@ -7,12 +7,16 @@ ARGS ?=
 GPU_PYTHON ?= python3
 SEEDS ?= 1..200
 STEPS ?= 500
+N ?= 200
+CLIENTS ?= 0
+CHURN ?= 1
+SERVER ?=
 
 # Some machines are set up to keep no bytecode: every process would compile Django anew, for three seconds and more.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-stop demo-reset test simulate check format dev-services dev-services-stop bench-rent \
-	bench-auction bench-billing bench-dlperf bench-relay gpu-check screenshot
+	bench-auction bench-billing bench-dlperf bench-relay fleet gpu-check screenshot
 
 help:
 	@echo 'make demo          the whole marketplace on this machine (PORT=8000, DETACH=1 to return when it is ready)'
@@ -28,6 +32,7 @@ help:
 	@echo 'make bench-dlperf  what checking an answer to a challenge costs, against computing it'
 	@echo 'make bench-relay   scp through the relay against scp to the machine itself (ARGS="--repeats 3")'
 	@echo 'make gpu-check     benchmark program and challenge on a CUDA device, compared with the CPU bit for bit'
+	@echo 'make fleet         N=200 simulated machines, CLIENTS=20 clients, CHURN=10 times as busy, on the demo (or SERVER=URL)'
 	@echo 'make screenshot    docs/search.png, from the running demo'
 	@echo 'make dev-services  PostgreSQL and Valkey in the background: eval "$$(make -s dev-services)"'
 
@@ -63,6 +68,10 @@ dev-services:
 
 dev-services-stop:
 	@exec scripts/devservices stop
+
+fleet:
+	@scripts/bootstrap.sh
+	@exec $(PYTHON) -m scripts.fleet --machines '$(N)' --clients '$(CLIENTS)' --churn '$(CHURN)' $(if $(SERVER),--server '$(SERVER)') $(ARGS)
 
 bench-rent:
 	@scripts/bootstrap.sh --engine --tests

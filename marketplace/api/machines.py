@@ -13,6 +13,7 @@ from hosting.models import GpuClaim, Task
 from hosting.reports_shown import open_reports
 from hosting.selectors import machines_of
 from hosting.services.idle_jobs import idle_job_remove, idle_job_set
+from hosting.services.install_tokens import install_token_create
 from hosting.services.lifetimes import listing_set_and_extend
 from hosting.services.listing import listing_end, listing_set, min_bid_set
 from hosting.services.removal import machine_remove
@@ -133,3 +134,14 @@ class MachineRemove(AccountView):
         """Refused while clients have instances or volumes there."""
         machine_remove(machine_id=machine_id, host=caller(request), now=timezone.now())
         return reply({"success": True, "msg": f"Machine {machine_id} is removed."})
+
+
+class InstallTokens(AccountView):
+    """Tokens with which new machines join: for hosts that install many."""
+
+    @extend_schema(request=ANY_OBJECT, responses=ANY_OBJECT, summary="Create an install token")
+    def post(self, request: Request) -> HttpResponse:
+        """``name`` is the host's own note. The token registers one machine, and is not shown again."""
+        name = Fields(request.data).text("name")
+        token, raw = install_token_create(host=caller(request), now=timezone.now(), name=name)
+        return reply({"success": True, "id": token.pk, "token": raw, "expires_at": token.expires_at.timestamp()})

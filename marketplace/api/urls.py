@@ -87,6 +87,7 @@ urlpatterns = [
     *_both("v0/commands/transfer_credit/", money.TransferCredit),
     *_both("v0/contracts/fetch/", money.Contracts),
     *_both("v0/machines", machines.Machines),
+    *_both("v0/machines/install_tokens/", machines.InstallTokens),
     *_both("v0/machines/maintenances", machine_maintenance.Maintenances),
     *_both("v0/machines/<id:machine_id>/dnotify/", machine_maintenance.MachineMaintenance),
     *_both("v0/machines/<id:machine_id>/cancel_maint/", machine_maintenance.MachineMaintenanceCancel),

@@ -1,0 +1,52 @@
+"""The fleet drill against the real server: machines come, are rented and go on where they were at the next drill."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.plumbing.rental import Account, account
+from tests.plumbing.stack import Stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.engine]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MACHINES = 5
+
+
+def drill(stack: Stack, host: Account, renter: Account, state: Path, clients: int) -> str:
+    """What a short, busy drill prints."""
+    command = [sys.executable, "-m", "scripts.fleet", "--server", stack.url, "--state", str(state)]
+    command += ["--machines", str(MACHINES), "--clients", str(clients), "--churn", "0", "--seconds", "20"]
+    environment = os.environ | {"SPOTYARD_HOST_KEY": host.api_key, "SPOTYARD_CLIENT_KEYS": renter.api_key}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_drill_rents_and_the_next_one_goes_on_with_its_machines(stack: Stack, tmp_path: Path) -> None:
+    host, renter = account(stack), account(stack, dollars=100)
+    first = drill(stack, host, renter, tmp_path, clients=3)
+    assert re.search(rf"{MACHINES} machines online", first), first
+    assert re.search(r"rent to running \d+/\d+ ms", first), first
+    assert "error" not in first, first
+    machines = host.call("GET", "/machines/?owner=me")["machines"]
+    assert len(machines) == MACHINES
+    assert all(machine["simulated"] for machine in machines)
+    assert renter.call("GET", "/instances/?owner=me")["instances"] == []
+    again = drill(stack, host, renter, tmp_path, clients=0)
+    assert "error" not in again, again
+    assert [row["id"] for row in host.call("GET", "/machines/?owner=me")["machines"]] == [row["id"] for row in machines]
+
+
+def test_without_an_account_it_says_what_is_missing(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPOTYARD_")}
+    command = [sys.executable, "-m", "scripts.fleet", "--server", "http://127.0.0.1:9", "--state", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "fleet: Set SPOTYARD_HOST_KEY to the API key of the account that gets the machines.\n",
+    )
