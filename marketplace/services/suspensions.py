@@ -8,6 +8,7 @@ the same moment.
 from datetime import datetime
 from functools import partial
 
+import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -17,6 +18,7 @@ from billing.services import (
     payouts_hold_by_rule,
     payouts_release_by_rule,
 )
+from hosting.locks import lock_machine
 from hosting.models import Machine
 from hosting.services.suspension import machine_restore, machine_suspend
 from marketplace.domain import instance_states as states
@@ -28,6 +30,8 @@ from marketplace.services.audit import audit_record
 from marketplace.services.clearing import machine_clear
 from marketplace.services.notices import account_notice_post
 from marketplace.services.stopping import instance_stop_now, swept
+
+logger = structlog.get_logger(__name__)
 
 STOPPED = "Stopped because your account is suspended. The disk is kept."
 HOST_SUSPENDED = "The account that the machine belongs to is suspended."
@@ -86,16 +90,32 @@ def suspensions_enforce(*, now: datetime) -> int:
     running = Instance.objects.filter(client__in=_suspended(), state__in=states.CAN_STOP).order_by("machine_id", "pk")
     stopped = sum(swept(_stop, instance_id=pk, now=now) for pk in running.values_list("pk", flat=True))
     offered = Machine.objects.filter(host__in=_suspended(), suspended_at=None, removed_at=None).order_by("pk")
-    for machine in offered:
-        machine_suspend(machine_id=machine.pk, actor=None, reason=HOST_SUSPENDED, now=now, with_account=True)
-        stopped += 1
-    return stopped
+    return stopped + sum(_withheld(pk, now) for pk in offered.values_list("pk", flat=True))
+
+
+def _withheld(machine_id: int, now: datetime) -> bool:
+    """Whether the machine is kept from the market; one that goes wrong must not hold up the others."""
+    try:
+        return _withhold(machine_id, now)
+    except Exception:
+        logger.exception("suspension_failed", machine_id=machine_id)
+        return False
+
+
+@transaction.atomic
+def _withhold(machine_id: int, now: datetime) -> bool:
+    """The account may be back since the machine was listed as one of a suspended account's."""
+    machine = lock_machine(machine_id)
+    if not _suspended().filter(pk=machine.host_id).exists():
+        return False
+    machine_suspend(machine_id=machine_id, actor=None, reason=HOST_SUSPENDED, now=now, with_account=True)
+    return True
 
 
 @transaction.atomic
 def _stop(instance_id: int, now: datetime) -> bool:
     instance = lock_instance(instance_id)
-    if instance.state not in states.CAN_STOP:
+    if instance.state not in states.CAN_STOP or instance.client.suspended_at is None:
         return False
     instance_stop_now(
         instance=instance, actor=None, billed_until=now, now=now, reason="account_suspended", message=STOPPED

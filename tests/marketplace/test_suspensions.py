@@ -11,6 +11,7 @@ from hosting.models import Machine
 from hosting.services.suspension import machine_restore, machine_suspend
 from marketplace.errors import MarketError
 from marketplace.models import AuditEntry, Instance, Notice, Offer, User
+from marketplace.services import suspensions
 from marketplace.services.lifecycle import instance_start, instance_stop
 from marketplace.services.rent import instance_rent
 from marketplace.services.suspensions import account_restore, account_suspend, suspensions_enforce
@@ -160,6 +161,15 @@ def test_the_sweeper_finds_what_began_at_the_same_moment(staff: User) -> None:
     assert (state_of(late), live_offers(own.machine)) == ("stopping", 0)
     assert AccountTerms.objects.get(owner=bad).payouts_held_reason == "The account is suspended."
     assert suspensions_enforce(now=T0 + HOUR) == 0
+
+
+def test_a_sweep_that_comes_late_takes_nothing_from_who_is_back() -> None:
+    """It has listed what belongs to suspended accounts, and then the account is let back."""
+    account = market.user(dollars=10)
+    mine, own = rented(market.listed_machine(), account), market.listed_machine(account)
+    assert not suspensions._stop(mine.pk, T0)
+    assert not suspensions._withhold(own.machine.pk, T0)
+    assert (state_of(mine), live_offers(own.machine) > 0) == ("running", True)
 
 
 def test_who_may_be_suspended_by_whom_and_why(staff: User) -> None:
