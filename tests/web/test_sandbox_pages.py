@@ -62,7 +62,7 @@ def test_a_machine_without_the_listed_one_says_why_it_is_off_the_market(host_web
     pk = agent.machine.pk
     host_web.post(f"/host/machines/{pk}/prices/", PRICES | {"sandbox": "gvisor"})
     page = text(host_web, f"/host/machines/{pk}/")
-    assert "gVisor, in use" in page
+    assert "gVisor, chosen for guests" in page
     assert "root in a container is an ordinary user here" in page
     (gpu,) = agent.machine.gpus.all()
     agent.report(T0, inventory=market.inventory(gpus=[market.gpu(uuid=gpu.uuid)]))
