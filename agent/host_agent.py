@@ -397,5 +397,6 @@ class HostAgent:
             port_last=self._options.port_last,
             public_address=self._options.public_address,
             geolocation=self._options.geolocation,
+            engine=self._shared.hub.info,
         )
         return whole.collect(self._gpus, self._host, around)

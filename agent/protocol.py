@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from agent.job_protocol import DesiredJob, JobReport
+from agent.sandbox_protocol import Sandbox
 from agent.volume_protocol import DesiredVolume, ObservedVolume, VolumeMount
 
 PROTOCOL_VERSION = 1
@@ -116,6 +117,10 @@ class Inventory(Message, frozen=True):
     """Address clients reach the ports at; None lets the server take the address the agent dials from."""
     geolocation: str | None = None
     """"City, CC" where the host states it."""
+    sandboxes: dict[str, str] = {}
+    """The SANDBOXES that the engine has, each with why guests can't run in it; empty where they can."""
+    user_namespaces: bool = False
+    """Whether root in a container is an ordinary user to the host."""
 
 
 class PortMapping(Message, frozen=True):
@@ -165,6 +170,8 @@ class ContainerSpec(Message, frozen=True):
     """The most that the container may receive, in megabits a second; 0 is without limit."""
     up_mbps: float = 0.0
     """The most that it may send."""
+    sandbox: Sandbox = "none"
+    """Only for machines that report it without an obstacle."""
 
 
 class RegistryLogin(Message, frozen=True):

@@ -16,7 +16,7 @@ from hosting.domain.verification import CASES_UNDECIDED
 from hosting.models import Gpu, Machine, Measurement, VerificationCase
 from hosting.occupancy import rented_gpu_time
 from hosting.reports_shown import open_reports
-from hosting.selectors import bid_floor_micros
+from hosting.selectors import bid_floor_micros, listed_sandbox_problem
 from hosting.telemetry import MachineNow, machines_now
 
 WEEK = timedelta(days=7)
@@ -117,6 +117,7 @@ class _Facts:
             unhealthy_gpus=self._unhealthy.get(machine.pk, 0),
             case_open=machine.pk in self._cases,
             open_reports=self._reports.get(machine.pk, 0),
+            sandbox_problem=listed_sandbox_problem(machine),
             slower_than_usual=machine.pk in self._slower,
             disk_used_percent=_disk_used_percent(self._now.get(machine.pk)),
             failed_agent_version=machine.agent_failed_version,

@@ -18,6 +18,7 @@ from hosting.agent_releases import release_for
 from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
+from hosting.domain.sandboxes import sandbox_problem
 from hosting.domain.secrets import secret_hash
 from hosting.domain.verification import CASE_OVERTURNED
 from hosting.domain.volumes import DELETED
@@ -178,6 +179,14 @@ def bid_floor_micros(machine: Machine) -> int:
     listing: Listing | None = getattr(machine, "listing", None)
     min_bid_micros = listing.min_bid_micros_per_gpu_hour if listing is not None and listing.active else 0
     return max(min_bid_micros, idle_floor_micros(machine))
+
+
+def listed_sandbox_problem(machine: Machine) -> str:
+    """Why a listed machine is off the market for want of the sandbox that it promises; empty where it is not."""
+    listing: Listing | None = getattr(machine, "listing", None)
+    if listing is None or not listing.active:
+        return ""
+    return sandbox_problem(listing.sandbox, machine.sandboxes)
 
 
 def agent_versions_online() -> list[tuple[str, int]]:

@@ -102,8 +102,9 @@ TEXTS = (
     "hostname",
     "public_ipaddr",
     "geolocation",
+    "sandbox",
 )
-"""Texts under one name here and there; an empty one is not known."""
+"""Texts under one name here and there; an empty one is not known, or there is none."""
 
 PRICES: dict[str, str] = {
     "storage_cost": "storage_micros_per_gb_month",

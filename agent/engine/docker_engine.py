@@ -16,10 +16,11 @@ from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
 from agent.engine.guest_networks import GuestNetworks
 from agent.engine.image_types import ImageFacts
-from agent.engine.inspected import facts_of, may_support_quota
+from agent.engine.inspected import facts_of, has_user_namespaces, may_support_quota
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
 from agent.engine.references import repository_of
+from agent.engine.sandboxes import runtimes_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
     OWNER_LABEL,
@@ -100,6 +101,8 @@ class DockerEngine:
             ram_mb=int(facts["MemTotal"]) // _MB,
             data_root=str(facts["DockerRootDir"]),
             started_at=instant(str(created)) if created else None,
+            runtimes=runtimes_of(facts.get("Runtimes")),
+            user_namespaces=has_user_namespaces(facts),
         )
         return self._info
 

@@ -19,9 +19,10 @@ from docker.types import IPAMConfig, IPAMPool
 
 from agent.engine.errors import explanation
 from agent.engine.lines import NO_LIMIT, Line, limit_received, limit_sent, line_of
+from agent.engine.nameservers import point_at_nameservers
 from agent.engine.subnets import candidates, free_range, host_networks
 from agent.engine.timestamps import instant
-from agent.engine.types import BRIDGE_PREFIX, GUEST_NETWORK_LABEL, LINE_LABEL, ContainerPlan
+from agent.engine.types import BRIDGE_PREFIX, GUEST_NETWORK_LABEL, LINE_LABEL, SANDBOX_LABEL, ContainerPlan
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class GuestNetworks:
     def __init__(self) -> None:
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="networks")
         self._of: dict[str, str] = {}
+        self._sandboxed: set[str] = set()
 
     def begin(self, client: APIClient, plan: ContainerPlan) -> "Future[None] | None":
         """Start to make the network of a container that is to have one of its own."""
@@ -84,18 +86,26 @@ class GuestNetworks:
         if name is None:
             return NO_LIMIT
         self._of[container_id] = name
+        if (inspected["Config"].get("Labels") or {}).get(SANDBOX_LABEL):
+            self._sandboxed.add(container_id)
         if not Path("/sys/class/net", bridge_of(name)).exists():
             self.ensure(client, name)
         self._tell(container_id, limit_received(bridge_of(name), line))
         return line
 
     def after_start(self, client: APIClient, container_id: str, line: Line) -> None:
-        """Limit what it sends: its interface has only just come to be."""
-        if not line.up_kbit:
+        """Limit what it sends, and name servers to it that it reaches from a sandbox: its interface and its files have
+        only just come to be."""
+        if not line.up_kbit and container_id not in self._sandboxed:
             return
-        pid = int(client.inspect_container(container_id)["State"].get("Pid") or 0)
-        if pid:
+        inspected = cast("dict[str, Any]", client.inspect_container(container_id))
+        pid = int(inspected["State"].get("Pid") or 0)
+        if pid and line.up_kbit:
             self._tell(container_id, limit_sent(pid, line))
+        if container_id in self._sandboxed and inspected.get("ResolvConfPath"):
+            problem = point_at_nameservers(Path(str(inspected["ResolvConfPath"])))
+            if problem:
+                say(_log, "no_nameservers", level=logging.WARNING, container=container_id[:12], why=problem)
 
     def removing(self, client: APIClient, container_id: str) -> None:
         """Before the engine removes the container: learn which network goes with it. Raises docker's errors."""
@@ -105,6 +115,7 @@ class GuestNetworks:
 
     def removed(self, client: APIClient, container_id: str) -> None:
         """When the engine has."""
+        self._sandboxed.discard(container_id)
         name = self._of.pop(container_id, None)
         if name is not None:
             self.drop(client, name)

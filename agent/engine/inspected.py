@@ -25,6 +25,12 @@ def may_support_quota(facts: dict[str, Any]) -> bool:
     return driver in ("btrfs", "zfs") or (driver == "overlay2" and backing == "xfs")
 
 
+def has_user_namespaces(facts: dict[str, Any]) -> bool:
+    """Whether the engine maps root in its containers to an ordinary user of the host."""
+    options = (str(option).split(",") for option in facts.get("SecurityOptions") or [])
+    return any("name=userns" in parts for parts in options)
+
+
 def facts_of(inspected: dict[str, Any], engine_started_at: float | None) -> ContainerFacts:
     """What the agent wants to know of a container. ``engine_started_at`` is in seconds since 1970, if known."""
     state = inspected["State"]

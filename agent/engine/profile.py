@@ -9,6 +9,7 @@ from docker.api.client import APIClient
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from agent.engine.guest_networks import line_label
+from agent.engine.sandboxes import runtime_for
 from agent.engine.types import TOOLS_PLACE, ContainerPlan, EngineInfo
 
 CAPABILITIES = [
@@ -59,6 +60,7 @@ def _host_config(client: APIClient, plan: ContainerPlan, info: EngineInfo, *, di
     return client.create_host_config(
         **_limits(plan, info),
         init=True,
+        runtime=runtime_for(plan, info),
         cap_drop=["ALL"],
         cap_add=CAPABILITIES,
         security_opt=["no-new-privileges:true"],

@@ -7,9 +7,11 @@ from typing import Literal, Protocol
 
 from agent.engine.image_types import ImageEngine
 from agent.engine.lines import NO_LIMIT, Line
+from agent.engine.runtime_types import EngineRuntime
 from agent.engine.usage_types import ContainerUsage
 from agent.engine.volume_types import VolumeEngine
 from agent.protocol import FailureReason, PortMapping, RegistryLogin
+from agent.sandbox_protocol import Sandbox
 
 NEVER = "0001-01-01T00:00:00Z"
 """The engine's timestamp for "has not happened"."""
@@ -21,6 +23,8 @@ GPUS_LABEL = "spotyard.gpus"
 """UUIDs of the GPUs a container was made for, simulated ones too."""
 DISK_LABEL = "spotyard.disk"
 """The disk that a container is to have."""
+SANDBOX_LABEL = "spotyard.sandbox"
+"""The sandbox that a container runs in, where it does."""
 LINE_LABEL = "spotyard.line"
 """How fast a container may receive and send."""
 GUEST_NETWORK_LABEL = "spotyard.guest"
@@ -96,6 +100,9 @@ class EngineInfo:
     """Directory that holds images and containers, where it can be seen from here."""
     started_at: float | None
     """When the engine came up, in seconds since the epoch; None where unknown."""
+    runtimes: tuple[EngineRuntime, ...] = ()
+    user_namespaces: bool = False
+    """Root in a container is an ordinary user outside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +134,7 @@ class ContainerPlan:
     network: str
     """Its own name for a network of its own, or "none"."""
     line: Line = NO_LIMIT
+    sandbox: Sandbox = "none"
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Names of existing volumes by the directory each is mounted on."""
     client_volumes: Mapping[str, str] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
+from agent.engine.sandboxes import obstacles
+from agent.engine.types import EngineInfo
 from agent.inventory.sources import GpuSource, HostSource
 from agent.printable import printable
 from agent.protocol import Inventory, Message
@@ -21,6 +23,7 @@ class Surroundings:
     port_last: int
     public_address: str | None
     geolocation: str | None
+    engine: EngineInfo | None = None
 
 
 def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventory:
@@ -53,6 +56,8 @@ def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventor
             port_last=around.port_last,
             public_address=around.public_address,
             geolocation=around.geolocation,
+            sandboxes=obstacles(around.engine.runtimes, real_gpus=not gpus.simulated) if around.engine else {},
+            user_namespaces=around.engine is not None and around.engine.user_namespaces,
         )
     )
 

@@ -7,6 +7,7 @@ from agent.engine.lines import Line
 from agent.engine.types import (
     GPUS_LABEL,
     OWNER_LABEL,
+    SANDBOX_LABEL,
     TASK_LABEL,
     ContainerPlan,
     DiskName,
@@ -92,6 +93,7 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
             MACHINE_LABEL: str(identity.machine_id),
             **_task_labels(identity, task.task_id),
             GPUS_LABEL: ",".join(sorted(task.gpu_uuids)),
+            **({} if spec.sandbox == "none" else {SANDBOX_LABEL: spec.sandbox}),
         },
         ports=spec.ports,
         gpu_uuids=assigned_gpus(identity, task),
@@ -103,6 +105,7 @@ def container_plan(identity: Identity, task: DesiredTask) -> ContainerPlan:
         reserves_disk=not identity.simulated,
         network="none" if spec.network == "none" else container_name(identity, task.task_id),
         line=Line(down_kbit=round(spec.down_mbps * _KBIT_PER_MBIT), up_kbit=round(spec.up_mbps * _KBIT_PER_MBIT)),
+        sandbox=spec.sandbox,
         client_volumes={mount.path: volume_name(identity, mount.volume_id) for mount in spec.volumes},
     )
 

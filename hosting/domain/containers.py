@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from agent.protocol import ContainerSpec, JupyterSpec, PortMapping
+from agent.sandbox_protocol import Sandbox
 from agent.volume_protocol import VolumeMount
+from hosting.domain.sandboxes import NONE
 
 PIDS_LIMIT = 8192
 SHM_SHARE_OF_RAM = 2
@@ -59,6 +63,7 @@ def container_spec(
     result_bytes: int = 0,
     jupyter: Jupyter | None = None,
     volumes: Sequence[tuple[int, str]] = (),
+    sandbox: str = NONE,
 ) -> ContainerSpec:
     """The agent's order for a container; ``ports`` are (container port, host port, protocol), ``volumes`` (id, path).
 
@@ -87,4 +92,5 @@ def container_spec(
         volumes=[VolumeMount(volume_id=volume_id, path=path) for volume_id, path in volumes],
         down_mbps=part.down_mbps,
         up_mbps=part.up_mbps,
+        sandbox=msgspec.convert(sandbox, Sandbox),
     )

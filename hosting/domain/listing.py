@@ -1,7 +1,10 @@
 """What a host may ask for a machine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from hosting.domain.sandboxes import NONE, sandbox_problem
 
 MAX_GPU_MICROS_PER_HOUR = 1_000_000_000
 MAX_STORAGE_MICROS_PER_GB_MONTH = 100_000_000
@@ -20,10 +23,13 @@ class ListingTerms:
     min_gpus: int
     end_at: datetime
     min_bid_micros_per_gpu_hour: int = 0
+    sandbox: str = NONE
+    """What guests run in: hosting.domain.sandboxes."""
 
 
-def problems(terms: ListingTerms, *, gpu_count: int, now: datetime) -> dict[str, str]:
-    """A sentence for each field that makes no sense; empty when all is well."""
+def problems(terms: ListingTerms, *, gpu_count: int, sandboxes: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """A sentence for each field that makes no sense on a machine with so many GPUs and these sandboxes; empty when all
+    is well."""
     found = {}
     if not 0 < terms.gpu_micros_per_hour <= MAX_GPU_MICROS_PER_HOUR:
         found["gpu_micros_per_hour"] = "The price of a GPU must be more than $0 and at most $1000 per hour."
@@ -39,6 +45,8 @@ def problems(terms: ListingTerms, *, gpu_count: int, now: datetime) -> dict[str,
         found["min_bid_micros_per_gpu_hour"] = bid_problem
     if not 1 <= terms.min_gpus <= gpu_count:
         found["min_gpus"] = f"The minimum number of GPUs must be between 1 and the machine's {gpu_count}."
+    if no_sandbox := sandbox_problem(terms.sandbox, sandboxes):
+        found["sandbox"] = no_sandbox
     late_or_far = end_problem(terms.end_at, now)
     if late_or_far:
         found["end_at"] = late_or_far

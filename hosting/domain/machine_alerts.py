@@ -29,6 +29,7 @@ class AlertFacts:
     unhealthy_gpus: int = 0
     case_open: bool = False
     open_reports: int = 0
+    sandbox_problem: str = ""
     slower_than_usual: bool = False
     disk_used_percent: float | None = None
     failed_agent_version: str = ""
@@ -43,6 +44,10 @@ def alerts(facts: AlertFacts, now: datetime) -> list[Alert]:
         (facts.online and bool(facts.engine_error), Alert(BAD, "Its container engine does not work")),
         (facts.case_open, Alert(BAD, "It failed its verification", "verification")),
         (facts.unhealthy_gpus > 0, Alert(BAD, f"{_counted(facts.unhealthy_gpus, 'GPU')} off the market")),
+        (
+            bool(facts.sandbox_problem),
+            Alert(BAD, "Off the market: its sandbox can't be used", "system"),
+        ),
         (facts.open_reports > 0, Alert(WARN, f"{_counted(facts.open_reports, 'report')} by clients", "reports")),
         (facts.slower_than_usual, Alert(WARN, "Slower than usual in its last benchmark", "benchmarks")),
         (

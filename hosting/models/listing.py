@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from hosting.domain.sandboxes import CHOICES, NONE
 from hosting.models.machine import Machine
 
 
@@ -15,6 +16,7 @@ class Listing(models.Model):
     inet_down_micros_per_gb = models.BigIntegerField()
     min_bid_micros_per_gpu_hour = models.BigIntegerField(default=0)
     min_gpus = models.PositiveIntegerField(default=1)
+    sandbox = models.CharField(max_length=8, choices=CHOICES, default=NONE, help_text="What guests run in.")
     end_at = models.DateTimeField(help_text="No rental outlives this.")
     active = models.BooleanField(default=True)
     listed_at = models.DateTimeField()
@@ -31,7 +33,10 @@ class Listing(models.Model):
                     min_gpus__gte=1,
                 ),
                 name="listing_prices_sane",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(sandbox__in=["none", "gvisor", "kata"]), name="listing_sandbox_known"
+            ),
         ]
 
     def __str__(self) -> str:

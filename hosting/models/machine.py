@@ -69,6 +69,12 @@ class Machine(models.Model):
     kernel_version = models.CharField(max_length=120)
     motherboard = models.CharField(max_length=120)
     engine_version = models.CharField(max_length=80)
+    sandboxes = models.JSONField(
+        default=dict, blank=True, help_text="Those that its engine has, each with why guests can't run in it."
+    )
+    user_namespaces = models.BooleanField(
+        default=False, help_text="Root in its containers is an ordinary user to the machine."
+    )
     port_first = models.PositiveIntegerField()
     port_last = models.PositiveIntegerField()
     port_last_leased = models.PositiveIntegerField(default=0)

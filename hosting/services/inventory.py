@@ -8,6 +8,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from agent.protocol import GpuFacts, Inventory
 from hosting.domain import hardware
 from hosting.domain.addresses import is_address
+from hosting.domain.sandboxes import reported
 from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
@@ -37,6 +38,7 @@ _COPIED = (
     "kernel_version",
     "motherboard",
     "engine_version",
+    "user_namespaces",
     "port_first",
     "port_last",
 )
@@ -55,6 +57,7 @@ def machine_columns(inventory: Inventory, remote_address: str) -> dict[str, obje
     values["gpu_name"] = clean(inventory.gpus[0].model, 80)
     values["gpu_count"] = len(inventory.gpus)
     values["public_address"] = _public_address(inventory.public_address, remote_address)
+    values["sandboxes"] = reported(inventory.sandboxes)
     values["geolocation"] = clean(inventory.geolocation or "", 120)
     return values
 

@@ -29,7 +29,8 @@ def listing_set(*, machine_id: int, host: AbstractBaseUser, terms: ListingTerms,
     """
     machine = lock_own_machine(machine_id, host)
     _refuse_undecided(machine)
-    found = problems(terms, gpu_count=machine.gpu_count, now=now) | _idle_job_problem(machine, terms)
+    found = problems(terms, gpu_count=machine.gpu_count, sandboxes=machine.sandboxes, now=now)
+    found |= _idle_job_problem(machine, terms)
     if found:
         field, message = next(iter(found.items()))
         raise HostingError("invalid_terms", message, field=field)

@@ -8,6 +8,7 @@ from django import forms
 
 from hosting.domain.listing import ListingTerms
 from hosting.domain.maintenance import LONGEST, NOTE_CHARS
+from hosting.domain.sandboxes import CHOICES, NONE
 from hosting.models import IdleJob, Machine
 from hosting.web.fields import CommandField, DollarsField, EndOfDayField
 
@@ -17,6 +18,7 @@ USUAL_TERMS = {
     "inet_down_micros_per_gb": 10_000,
     "min_bid_micros_per_gpu_hour": 0,
     "min_gpus": 1,
+    "sandbox": NONE,
 }
 """What the form suggests for a machine that was never listed."""
 
@@ -30,6 +32,7 @@ class PricesForm(forms.Form):
     inet_down_micros_per_gb = DollarsField(label="Traffic down")
     min_bid_micros_per_gpu_hour = DollarsField(label="Minimum bid", required=False)
     min_gpus = forms.IntegerField(label="Minimum GPUs per rental")
+    sandbox = forms.ChoiceField(label="Sandbox", required=False, choices=CHOICES)
     end_at = EndOfDayField(label="Available through")
 
     @classmethod
@@ -42,9 +45,12 @@ class PricesForm(forms.Form):
         return cls(initial=initial)
 
     def terms(self) -> ListingTerms:
-        """The terms as the service wants them. No minimum bid is one of 0."""
-        min_bid_micros = self.cleaned_data["min_bid_micros_per_gpu_hour"] or 0
-        return ListingTerms(**self.cleaned_data | {"min_bid_micros_per_gpu_hour": min_bid_micros})
+        """The terms as the service wants them. No minimum bid is one of 0, no sandbox is none."""
+        may_be_empty = {
+            "min_bid_micros_per_gpu_hour": self.cleaned_data["min_bid_micros_per_gpu_hour"] or 0,
+            "sandbox": self.cleaned_data["sandbox"] or NONE,
+        }
+        return ListingTerms(**self.cleaned_data | may_be_empty)
 
 
 class ExtendForm(forms.Form):

@@ -78,6 +78,7 @@ def machine(request: AccountRequest, machine_id: int) -> HttpResponse:
             "machine": found,
             "gpus": selectors.gpus_with_use(found),
             "bid_floor_micros": selectors.bid_floor_micros(found),
+            "sandbox_problem": selectors.listed_sandbox_problem(found),
             "figures": machine_now(found),
             **history_context(found, request.GET.get("period", ""), reverse("host_history", args=[found.pk]), now),
             **benchmark_context(found),

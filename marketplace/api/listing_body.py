@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from hosting.domain.listing import ListingTerms
+from hosting.domain.sandboxes import NONE
 from hosting.models import Listing
 from marketplace.api.wire import Fields
 from marketplace.domain.query_fields import shown
@@ -16,7 +17,7 @@ USUAL_DURATION = timedelta(days=90)
 
 _KNOWN_NAMES = """
     machine client_id price_gpu price_disk price_inetu price_inetd price_min_bid min_chunk end_date duration
-    credit_discount_max vol_size vol_price
+    sandbox credit_discount_max vol_size vol_price
 """
 _KNOWN = frozenset(_KNOWN_NAMES.split())
 _UNAVAILABLE = {
@@ -64,6 +65,7 @@ def listing_terms(fields: Fields, present: Listing | None, *, now: datetime) -> 
         ),
         min_gpus=_count(fields, "min_chunk", present.min_gpus if present else 1),
         end_at=_end(fields, present, now),
+        sandbox=_sandbox(fields, present),
     )
 
 
@@ -77,6 +79,13 @@ def _count(fields: Fields, name: str, default: int) -> int:
     if count is None or count != int(count) or abs(count) > 1_000_000:
         raise MarketError("invalid_args", f"{name} must be a whole number.", field=name)
     return int(count)
+
+
+def _sandbox(fields: Fields, present: Listing | None) -> str:
+    if "sandbox" not in fields:
+        return present.sandbox if present else NONE
+    named = fields.get("sandbox")
+    return NONE if named is None else str(named).strip().lower()[:40]
 
 
 def _end(fields: Fields, present: Listing | None, now: datetime) -> datetime:

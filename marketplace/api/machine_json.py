@@ -13,7 +13,7 @@ from marketplace.offer_json import MICROS
 
 _TERM_NAMES = """
     listed_gpu_cost listed_storage_cost listed_inet_up_cost listed_inet_down_cost min_bid_price listed_min_gpu_count
-    end_date start_date
+    end_date start_date listed_sandbox
 """
 
 
@@ -54,6 +54,8 @@ def machine_json(
         "driver_vers": driver_number(machine.driver_version),
         "cuda_max_good": cuda_number(machine.cuda_version),
         "os_version": machine.os_version,
+        "sandboxes": [name for name, obstacle in machine.sandboxes.items() if not obstacle],
+        "user_namespaces": machine.user_namespaces,
         "public_ipaddr": machine.public_address,
         "direct_port_count": machine.direct_port_count,
         "geolocation": machine.geolocation or None,
@@ -96,5 +98,6 @@ def _listing(listing: Listing | None) -> dict[str, Any]:
             "listed_min_gpu_count": listing.min_gpus,
             "end_date": listing.end_at.timestamp(),
             "start_date": listing.listed_at.timestamp(),
+            "listed_sandbox": listing.sandbox,
         }
     return {"listed": active, "credit_discount_max": 0.0, **terms}

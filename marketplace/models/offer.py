@@ -63,6 +63,7 @@ class Offer(models.Model):
     country = models.CharField(max_length=2, blank=True)
     hosting_type = models.PositiveIntegerField(default=0)
     simulated = models.BooleanField()
+    sandbox = models.CharField(max_length=8, blank=True, help_text="What the container runs in; empty for none.")
 
     dlperf = models.FloatField()
     dlperf_is_estimate = models.BooleanField()
@@ -93,7 +94,8 @@ class Offer(models.Model):
                 fields=["machine", "num_gpus"],
                 condition=models.Q(retired_at__isnull=True),
                 name="one_live_offer_per_slice_size",
-            )
+            ),
+            models.CheckConstraint(condition=models.Q(sandbox__in=["", "gvisor", "kata"]), name="offer_sandbox_known"),
         ]
         indexes = [
             models.Index(

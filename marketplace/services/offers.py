@@ -10,6 +10,7 @@ from django.db.models import OuterRef, Subquery, Sum
 
 from dlperf.domain.mixes import PRECISIONS
 from hosting.domain.hardware import capability
+from hosting.domain.sandboxes import NONE, sandbox_problem
 from hosting.models import Gpu, Listing, Machine
 from hosting.selectors import gpu_scores_of, usable_gpus
 from hosting.volumes import volumes_given_gb
@@ -73,6 +74,8 @@ def _wanted(machine: Machine, quotes: Mapping[int, int | None], now: datetime) -
     gpus = list(usable_gpus(machine))
     if listing is None or not gpus or machine.removed_at is not None or machine.suspended_at is not None:
         return {}
+    if sandbox_problem(listing.sandbox, machine.sandboxes):
+        return {}  # what was promised is not to be had any more, or not yet again
     disk_given_gb = disk_given(machine)
     facts = _machine_facts(machine, listing, gpus)
     return {
@@ -147,6 +150,7 @@ def _machine_facts(machine: Machine, listing: Listing, gpus: list[Gpu]) -> dict[
         "inet_down_micros_per_gb": listing.inet_down_micros_per_gb,
         "start_at": listing.listed_at,
         "end_at": listing.end_at,
+        "sandbox": "" if listing.sandbox == NONE else listing.sandbox,
     }
 
 

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from billing.domain.money import exact_dollars
 from billing.features import feature_on
 from hosting.domain.containers import Jupyter, Slice, container_spec
+from hosting.domain.sandboxes import NONE
 from hosting.errors import HostingError
 from hosting.models import Machine, PortLease, Task, Volume
 from hosting.services.relay_leases import relay_lease
@@ -356,6 +357,7 @@ def _set_spec(
         ports=ports,
         jupyter=_jupyter(request),
         volumes=[(volume.pk, path) for volume, path in mounts],
+        sandbox=offer.sandbox or NONE,
     )
     task_set_spec(task=task, spec=spec)
 

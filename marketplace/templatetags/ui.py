@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing.domain.money import MICROS_PER_DOLLAR, exact_dollars, format_dollars
+from hosting.domain.sandboxes import TITLES
 
 register = template.Library()
 
@@ -81,6 +82,12 @@ def gb(megabytes: float) -> str:
 def gigabytes(amount: float) -> str:
     """Gigabytes, from 1000 on as terabytes: 2500 becomes "2.5 TB"."""
     return f"{amount / 1000:.1f} TB".replace(".0 TB", " TB") if amount >= 1000 else f"{amount:.0f} GB"
+
+
+@register.filter
+def sandbox_title(name: str) -> str:
+    """What people call a sandbox: "gvisor" is gVisor."""
+    return TITLES.get(name, name)
 
 
 @register.filter

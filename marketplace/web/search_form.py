@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 
 from dlperf.domain.mixes import IMAGES, Adaptation
+from hosting.domain.sandboxes import TITLES
 from hosting.web.fields import DollarsField
 from marketplace.domain.query_adaptation import MOST_IMAGE_CHARS
 from marketplace.domain.templates import TemplateContent
@@ -34,6 +35,7 @@ _PRECISIONS = [
 ]
 _IMAGES = [("" if key == DEFAULT_IMAGE else key, image.title) for key, image in IMAGES.items()]
 _RELIABILITIES = [("", "Any"), ("0.9", "90% or better"), ("0.95", "95% or better"), ("0.99", "99% or better")]
+_SANDBOXES = [("", "Any or none"), ("yes", "Any sandbox"), *TITLES.items()]
 _GPU_COUNTS = [("", "Any"), *((str(n), f"{n}\N{MULTIPLICATION SIGN}") for n in (1, 2, 4, 8)), ("9+", "9+")]
 
 
@@ -57,6 +59,7 @@ class SearchForm(forms.Form):
     image = forms.ChoiceField(label="Image", required=False, choices=_IMAGES)
     reliability_min = forms.ChoiceField(label="Reliability", required=False, choices=_RELIABILITIES)
     country = forms.ChoiceField(label="Country", required=False)
+    sandbox = forms.ChoiceField(label="Sandbox", required=False, choices=_SANDBOXES)
     verified = forms.BooleanField(label="Verified machines only", required=False)
     unavailable = forms.BooleanField(label="Include unavailable offers", required=False)
     sort = forms.ChoiceField(label="Sort by", required=False, choices=[(key, text) for key, (text, _) in SORTS.items()])
@@ -132,6 +135,8 @@ def _choices_query(data: dict[str, Any]) -> dict[str, Any]:
         found["gpu_name"] = {"eq": data["gpu"]}
     if data["country"]:
         found["geolocation"] = {"eq": data["country"]}
+    if data["sandbox"]:
+        found["sandbox"] = {"neq": None} if data["sandbox"] == "yes" else {"eq": data["sandbox"]}
     if data["gpus"]:
         found["num_gpus"] = {"gte": 9} if data["gpus"] == "9+" else {"eq": data["gpus"]}
     return found

@@ -8,6 +8,8 @@ import msgspec
 
 from agent.engine.image_types import ImageFacts
 from agent.engine.references import repository_of
+from agent.engine.runtime_types import EngineRuntime
+from agent.engine.sandboxes import runtime_for
 from agent.engine.timestamps import instant
 from agent.engine.types import (
     Attached,
@@ -140,6 +142,9 @@ class FakeEngine:
     network_sweeps: int = 0
     left: str = ""
     """Something that a removal does not get rid of."""
+    runtimes: tuple[EngineRuntime, ...] = ()
+    ran_in: dict[str, str | None] = field(default_factory=dict)
+    """The runtime that each container was made for."""
     start_error: Exception | None = None
     used_mb: int = 0
     whole_mb: int | None = None
@@ -168,7 +173,7 @@ class FakeEngine:
 
     def info(self) -> EngineInfo:
         self._check()
-        return EngineInfo(version="1.0", cpus=4, ram_mb=8192, data_root="/", started_at=None)
+        return EngineInfo(version="1.0", cpus=4, ram_mb=8192, data_root="/", started_at=None, runtimes=self.runtimes)
 
     def sweep_networks(self) -> None:
         self._check()
@@ -196,6 +201,7 @@ class FakeEngine:
             raise VolumeMissingError(*missing)
         if set(plan.client_volumes.values()) - set(self.client_volumes):
             raise TaskError("volume_missing", "A volume is lost.")
+        self.ran_in[plan.name] = runtime_for(plan, self.info())
         container_id = f"id{len(self.plans) or ''}-{plan.name}"
         gpus = frozenset(filter(None, plan.labels["spotyard.gpus"].split(",")))
         self.containers[plan.name] = ContainerFacts(container_id=container_id, status="created", gpus=gpus)

@@ -146,3 +146,17 @@ def test_why_a_machine_can_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert obstacle("btrfs", str(tmp_path)) == "the engine's storage driver is btrfs"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "mkfs.ext4" in obstacle("overlay2", str(tmp_path)) or os.geteuid() != 0
+
+
+def test_a_layer_of_an_engine_with_user_namespaces_keeps_its_shifted_owners(scene: Scene) -> None:
+    shifted = 100_000
+    os.chown(scene.layer, 0, shifted)
+    scene.layer.chmod(0o710)
+    for path in (scene.layer / "diff", scene.layer / "diff" / "root", scene.file("made before"), scene.layer / "work"):
+        os.chown(path, shifted, shifted)
+    scene.provide()
+    assert is_mounted(scene.layer)
+    facts = scene.layer.stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (0, shifted, 0o710)
+    owners = {path.stat().st_uid for path in (scene.layer / "diff", scene.file("made before"), scene.layer / "work")}
+    assert owners == {shifted}
