@@ -14,6 +14,8 @@ from scripts.fleet.tally import Tally
 MOST_INSTANCES = 2
 LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
+FAREWELL_SECONDS = 20.0
+"""For machines to remove what was destroyed."""
 THINKS_SECONDS = (2.0, 15.0)
 DISK_GB = 10
 CHOSEN_FROM = 20
@@ -55,12 +57,22 @@ class Client:
         self._try(self._look)
         for number in list(self.states):
             self._try(partial(self._api.call, "DELETE", f"/instances/{number}/", {}))
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        while self._own() and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
 
     def _try(self, action: Callable[[], object]) -> None:
         try:
             action()
         except ApiError as error:
-            expected = error.code in ("no_such_ask", "no_credit", "spend_limit", "wrong_state", "invalid_price")
+            expected = error.code in (
+                "no_such_ask",
+                "no_credit",
+                "spend_limit",
+                "wrong_state",
+                "invalid_price",
+                "no_such_instance",
+            )
             self._tally.count(f"refused: {error.code}" if expected else f"error: client {error.code}")
 
     def _step(self) -> None:
@@ -76,9 +88,16 @@ class Client:
             self._tally.count(what)
 
     def _look(self) -> None:
-        rows = self._api.call("GET", "/instances/?owner=me")["instances"]
-        own = [row for row in rows if row.get("label") == self._label]
-        self.states = {int(row["id"]): _state(row) for row in own}
+        self.states = {number: state for number, state in self._own().items() if state != "destroying"}
+
+    def _own(self) -> dict[int, str]:
+        """States of its instances by number, also of those that are on their way out; none where nobody answers."""
+        try:
+            rows = self._api.call("GET", "/instances/?owner=me")["instances"]
+        except ApiError as error:
+            self._tally.count(f"error: client {error.code}")
+            return {}
+        return {int(row["id"]): _state(row) for row in rows if row.get("label") == self._label}
 
     def _rent(self, *, interruptible: bool) -> None:
         offers = self._api.call("POST", "/bundles/", self._query)["offers"]
