@@ -12,8 +12,8 @@ from agent.backoff import Backoff
 from agent.guest.tools import GuestTools
 from agent.images.fetched import FetchedImages
 from agent.images.janitor import Janitor
-from agent.inventory import collect as whole
-from agent.inventory.choosing import sources
+from agent.inventory.choosing import sources, surroundings
+from agent.inventory.collect import collect
 from agent.inventory.sources import InventoryError
 from agent.jobs.courier import Courier
 from agent.jobs.handlers import handlers
@@ -391,12 +391,4 @@ class HostAgent:
         return info.version if info else ""
 
     def _collect(self) -> Inventory:
-        around = whole.Surroundings(
-            engine_version=self._engine_version,
-            port_first=self._options.port_first,
-            port_last=self._options.port_last,
-            public_address=self._options.public_address,
-            geolocation=self._options.geolocation,
-            engine=self._shared.hub.info,
-        )
-        return whole.collect(self._gpus, self._host, around)
+        return collect(self._gpus, self._host, surroundings(self._options, self._shared.hub.info))

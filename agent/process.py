@@ -10,7 +10,7 @@ from types import FrameType
 from agent import firewall
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.hub import EngineHub
-from agent.engine.types import BRIDGE_PREFIX
+from agent.engine.labels import BRIDGE_PREFIX
 from agent.guest.jupyter_watch import JupyterWatch
 from agent.guest.watch import GuestWatch
 from agent.logs import say

@@ -8,8 +8,8 @@ from pathlib import Path
 from agent import __version__, firewall
 from agent.engine.types import Engine, EngineDownError, EngineInfo
 from agent.installer.checks import is_free
-from agent.inventory.choosing import sources
-from agent.inventory.collect import Surroundings, collect
+from agent.inventory.choosing import sources, surroundings
+from agent.inventory.collect import collect
 from agent.inventory.sources import GpuSource, HostSource, InventoryError
 from agent.options import MachineOptions
 from agent.outside import relay_obstacle
@@ -53,7 +53,7 @@ def self_test(options: MachineOptions, engine: Engine, *, use_firewall: bool) ->
         yield _firewall()
     yield _ports(options.port_first, options.port_last)
     yield _relay()
-    yield from _marketplace(options, gpus, host, info.version if info else "")
+    yield from _marketplace(options, gpus, host, info)
 
 
 def _engine(engine: Engine) -> tuple[EngineInfo | None, Finding]:
@@ -95,16 +95,11 @@ def _relay() -> Finding:
     return Finding("Way to the relay", obstacle or "ssh is installed", ssh.REMEDY if obstacle else "")
 
 
-def _marketplace(options: MachineOptions, gpus: GpuSource, host: HostSource, engine_version: str) -> Iterator[Finding]:
-    around = Surroundings(
-        engine_version=engine_version,
-        port_first=options.port_first,
-        port_last=options.port_last,
-        public_address=options.public_address,
-        geolocation=options.geolocation,
-    )
+def _marketplace(
+    options: MachineOptions, gpus: GpuSource, host: HostSource, engine: EngineInfo | None
+) -> Iterator[Finding]:
     try:
-        inventory = collect(gpus, host, around)
+        inventory = collect(gpus, host, surroundings(options, engine))
     except InventoryError:
         return  # told already
     yield from _requirements(options, inventory)

@@ -9,7 +9,12 @@ import logging
 import threading
 from collections.abc import Callable
 
-from agent.engine.types import OWNER_LABEL, Engine, EngineDownError, TaskError
+from agent.engine.labels import OWNER_LABEL
+from agent.engine.types import (
+    Engine,
+    EngineDownError,
+    TaskError,
+)
 from agent.logs import say
 from agent.pool import Pool
 from agent.tasks.plan import Identity, volume_labels, volume_name

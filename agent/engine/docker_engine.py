@@ -17,14 +17,13 @@ from agent.engine.guest_disks import GuestDisks, disk_label
 from agent.engine.guest_networks import GuestNetworks
 from agent.engine.image_types import ImageFacts
 from agent.engine.inspected import facts_of, has_user_namespaces, may_support_quota
+from agent.engine.labels import OWNER_LABEL, TASK_LABEL
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
 from agent.engine.references import repository_of
 from agent.engine.sandboxes import runtimes_of
 from agent.engine.timestamps import instant
 from agent.engine.types import (
-    OWNER_LABEL,
-    TASK_LABEL,
     Attached,
     Command,
     CommandOutcome,

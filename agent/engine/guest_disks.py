@@ -8,8 +8,12 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
+from agent.engine.labels import DISK_LABEL
 from agent.engine.own_disks import OwnDisks, layer_of, obstacle, show_one_device
-from agent.engine.types import DISK_LABEL, NEVER, ContainerPlan
+from agent.engine.types import (
+    NEVER,
+    ContainerPlan,
+)
 from agent.logs import say
 
 _log = logging.getLogger(__name__)

@@ -18,11 +18,14 @@ from docker.api.client import APIClient
 from docker.types import IPAMConfig, IPAMPool
 
 from agent.engine.errors import explanation
+from agent.engine.labels import BRIDGE_PREFIX, GUEST_NETWORK_LABEL, LINE_LABEL, OWNER_LABEL, SANDBOX_LABEL, TASK_LABEL
 from agent.engine.lines import NO_LIMIT, Line, limit_received, limit_sent, line_of
 from agent.engine.nameservers import point_at_nameservers
 from agent.engine.subnets import candidates, free_range, host_networks
 from agent.engine.timestamps import instant
-from agent.engine.types import BRIDGE_PREFIX, GUEST_NETWORK_LABEL, LINE_LABEL, SANDBOX_LABEL, ContainerPlan
+from agent.engine.types import (
+    ContainerPlan,
+)
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -59,15 +62,15 @@ class GuestNetworks:
         """Start to make the network of a container that is to have one of its own."""
         if plan.network != plan.name:
             return None
-        return self._workers.submit(self.ensure, client, plan.network)
+        return self._workers.submit(self.ensure, client, plan.network, plan.labels)
 
-    def ensure(self, client: APIClient, name: str) -> None:
-        """Make the network unless it is there. Raises docker's errors."""
+    def ensure(self, client: APIClient, name: str, labels: Mapping[str, str]) -> None:
+        """Make the network unless it is there; it bears its container's ``labels``. Raises docker's errors."""
         within = free_range(host_networks(_ROUTES.read_text(), BRIDGE_PREFIX)) if _ROUTES.exists() else free_range([])
         last: docker.errors.APIError | None = None
         for subnet in candidates(name, within):
             try:
-                self._make(client, name, str(subnet))
+                self._make(client, name, str(subnet), labels)
             except docker.errors.APIError as error:
                 if "already exists" in explanation(error):
                     return
@@ -89,7 +92,7 @@ class GuestNetworks:
         if (inspected["Config"].get("Labels") or {}).get(SANDBOX_LABEL):
             self._sandboxed.add(container_id)
         if not Path("/sys/class/net", bridge_of(name)).exists():
-            self.ensure(client, name)
+            self.ensure(client, name, inspected["Config"].get("Labels") or {})
         self._tell(container_id, limit_received(bridge_of(name), line))
         return line
 
@@ -137,7 +140,7 @@ class GuestNetworks:
             if network["Name"] not in used and not is_young:
                 self.drop(client, network["Name"])
 
-    def _make(self, client: APIClient, name: str, subnet: str) -> None:
+    def _make(self, client: APIClient, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         client.create_network(
             name,
             driver="bridge",
@@ -147,12 +150,17 @@ class GuestNetworks:
                 "com.docker.network.bridge.enable_icc": "false",
                 "com.docker.network.bridge.name": bridge_of(name),
             },
-            labels={GUEST_NETWORK_LABEL: name},
+            labels=_of_task(labels) | {GUEST_NETWORK_LABEL: name},
         )
 
     def _tell(self, container_id: str, problem: str | None) -> None:
         if problem:
             say(_log, "line_not_limited", level=logging.WARNING, container=container_id[:12], why=problem)
+
+
+def _of_task(labels: Mapping[str, str]) -> dict[str, str]:
+    """Whose it is: what a container has from its image says nothing about its network."""
+    return {key: labels[key] for key in (OWNER_LABEL, TASK_LABEL) if key in labels}
 
 
 def _own_network(inspected: Mapping[str, Any]) -> str | None:

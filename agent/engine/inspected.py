@@ -2,8 +2,13 @@
 
 from typing import Any
 
+from agent.engine.labels import GPUS_LABEL
 from agent.engine.timestamps import instant
-from agent.engine.types import GPUS_LABEL, NEVER, ContainerFacts, Status
+from agent.engine.types import (
+    NEVER,
+    ContainerFacts,
+    Status,
+)
 
 _SHUTDOWN_SECONDS = 120
 _RECOVERY_SECONDS = 30

@@ -16,22 +16,6 @@ from agent.sandbox_protocol import Sandbox
 NEVER = "0001-01-01T00:00:00Z"
 """The engine's timestamp for "has not happened"."""
 
-OWNER_LABEL = "spotyard.owner"
-TASK_LABEL = "spotyard.task"
-"""Which agent a container belongs to, and the task it is for."""
-GPUS_LABEL = "spotyard.gpus"
-"""UUIDs of the GPUs a container was made for, simulated ones too."""
-DISK_LABEL = "spotyard.disk"
-"""The disk that a container is to have."""
-SANDBOX_LABEL = "spotyard.sandbox"
-"""The sandbox that a container runs in, where it does."""
-LINE_LABEL = "spotyard.line"
-"""How fast a container may receive and send."""
-GUEST_NETWORK_LABEL = "spotyard.guest"
-"""Marks networks that belong to one container each."""
-BRIDGE_PREFIX = "spotyard"
-"""What the bridges of guests' networks are called begins with this, and nothing else does."""
-
 TOOLS_PLACE = "/.spotyard/tools"
 """Where containers have the guest tools. What is mounted there belongs to all of them and is never a task's own."""
 

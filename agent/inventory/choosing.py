@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from agent.engine.types import EngineInfo
+from agent.inventory.collect import Surroundings
 from agent.inventory.host import RealHost
 from agent.inventory.nvml import NvmlSource
 from agent.inventory.simulated import SimulatedMachine
@@ -22,3 +24,14 @@ def sources(
         machine = SimulatedMachine(options.simulate, options.seed or seed, host)
         return machine, machine
     return NvmlSource(), RealHost(host, data_directory)
+
+
+def surroundings(options: MachineOptions, engine: EngineInfo | None) -> Surroundings:
+    """What the host states and the engine tells, as far as it could be reached."""
+    return Surroundings(
+        port_first=options.port_first,
+        port_last=options.port_last,
+        public_address=options.public_address,
+        geolocation=options.geolocation,
+        engine=engine,
+    )

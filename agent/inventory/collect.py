@@ -18,12 +18,12 @@ M = TypeVar("M", bound=Message)
 class Surroundings:
     """What neither GPUs nor host tell."""
 
-    engine_version: str
     port_first: int
     port_last: int
     public_address: str | None
     geolocation: str | None
-    engine: EngineInfo | None = None
+    engine: EngineInfo | None
+    """None where it could not be reached."""
 
 
 def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventory:
@@ -51,7 +51,7 @@ def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventor
             os_version=facts.os_version,
             kernel_version=facts.kernel_version,
             motherboard=facts.motherboard,
-            engine_version=around.engine_version,
+            engine_version=around.engine.version if around.engine else "",
             port_first=around.port_first,
             port_last=around.port_last,
             public_address=around.public_address,

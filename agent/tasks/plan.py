@@ -3,12 +3,9 @@
 import shlex
 from dataclasses import dataclass, replace
 
+from agent.engine.labels import GPUS_LABEL, OWNER_LABEL, SANDBOX_LABEL, TASK_LABEL
 from agent.engine.lines import Line
 from agent.engine.types import (
-    GPUS_LABEL,
-    OWNER_LABEL,
-    SANDBOX_LABEL,
-    TASK_LABEL,
     ContainerPlan,
     DiskName,
 )

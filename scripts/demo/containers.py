@@ -36,12 +36,14 @@ def remove(owners: list[str]) -> int:
     """Remove the containers of these owners with their disks; how many there were.
 
     The disk of a container that moved between GPUs is an image, and its volumes have names: they go too, and so do the
-    volumes that clients rented.
+    volumes that clients rented, and each container's network.
     """
     found = [container for owner in owners for container in _list(owner, running=False)]
     volumes = _docker("inspect", "--format", _VOLUMES, *found).split() if found else []
     if found:
         _docker("rm", "--force", "--volumes", *found)
+    if networks := [network for owner in owners for network in _networks(owner)]:
+        _docker("network", "rm", *networks)
     volumes += [volume for owner in owners for volume in _rented_volumes(owner)]
     if left := set(volumes) & set(_docker("volume", "ls", "--quiet").split()):
         _docker("volume", "rm", "--force", *sorted(left))
@@ -53,6 +55,10 @@ def remove(owners: list[str]) -> int:
 
 def _disks(owner: str) -> list[str]:
     return _docker("images", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}").split()
+
+
+def _networks(owner: str) -> list[str]:
+    return _docker("network", "ls", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}").split()
 
 
 def _rented_volumes(owner: str) -> list[str]:

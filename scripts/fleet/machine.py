@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agent import __version__
+from agent.engine.types import EngineInfo
 from agent.inventory.collect import Surroundings as Around
 from agent.inventory.collect import collect
 from agent.inventory.host import HostOptions
@@ -29,6 +30,7 @@ from scripts.fleet.tasks import SimulatedTasks
 
 _log = logging.getLogger(__name__)
 TELEMETRY_SECONDS = 15.0
+ENGINE = EngineInfo(version="drill", cpus=1, ram_mb=1024, data_root="", started_at=None)
 LISTED_DAYS = 60
 DAY_SECONDS = 24 * 3600
 
@@ -129,9 +131,7 @@ class Machine:
 
     def _inventory(self) -> Inventory:
         first, last = self._plan.ports
-        around = Around(
-            engine_version="drill", port_first=first, port_last=last, public_address=None, geolocation="Nowhere, XX"
-        )
+        around = Around(engine=ENGINE, port_first=first, port_last=last, public_address=None, geolocation="Nowhere, XX")
         return collect(self._hardware, self._hardware, around)
 
     def _go_online(self) -> None:

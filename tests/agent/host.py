@@ -9,7 +9,10 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from docker.models.volumes import Volume
 
-from agent.engine.types import OWNER_LABEL, TASK_LABEL, TOOLS_PLACE
+from agent.engine.labels import OWNER_LABEL, TASK_LABEL
+from agent.engine.types import (
+    TOOLS_PLACE,
+)
 from agent.protocol import DesiredTask, PortMapping
 from scripts.services.launching import free_port
 from tests import images
@@ -49,6 +52,8 @@ class Host:
         volumes = [name for container in self._containers() for name in volumes_of(container)]
         for container in self._containers():
             container.remove(force=True, v=True)
+        for network in self.engine.networks.list(filters={"label": self._label}) if self._label else []:
+            network.remove()
         for image in self.saved_disks():
             self.engine.images.remove(image.tags[0] if image.tags else str(image.id))
         for volume in self.engine.volumes.list():

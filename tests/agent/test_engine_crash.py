@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.engine.types import GPUS_LABEL
+from agent.engine.labels import GPUS_LABEL
 from tests.agent.fakes import changed
 from tests.agent.host import Host, volumes_of
 

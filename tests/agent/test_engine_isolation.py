@@ -14,7 +14,7 @@ import pytest
 
 from agent import firewall
 from agent.engine.docker_engine import DockerEngine
-from agent.engine.types import BRIDGE_PREFIX
+from agent.engine.labels import BRIDGE_PREFIX
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
 from agent.tasks.private import PrivateRepositories

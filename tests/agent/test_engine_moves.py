@@ -10,7 +10,11 @@ import pytest
 
 from agent.engine import disks
 from agent.engine.docker_engine import DockerEngine
-from agent.engine.types import GPUS_LABEL, DiskName, VolumeMissingError
+from agent.engine.labels import GPUS_LABEL
+from agent.engine.types import (
+    DiskName,
+    VolumeMissingError,
+)
 from agent.protocol import DesiredTask
 from agent.tasks.memory import SavedDisk
 from agent.tasks.plan import Identity, container_plan, disk_name, on_saved_disk
@@ -166,7 +170,7 @@ def identity() -> Iterator[Identity]:
     yield made
     client = docker.from_env()
     for container in client.containers.list(all=True, filters={"label": f"spotyard.owner={made.owner}"}):
-        container.remove(force=True, v=True)
+        DockerEngine().remove(str(container.id))
     DockerEngine().drop_disks(disk_name(made, 1))
 
 

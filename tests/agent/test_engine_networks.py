@@ -15,6 +15,7 @@ import pytest
 from agent.engine import guest_networks
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.guest_networks import GuestNetworks, bridge_of
+from scripts.demo import containers
 from tests.agent.fakes import changed
 from tests.agent.host import Host
 
@@ -120,11 +121,20 @@ def test_what_a_killed_agent_left_is_swept_and_nothing_else(host: Host, monkeypa
     host.start()
     used = own_network(guest(host))
     networks, client, left = GuestNetworks(), docker.from_env(), f"spotyard-test-{uuid.uuid4().hex[:8]}"
-    networks.ensure(client.api, left)
-    networks.ensure(client.api, left)  # there already
+    networks.ensure(client.api, left, {})
+    networks.ensure(client.api, left, {})  # there already
     DockerEngine().sweep_networks()
     assert client.networks.list(names=[left]), "it may belong to a container that is being made"
     monkeypatch.setattr(guest_networks, "_YOUNG_SECONDS", -1.0)
     DockerEngine().sweep_networks()
     assert not client.networks.list(names=[left])
     assert client.networks.list(names=[used])
+
+
+def test_who_clears_an_agents_containers_away_finds_their_networks(host: Host) -> None:
+    host.start()
+    bridge = NET / bridge_of(own_network(guest(host)))
+    owner = (host.state / "owner").read_text().strip()
+    host.end()
+    assert containers.remove([owner]) == 1
+    assert not bridge.exists()

@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.engine.types import EngineInfo
 from agent.inventory.catalogue import GpuModel, UnknownGpuError, canonical, find, models
 from agent.inventory.collect import Surroundings, collect
 from agent.inventory.host import HostOptions, RealHost
 from agent.inventory.simulated import SimulatedMachine, SimulationError, parse
 from agent.protocol import Inventory, decode, encode
 
-AROUND = Surroundings(
-    engine_version="20.10", port_first=20000, port_last=20099, public_address=None, geolocation="Oslo, NO"
-)
+ENGINE = EngineInfo(version="20.10", cpus=1, ram_mb=1, data_root="/", started_at=None)
+AROUND = Surroundings(engine=ENGINE, port_first=20000, port_last=20099, public_address=None, geolocation="Oslo, NO")
 
 
 def inventory(description: str, seed: str = "seed", **options: object) -> Inventory:
@@ -39,7 +39,7 @@ def test_simulated_machine_is_complete_and_says_what_it_is() -> None:
 
 def test_texts_of_kernel_and_driver_are_made_printable() -> None:
     machine = SimulatedMachine("RTX 3090", "seed", HostOptions(hostname="rig\0\x1b7"))
-    around = dataclasses.replace(AROUND, engine_version="20.10\0", geolocation=None)
+    around = dataclasses.replace(AROUND, engine=dataclasses.replace(ENGINE, version="20.10\0"), geolocation=None)
     (gpu,) = machine.gpus()
     odd = msgspec.structs.replace(gpu, pci_bus_id="0\0:1")
     machine.gpus = lambda: [odd]  # type: ignore[method-assign]  # a driver that pads its texts with NULs

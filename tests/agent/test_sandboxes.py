@@ -123,9 +123,7 @@ def test_the_inventory_tells_sandboxes_and_user_namespaces() -> None:
     engine = EngineInfo(
         version="1", cpus=1, ram_mb=1, data_root="/", started_at=None, runtimes=(gvisor(),), user_namespaces=True
     )
-    around = Surroundings(
-        engine_version="1", port_first=1, port_last=2, public_address=None, geolocation=None, engine=engine
-    )
+    around = Surroundings(port_first=1, port_last=2, public_address=None, geolocation=None, engine=engine)
     found = decode(Inventory, encode(collect(machine, machine, around)))
     assert list(found.sandboxes) == ["gvisor"]
     assert "--overlay2=none --file-access=shared" in found.sandboxes["gvisor"]
