@@ -86,6 +86,12 @@ def is_cleared(machine: Machine) -> bool:
     return not Task.objects.filter(machine=machine, removed_at=None).exists() and not volumes.exists()
 
 
+def desired_generation(machine_id: int) -> int:
+    """Which generation of its desired state the machine should know."""
+    generation: int = Machine.objects.values_list("desired_generation", flat=True).get(pk=machine_id)
+    return generation
+
+
 def desired_state(machine_id: int) -> SyncReply:
     """Everything the agent of this machine should bring about.
 

@@ -12,6 +12,7 @@ from django.templatetags.static import static
 from billing.schedule import BEAT_SCHEDULE as BILLING_SCHEDULE
 from hosting.schedule import BEAT_SCHEDULE as HOSTING_SCHEDULE
 from marketplace.environment import DEBUG, DEMO, TESTING, derived_key, env, is_fernet_key, is_http_url, read
+from marketplace.held import MIDDLEWARE as HELD_MIDDLEWARE
 from marketplace.schedule import BEAT_SCHEDULE as MARKETPLACE_SCHEDULE
 from marketplace.settings_jupyter import *  # noqa: F403  # likewise
 from marketplace.settings_money import *  # noqa: F403  # each of its names is a setting
@@ -104,6 +105,9 @@ MIDDLEWARE = [
     "marketplace.web.impersonation.ImpersonationMiddleware",
     "marketplace.web.middleware.PageMiddleware",
 ]
+
+if SYNC_HOLD_MAX_SECONDS:
+    MIDDLEWARE = HELD_MIDDLEWARE
 
 ROOT_URLCONF = "marketplace.urls"
 WSGI_APPLICATION = "marketplace.wsgi.application"

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from agent.protocol import MOST_RESULT_BYTES, ErrorReply, Message, SyncReply, SyncRequest, decode, encode
+from agent.protocol import MOST_RESULT_BYTES, ErrorReply, Message, SyncRequest, decode, encode
 from agent.register_protocol import CheckReply, CheckRequest, RegisterReply, RegisterRequest, TokenChange, TokenChanged
 from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
 from hosting.domain import requirements
@@ -25,7 +25,7 @@ from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.models import Machine
 from hosting.request_address import remote_address
-from hosting.selectors import desired_state, is_cleared, machine_by_credential, sync_url
+from hosting.selectors import desired_generation, desired_state, is_cleared, machine_by_credential, sync_url
 from hosting.services.install_tokens import install_token_change
 from hosting.services.registration import machine_register
 from hosting.services.reports import report_receive
@@ -92,12 +92,13 @@ async def sync(request: HttpRequest) -> HttpResponse:
     credential = credential_in(request)
     handle = functools.partial(_handle, credential, body, remote_address(request))
     if settings.SYNC_HOLD_MAX_SECONDS <= 0:
-        return reply_with((await sync_to_async(handle)())[2])
-    machine_id, message, reply = await in_pool(handle)
+        machine_id, _message = await sync_to_async(handle)()
+        return reply_with(await sync_to_async(desired_state)(machine_id))
+    machine_id, message = await in_pool(handle)
     hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
-    if hold_seconds > 0 and reply.generation == message.known_generation:
-        reply = await _hold(machine_id, message.known_generation, hold_seconds)
-    return reply_with(reply)
+    if hold_seconds > 0:
+        await _hold(machine_id, message.known_generation, hold_seconds)
+    return reply_with(await in_pool(functools.partial(desired_state, machine_id)))
 
 
 @csrf_exempt
@@ -157,13 +158,13 @@ def _register(body: bytes, remote_address: str) -> RegisterReply:
     return RegisterReply(machine_id=machine.pk, credential=credential, sync_url=sync_url())
 
 
-def _handle(credential: str, body: bytes, remote_address: str) -> tuple[int, SyncRequest, SyncReply]:
+def _handle(credential: str, body: bytes, remote_address: str) -> tuple[int, SyncRequest]:
     """The credential comes first: parsing costs time, which only machines of ours may take."""
     machine = machine_of(credential)
     _check_protocol(body)
     message = decode(SyncRequest, body)
     report_receive(machine_id=machine.pk, request=message, remote_address=remote_address, now=timezone.now())
-    return machine.pk, message, desired_state(machine.pk)
+    return machine.pk, message
 
 
 def machine_of(credential: str) -> Machine:
@@ -179,15 +180,17 @@ def machine_of(credential: str) -> Machine:
     return machine
 
 
-async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> SyncReply:
-    """The first reply of another generation, or the last one when the time is over."""
+async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> None:
+    """Return when the machine's desired state is of another generation, or when the time is over.
+
+    An idle machine's request costs one small query here: there are many of them, at all times.
+    """
     deadline = time.monotonic() + hold_seconds
     async with Listener(machine_id) as listener:
-        while True:
-            reply = await in_pool(functools.partial(desired_state, machine_id))
+        while await in_pool(functools.partial(desired_generation, machine_id)) == known_generation:
             left = deadline - time.monotonic()
-            if reply.generation != known_generation or left <= 0:
-                return reply
+            if left <= 0:
+                return
             await listener.wait(left)
 
 
