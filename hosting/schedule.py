@@ -12,6 +12,6 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "hosting-complete-relay-leases": {"task": "hosting.tasks.complete_relay_leases", "schedule": 30.0},
     "hosting-check-ports": {"task": "hosting.tasks.check_ports", "schedule": 10.0},
     "hosting-sweep-telemetry": {"task": "hosting.tasks.sweep_telemetry", "schedule": 300.0},
-    "hosting-compute-yields": {"task": "hosting.tasks.compute_yields", "schedule": 1800.0},
+    "hosting-compute-yields": {"task": "hosting.tasks.compute_yields", "schedule": 60.0},
     "hosting-compute-reliability": {"task": "hosting.tasks.compute_reliability", "schedule": 600.0},
 }

@@ -14,7 +14,7 @@ from hosting.services.port_checks import port_checks_sweep
 from hosting.services.relay_leases import relay_leases_complete
 from hosting.services.reliability import reliability_sweep
 from hosting.services.telemetry_sweeps import telemetry_sweep
-from hosting.services.yields import yields_compute
+from hosting.services.yields import yields_refresh
 
 
 @shared_task
@@ -31,8 +31,8 @@ def sweep_jobs() -> int:
 
 @shared_task
 def compute_yields() -> int:
-    """Every half hour: what machines brought in lately, for estimates."""
-    return yields_compute(now=timezone.now())
+    """Every minute, to be there soon after a start: what machines brought in lately, where that is half an hour old."""
+    return yields_refresh(now=timezone.now())
 
 
 @shared_task

@@ -11,6 +11,14 @@ from hosting.occupancy import rented_gpu_time
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+STALE_AFTER = timedelta(minutes=30)
+
+
+def yields_refresh(*, now: datetime) -> int:
+    """Sum up anew when the present sums are STALE_AFTER old, or there are none."""
+    if MachineYield.objects.filter(computed_at__gt=now - STALE_AFTER).exists():
+        return 0
+    return yields_compute(now=now)
 
 
 @transaction.atomic

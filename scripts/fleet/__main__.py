@@ -79,6 +79,8 @@ def _run(
         print(tally.line(_states(machines, clients)), flush=True)
     for client in clients:
         client.stop()
+    for client in clients:
+        client.join()
     for machine in machines:
         machine.stop()
     clock.stop()

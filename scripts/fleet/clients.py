@@ -47,8 +47,11 @@ class Client:
         self._thread.start()
 
     def stop(self) -> None:
-        """Destroy what it has, and end."""
+        """Begin to destroy what it has, and to end."""
         self._ended.set()
+
+    def join(self) -> None:
+        """Wait for the end."""
         self._thread.join(PATIENCE_SECONDS)
 
     def _live(self) -> None:

@@ -13,7 +13,7 @@ from hosting.domain.earning_estimate import LEAST_HOSTS, LEAST_MACHINES, Sample,
 from hosting.estimates import earning_estimate
 from hosting.models import MachineYield
 from hosting.services.listing import listing_set
-from hosting.services.yields import yields_compute
+from hosting.services.yields import yields_compute, yields_refresh
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0
@@ -106,3 +106,12 @@ def test_simulated_machines_count_in_the_demo_only() -> None:
     assert earning_estimate("RTX 3090", 4) is None
     yields_compute(now=T0 + DAY)
     assert MachineYield.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_sums_are_renewed_when_they_are_half_an_hour_old() -> None:
+    market.listed_machine()
+    assert yields_refresh(now=T0 + DAY) == 1
+    assert yields_refresh(now=T0 + DAY + timedelta(minutes=29)) == 0
+    assert yields_refresh(now=T0 + DAY + timedelta(minutes=31)) == 1
+    assert MachineYield.objects.get().computed_at == T0 + DAY + timedelta(minutes=31)
