@@ -74,6 +74,10 @@ class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
     actions_detail = ("timeline", "see", "suspend", "restore")
 
+    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
+        """Its ledger stays; whoever has to go is suspended."""
+        return False
+
     @action(description="See the site as this account", url_path="see", icon="visibility", permissions=["see"])  # type: ignore[untyped-decorator]  # unfold's
     def see(self, _request: HttpRequest, object_id: str) -> HttpResponse:
         return redirect("staff:account_see", object_id)

@@ -9,7 +9,7 @@ from marketplace.models import AuditEntry
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "what", "actor", "behind", "account", "about", "message", "address")
+    list_display = ("at", "what", "who", "account", "about", "message", "address")
     list_filter = ("action",)
     search_fields = ("actor__email", "behind__email", "account__email", "message", "address", "=object_id")
     search_help_text = "Account, address, number of the object, or words"
@@ -17,9 +17,14 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     date_hierarchy = "at"
     ordering = ("-at", "-pk")
 
-    @admin.display(description="In words")
+    @admin.display(description="What")
     def what(self, entry: AuditEntry) -> str:
         return ACTIONS.get(entry.action, "")
+
+    @admin.display(description="Who", ordering="actor__email")
+    def who(self, entry: AuditEntry) -> str:
+        seen_as = entry.actor.email if entry.actor else "-"
+        return f"{entry.behind.email} as {seen_as}" if entry.behind else seen_as
 
     @admin.display(description="About")
     def about(self, entry: AuditEntry) -> str:

@@ -12,7 +12,7 @@ from waffle.admin import FlagAdmin
 from waffle.models import Flag, Sample, Switch
 
 from marketplace.domain.features import FEATURES
-from marketplace.models import User
+from marketplace.models import Feature, User
 from marketplace.services.features import feature_switch, features_list
 
 OWN_PAGE = FlagAdmin
@@ -25,8 +25,14 @@ class FeatureForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
     """Refuses what the service would."""
 
     class Meta:
-        model = Flag
+        model = Feature
         fields = ("everyone", "percent", "users")
+        labels = {"everyone": "On for everybody", "percent": "Share of all others, %", "users": "Accounts"}
+        help_texts = {
+            "everyone": "Unknown: on for the accounts and the share below, off for everybody else.",
+            "percent": "Counts with Unknown only: the feature is on for this share of the accounts not named below.",
+            "users": "Counts with Unknown only: the feature is on for these.",
+        }
 
     def clean_everyone(self) -> bool | None:
         """Some features are nobody's in particular."""
@@ -37,7 +43,7 @@ class FeatureForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         return everyone
 
 
-@admin.register(Flag)
+@admin.register(Feature)
 class FeatureAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """One row for each feature; nobody adds or deletes any."""
 
@@ -60,11 +66,11 @@ class FeatureAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return False
 
     @admin.display(description="While it is off")
-    def without(self, flag: Flag) -> str:
+    def without(self, flag: Feature) -> str:
         feature = FEATURES.get(flag.name)
         return feature.without if feature else ""
 
-    def save_model(self, request: HttpRequest, obj: Flag, form: FeatureForm, _change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Feature, form: FeatureForm, _change: bool) -> None:
         assert isinstance(request.user, User)  # noqa: S101  # for the type checker
         data = form.cleaned_data
         feature_switch(

@@ -2,6 +2,7 @@ from marketplace.models.auction_round import AuctionRound
 from marketplace.models.audit import AuditEntry
 from marketplace.models.copy import Copy
 from marketplace.models.dirty_mark import DirtyMark
+from marketplace.models.feature import Feature
 from marketplace.models.instance import Instance, InstanceEvent
 from marketplace.models.keys import ApiKey, InstanceKey, SshKey
 from marketplace.models.move import Move
@@ -18,6 +19,7 @@ __all__ = [
     "AuditEntry",
     "Copy",
     "DirtyMark",
+    "Feature",
     "Instance",
     "InstanceEvent",
     "InstanceKey",

@@ -28,11 +28,13 @@ def audit_record(
     if action not in ACTIONS:
         raise ValueError(f"{action!r} is no action of the audit log")
     come_from = origin.get()
+    actor_id = actor.pk if actor is not None and actor.is_authenticated else None
+    behind_id = come_from.behind()
     return AuditEntry.objects.create(
         at=now,
         action=action,
-        actor_id=actor.pk if actor is not None and actor.is_authenticated else None,
-        behind_id=come_from.behind(),
+        actor_id=actor_id,
+        behind_id=None if behind_id == actor_id else behind_id,
         account_id=account_id,
         object_type=about[0],
         object_id=str(about[1])[:60],

@@ -1,5 +1,6 @@
 """How pages spell money, sizes and times, and the small pieces that they are made of."""
 
+import re
 import shlex
 from collections.abc import Iterable
 from datetime import datetime
@@ -236,8 +237,8 @@ def reference(text: str) -> str:
 
 @register.filter
 def words(code: str) -> str:
-    """A machine-readable code as words: "went_offline" becomes "Went offline"."""
-    return code.replace("_", " ").capitalize()
+    """A machine-readable code as words: "went_offline" becomes "Went offline", "gpu" "GPU"."""
+    return re.sub(r"\bgpu\b", "GPU", code.replace("_", " ").capitalize(), flags=re.IGNORECASE)
 
 
 @register.filter

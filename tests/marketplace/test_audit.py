@@ -110,3 +110,14 @@ def test_whatever_is_sent_can_be_stored(sent: dict[str, list[str]]) -> None:
         assert len(value) <= MOST_VALUE_CHARS
         assert "\0" not in name + value
         (name + value).encode()
+
+
+@pytest.mark.django_db
+def test_nobody_stands_behind_themselves() -> None:
+    staff = market.user()
+    token = origin.set(Origin(behind=lambda: staff.pk))
+    try:
+        entry = audit_record(action="impersonation.begun", actor=staff, now=T0)
+    finally:
+        origin.reset(token)
+    assert (entry.actor_id, entry.behind_id) == (staff.pk, None)

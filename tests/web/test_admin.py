@@ -152,3 +152,9 @@ def test_maintenance_is_not_announced_afterwards_nor_backwards(
         refused = staff.post(address, period(agent.machine.pk, begins, ends), follow=True)
     assert reason in refused.content.decode()
     assert not QuietPeriod.objects.exists()
+
+
+def test_accounts_are_not_deleted(staff: Client) -> None:
+    user = market.user()
+    assert staff.post(reverse("admin:marketplace_user_delete", args=[user.pk]), {"post": "yes"}).status_code == 403
+    assert User.objects.filter(pk=user.pk).exists()

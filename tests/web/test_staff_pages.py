@@ -220,13 +220,13 @@ def test_sign_ins_and_failures_are_written_down(client: Client, boss: User, sett
 
 
 def switch(staff: Client, name: str, **values: object) -> int:
-    staff.get(reverse("admin:waffle_flag_changelist"))
+    staff.get(reverse("admin:marketplace_feature_changelist"))
     flag = Flag.objects.get(name=name)
-    return staff.post(reverse("admin:waffle_flag_change", args=[flag.pk]), values).status_code
+    return staff.post(reverse("admin:marketplace_feature_change", args=[flag.pk]), values).status_code
 
 
 def test_features_are_listed_and_switched_off_for_everybody(staff: Client, boss: User) -> None:
-    assert "Nothing is rented on demand." in text(staff.get(reverse("admin:waffle_flag_changelist")))
+    assert "Nothing is rented on demand." in text(staff.get(reverse("admin:marketplace_feature_changelist")))
     assert feature_on("rent")
     assert switch(staff, "rent", everyone="false") == 302
     assert not feature_on("rent", boss)
