@@ -5,6 +5,7 @@ it, which the engine does at once or not at all, so whatever bears that name is 
 It stays: the engine deletes no volume that a container has.
 """
 
+import contextlib
 import logging
 import time
 import uuid
@@ -85,7 +86,7 @@ def drop(client: APIClient, keep: str) -> None:
     # Agents that were killed leave volumes without a container.
     for orphan in client.volumes(filters={"label": LABEL, "dangling": "true"})["Volumes"] or []:
         if _is_abandoned(instant(str(orphan["CreatedAt"]))):
-            client.remove_volume(orphan["Name"])
+            _drop_volume(client, orphan["Name"])
 
 
 def _is_abandoned(created_at: float) -> bool:
@@ -93,8 +94,14 @@ def _is_abandoned(created_at: float) -> bool:
 
 
 def _drop(client: APIClient, container: str, volume: str) -> None:
-    client.remove_container(container, force=True)
-    client.remove_volume(volume)
+    with contextlib.suppress(docker.errors.NotFound):  # another agent of this engine was faster
+        client.remove_container(container, force=True)
+    _drop_volume(client, volume)
+
+
+def _drop_volume(client: APIClient, name: str) -> None:
+    with contextlib.suppress(docker.errors.NotFound):  # likewise
+        client.remove_volume(name)
 
 
 def _ensure_carrier(client: APIClient) -> None:

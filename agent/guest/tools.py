@@ -13,7 +13,14 @@ from pathlib import Path
 import msgspec
 
 from agent.backoff import Backoff
-from agent.engine.types import Engine, EngineDownError, TaskError
+from agent.engine.types import (
+    ContainerGoneError,
+    Engine,
+    EngineDownError,
+    ImageMissingError,
+    TaskError,
+    VolumeMissingError,
+)
 from agent.logs import say
 from agent.protocol import ToolsBundle
 from agent.server import RefusedError, ServerAwayError
@@ -33,6 +40,10 @@ Point = Callable[[str], None]
 
 class DamagedError(Exception):
     """What was fetched is not what was announced."""
+
+
+NOT_NOW = (TaskError, ContainerGoneError, ImageMissingError, VolumeMissingError, DamagedError, OSError)
+"""Refused by the engine or the disk, or cleaned away under our hands: another try may succeed."""
 
 
 class GuestTools:
@@ -88,7 +99,7 @@ class GuestTools:
             return ""
         try:
             return self._filled(kept)
-        except (TaskError, DamagedError, OSError) as error:
+        except NOT_NOW as error:
             say(_log, "tools_not_ready", level=logging.WARNING, why=error)
             self._news.set()
             return ""
@@ -104,7 +115,7 @@ class GuestTools:
             self._filled(kept)
             self._engine.drop_tools(bundle.digest)
             self._forget_others(bundle.digest)
-        except (ServerAwayError, RefusedError, DamagedError, TaskError, EngineDownError, OSError) as error:
+        except (ServerAwayError, RefusedError, EngineDownError, *NOT_NOW) as error:
             say(_log, "tools_not_ready", level=logging.WARNING, why=error)
             return False
         finally:

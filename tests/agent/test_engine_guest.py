@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import docker
 import pytest
 
+from agent.engine import tools
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.tools import LABEL, container_name
 from agent.protocol import DesiredTask, ObservedTask
@@ -321,6 +323,21 @@ def test_old_tools_go_once_nobody_has_them(host: Host, bundle: bytes) -> None:
     finally:
         remove_volumes(host, old)
         remove_volumes(host, new)
+
+
+class LateClient(docker.APIClient):
+    """Lists a container and a volume with tools that another agent has removed since."""
+
+    def containers(self, *_: object, **__: object) -> list[dict[str, object]]:
+        mounts = [{"Name": "spotyard-no-such-volume"}]
+        return [{"Id": "gone", "Names": ["/gone"], "Labels": {LABEL: "0" * 64}, "Created": 0, "Mounts": mounts}]
+
+    def volumes(self, *_: object, **__: object) -> dict[str, list[dict[str, str]]]:
+        return {"Volumes": [{"Name": "spotyard-no-such-orphan", "CreatedAt": "2026-01-01T00:00:00Z"}]}
+
+
+def test_tools_that_another_agent_drops_at_the_same_time_are_dropped() -> None:
+    tools.drop(LateClient(), keep="1" * 64)
 
 
 def test_tools_are_no_part_of_a_disk(lending: Host) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.engine.types import EngineDownError, TaskError
+from agent.engine.types import ContainerGoneError, EngineDownError, ImageMissingError, TaskError, VolumeMissingError
 from agent.guest import tools
 from agent.guest.tools import GuestTools
 from agent.protocol import ToolsBundle
@@ -137,11 +137,20 @@ def test_a_refused_download_is_tried_again(tmp_path: Path) -> None:
     assert guest_tools.prepare()
 
 
-def test_a_full_disk_costs_the_tools_and_not_the_container(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "why",
+    [
+        TaskError("disk_full", "The host's disk is full."),
+        ContainerGoneError("No such container: somebody cleaned up."),
+        VolumeMissingError("no such volume"),
+        ImageMissingError("No such image"),
+    ],
+)
+def test_an_engine_that_cannot_now_costs_the_tools_and_not_the_container(tmp_path: Path, why: Exception) -> None:
     engine, server = FakeEngine(), Server()
     guest_tools = made(tmp_path, engine, server)
     guest_tools.announce(bundle())
-    engine.tools_error = TaskError("disk_full", "The host's disk is full.")
+    engine.tools_error = why
     assert not guest_tools.prepare()
     assert guest_tools.volume() == ""
     engine.tools_error = None
