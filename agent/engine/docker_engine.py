@@ -11,6 +11,7 @@ from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
 from agent.engine import auth, commands, disks, erasure, files, images, output, parcels, tools, usage, volumes
+from agent.engine.alive import Ends, engine_started_at
 from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
@@ -22,7 +23,6 @@ from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
 from agent.engine.references import repository_of
 from agent.engine.sandboxes import runtimes_of
-from agent.engine.timestamps import instant
 from agent.engine.types import (
     Attached,
     Command,
@@ -64,6 +64,8 @@ class DockerEngine:
         self._lock = threading.Lock()
         self._clients: dict[int, APIClient] = {}
         self._info: EngineInfo | None = None
+        self._started_at: float | None = None
+        self._ends = Ends()
         self._disk_quota = False
         self._guest_disks = GuestDisks()
         self._networks = GuestNetworks()
@@ -86,20 +88,18 @@ class DockerEngine:
             return self._clients[timeout_seconds]
 
     def info(self) -> EngineInfo:
+        self._started_at = engine_started_at()
         with translated():
             facts = self._client.info()
-            bridge = self._client.networks(names=["bridge"])
         self._disk_quota = may_support_quota(facts)
         with translated():
             self._guest_disks.look(self._client, facts)
-        # Docker makes its default bridge anew whenever it starts, so its age is the daemon's.
-        created = next((network["Created"] for network in bridge if network["Name"] == "bridge"), None)
         self._info = EngineInfo(
             version=str(facts["ServerVersion"]),
             cpus=int(facts["NCPU"]),
             ram_mb=int(facts["MemTotal"]) // _MB,
             data_root=str(facts["DockerRootDir"]),
-            started_at=instant(str(created)) if created else None,
+            started_at=self._started_at,
             runtimes=runtimes_of(facts.get("Runtimes")),
             user_namespaces=has_user_namespaces(facts),
         )
@@ -124,7 +124,10 @@ class DockerEngine:
                 inspected = cast("dict[str, Any]", self._client.inspect_container(name))
         except ContainerGoneError:
             return None
-        return facts_of(inspected, self._info.started_at if self._info else None)
+        if self._ends.is_new(inspected):
+            self._started_at = engine_started_at()
+            self._ends.outlived(inspected)
+        return facts_of(inspected, self._started_at)
 
     def create(self, plan: ContainerPlan) -> str:
         info = self._info or self.info()
@@ -203,6 +206,7 @@ class DockerEngine:
                 self._client.remove_container(container_id, force=True, v=not keep_volumes)
         except ContainerGoneError:
             pass
+        self._ends.forget(container_id)
         self._guest_disks.removed(container_id)
         with translated():
             self._networks.removed(self._client, container_id)

@@ -1,5 +1,6 @@
 """What follows from what the engine says of itself and of a container."""
 
+import math
 from typing import Any
 
 from agent.engine.labels import GPUS_LABEL
@@ -12,6 +13,7 @@ from agent.engine.types import (
 
 _SHUTDOWN_SECONDS = 120
 _RECOVERY_SECONDS = 30
+_SHUTDOWN_CODES = (137, 143)
 _STATUSES: dict[str, Status] = {
     "created": "created",
     "running": "running",
@@ -64,8 +66,13 @@ def _gpus(inspected: dict[str, Any]) -> frozenset[str] | None:
 
 
 def ended_with_engine(state: dict[str, Any], engine_started_at: float | None) -> bool:
-    """Whether the end came as the engine went down (its shutdown stops containers) or was noticed as it came up."""
+    """Whether the end came as the engine went down (its shutdown stops containers) or was noticed as it came up.
+
+    A host can take long to boot, so an end by the signals of a shutdown counts however long ago it was.
+    """
     started, finished = state.get("StartedAt") or NEVER, state.get("FinishedAt") or NEVER
     if engine_started_at is None or NEVER in (started, finished) or instant(started) > engine_started_at:
         return False
-    return -_SHUTDOWN_SECONDS <= instant(finished) - engine_started_at <= _RECOVERY_SECONDS
+    by_signal = state.get("ExitCode") in _SHUTDOWN_CODES and not state.get("OOMKilled")
+    earliest = -math.inf if by_signal else -_SHUTDOWN_SECONDS
+    return earliest <= instant(finished) - engine_started_at <= _RECOVERY_SECONDS

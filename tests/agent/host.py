@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import docker
@@ -24,10 +26,16 @@ SSH_SECONDS = 20
 
 
 class Host:
-    """Use as a context; at its end agent and containers are gone."""
+    """Use as a context; at its end agent and containers are gone. ``network`` leads there where it is not this one."""
 
-    def __init__(self, directory: Path, engine: docker.DockerClient) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        engine: docker.DockerClient,
+        network: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.engine = engine
+        self._network = network
         self.state = directory / "state"
         self.key = directory / "key"
         self.known_hosts = directory / "known_hosts"
@@ -38,7 +46,8 @@ class Host:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Host":
-        self.market.__enter__()
+        with self._network():
+            self.market.__enter__()
         self.make_key()
         return self
 
@@ -68,7 +77,8 @@ class Host:
         options += ["--token", TOKEN, *self.extra_options]
         if not firewall:
             options.append("--no-firewall")
-        self._process = start(kill_at, *options, module="tests.agent.killable", environment=self.environment)
+        with self._network():
+            self._process = start(kill_at, *options, module="tests.agent.killable", environment=self.environment)
 
     def end(self) -> None:
         """End the agent in an orderly way."""
@@ -125,9 +135,10 @@ class Host:
         """Run a program of this machine's as the client would."""
         found = shutil.which(program)
         assert found is not None
-        return subprocess.run(
-            [found, *arguments], capture_output=True, text=True, timeout=SSH_SECONDS, input=text, check=False
-        )
+        with self._network():
+            return subprocess.run(
+                [found, *arguments], capture_output=True, text=True, timeout=SSH_SECONDS, input=text, check=False
+            )
 
     @property
     def ssh_options(self) -> list[str]:

@@ -4,6 +4,7 @@ import io
 import tarfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,17 +174,20 @@ def test_timestamps_of_the_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "finished", "ended_with_it"),
+    ("started", "finished", "how", "ended_with_it"),
     [
-        ("2026-01-01T10:00:00Z", "2026-01-01T11:59:55Z", True),
-        ("2026-01-01T10:00:00Z", "2026-01-01T12:00:03Z", True),
-        ("2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z", False),
-        ("2026-01-01T12:00:01Z", "2026-01-01T12:00:02Z", False),
-        ("2026-01-01T10:00:00Z", NEVER, False),
+        ("10:00:00", "2026-01-01T11:59:55Z", {}, True),
+        ("10:00:00", "2026-01-01T12:00:03Z", {}, True),
+        ("10:00:00", "2026-01-01T11:00:00Z", {}, False),
+        ("10:00:00", "2026-01-01T11:00:00Z", {"ExitCode": 143}, True),
+        ("10:00:00", "2026-01-01T11:00:00Z", {"ExitCode": 137}, True),
+        ("10:00:00", "2026-01-01T11:00:00Z", {"ExitCode": 137, "OOMKilled": True}, False),
+        ("12:00:01", "2026-01-01T12:00:02Z", {"ExitCode": 143}, False),
+        ("10:00:00", NEVER, {}, False),
     ],
 )
-def test_ends_that_are_the_engines_own(started: str, finished: str, ended_with_it: bool) -> None:
-    state = {"StartedAt": started, "FinishedAt": finished}
+def test_ends_that_are_the_engines_own(started: str, finished: str, how: dict[str, Any], ended_with_it: bool) -> None:
+    state = {"StartedAt": f"2026-01-01T{started}Z", "FinishedAt": finished, **how}
     assert ended_with_engine(state, instant("2026-01-01T12:00:00Z")) is ended_with_it
     assert ended_with_engine(state, None) is False
 
