@@ -30,9 +30,9 @@ from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.shared import Shared, data_directory
 from agent.state import StateDir
 from agent.sync import Account, Session, Surroundings, SyncLoop
+from agent.tasks.admission import FreeImages
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
-from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Tools, has_room
 from agent.telemetry.looking import Looked, Looker
@@ -325,7 +325,7 @@ class HostAgent:
             engine=self._shared.hub.engine,
             store=store,
             traffic=TrafficStore(self._directory.tasks(identity.machine_id)),
-            private=PrivateRepositories(self._directory.path),
+            free_images=FreeImages(self._directory.path),
             identity=identity,
             disk_floor_gb=self._options.disk_floor_gb,
             data_root=self._shared.hub.data_root,

@@ -373,7 +373,7 @@ SUGGESTED_IMAGES = read(
     "SUGGESTED_IMAGES",
     env.list,
     [
-        *(["spotyard/demo:1"] if DEMO else []),
+        *(["spotyard/demo:2"] if DEMO else []),
         "pytorch/pytorch:latest",
         "nvidia/cuda:12.4.1-devel-ubuntu22.04",
         "ubuntu:22.04",

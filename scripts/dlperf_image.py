@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.engine.labels import LENT_LABEL
 from scripts import image
 from scripts.services.launching import ServiceError, launch_prefix
 
@@ -94,7 +95,8 @@ def _layer(base: str, folder: Path, place: str, result: str) -> None:
     container = _run(["docker", "create", base, "true"], f"making a container of {base}").strip()
     try:
         _run(["docker", "cp", f"{folder}/.", f"{container}:{place}"], f"copying {folder} into a container")
-        changes = ["--change", "ENV PYTHONPATH=/opt/torch:/opt/dlperf", "--change", "WORKDIR /tmp"]
+        lent = f"LABEL {LENT_LABEL}={result.partition(':')[0]}"
+        changes = ["--change", lent, "--change", "ENV PYTHONPATH=/opt/torch:/opt/dlperf", "--change", "WORKDIR /tmp"]
         _run(["docker", "commit", *changes, container, result], f"making the image {result}")
     finally:
         _run(["docker", "rm", "--force", container], "removing a container")

@@ -16,12 +16,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from agent.engine.labels import LENT_LABEL
 from scripts.services.launching import ServiceError, launch_prefix
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPE = 1
+RECIPE = 2
 """Count up when the recipe below changes: the tag tells old images from new ones."""
-IMAGE = f"spotyard/demo:{RECIPE}"
+REPOSITORY = "spotyard/demo"
+IMAGE = f"{REPOSITORY}:{RECIPE}"
 
 _SUITE = "bookworm"
 _PACKAGES = [
@@ -56,6 +58,7 @@ def ensure_image(cache: Path) -> str:
         tarball = ensure_tarball(cache)
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         options = ["--change", 'CMD ["/bin/bash"]', "--change", f"ENV PATH={path}"]
+        options += ["--change", f"LABEL {LENT_LABEL}={REPOSITORY}"]
         _run(["docker", "import", *options, str(tarball), IMAGE], f"importing {tarball} into the engine")
     return IMAGE
 

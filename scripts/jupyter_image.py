@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.engine.labels import LENT_LABEL
 from scripts import image
 from scripts.services.launching import ServiceError, launch_prefix
 
@@ -80,7 +81,7 @@ def _container(base: str, *command: str) -> Iterator[str]:
 
 
 def _commit(container: str, name: str) -> None:
-    change = ["--change", 'CMD ["/bin/bash"]']
+    change = ["--change", 'CMD ["/bin/bash"]', "--change", f"LABEL {LENT_LABEL}={name.partition(':')[0]}"]
     _run(["docker", "commit", *change, container, name], f"making the image {name}")
 
 

@@ -16,7 +16,9 @@ from typing import Literal
 
 import docker
 
-VERSION = "2"
+from agent.engine.labels import LENT_LABEL
+
+VERSION = "3"
 Kind = Literal["openssh", "dropbear", "nosshd", "noshell", "opinionated", "alpine", "shellonly", "brokensshd"]
 """opinionated is the OpenSSH one with settings of its own: user, directory, entrypoint, command, and a volume. alpine
 is laid out as Alpine Linux: busybox, musl, no other C library, no bash. shellonly has a shell and nothing besides."""
@@ -62,7 +64,7 @@ def build(kind: Kind = "openssh", client: docker.DockerClient | None = None) -> 
         with tempfile.TemporaryDirectory() as scratch:
             content = _tar(kind, Path(scratch))
         repository, version = name.split(":")
-        changes = ENVIRONMENT + (OPINIONS if kind == "opinionated" else [])
+        changes = [*ENVIRONMENT, f"LABEL {LENT_LABEL}=spotyard-test"] + (OPINIONS if kind == "opinionated" else [])
         engine.api.import_image_from_data(content, repository=repository, tag=version, changes=changes)
     return name
 

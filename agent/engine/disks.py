@@ -203,12 +203,6 @@ def _origin(client: APIClient, container_id: str) -> dict[str, Any]:
         raise TaskError("engine_error", message) from error
 
 
-def names_of(client: APIClient, image: str) -> list[str]:
-    """All names that a local image has, and had in registries. Raises ``ImageMissingError``."""
-    found = _image(client, image)
-    return [*(found.get("RepoTags") or []), *(found.get("RepoDigests") or [])]
-
-
 def _image(client: APIClient, name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", cast("Any", client).inspect_image(name))
 

@@ -16,12 +16,11 @@ from agent.engine.attached import DockerAttached
 from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
 from agent.engine.guest_networks import GuestNetworks
-from agent.engine.image_types import ImageFacts
+from agent.engine.image_types import FoundImage, ImageFacts
 from agent.engine.inspected import facts_of, has_user_namespaces, may_support_quota
 from agent.engine.labels import OWNER_LABEL, TASK_LABEL
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
-from agent.engine.references import repository_of
 from agent.engine.sandboxes import runtimes_of
 from agent.engine.types import (
     Attached,
@@ -309,13 +308,12 @@ class DockerEngine:
         with translated():
             return volumes.used_mb_of(self._client, name)
 
-    def repositories(self, image: str) -> frozenset[str] | None:
+    def found_image(self, image: str) -> FoundImage | None:
         try:
             with translated():
-                names = disks.names_of(self._client, image)
+                return images.found(self._client, image)
         except (ImageMissingError, ContainerGoneError):
             return None
-        return frozenset(repository_of(name) for name in names)
 
     def pull(self, image: str, watch: PullWatch, login: RegistryLogin | None = None) -> None:
         progress = PullProgress()

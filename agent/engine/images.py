@@ -5,7 +5,9 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
-from agent.engine.image_types import ImageFacts
+from agent.engine.image_types import FoundImage, ImageFacts
+from agent.engine.labels import LENT_LABEL
+from agent.engine.references import repository_of
 
 _NAMELESS = "<none>:<none>"
 
@@ -24,6 +26,18 @@ def listed(client: APIClient) -> list[ImageFacts]:
         )
         for row in rows
     ]
+
+
+def found(client: APIClient, image: str) -> FoundImage:
+    """See ``Engine.found_image``. Raises docker-py's NotFound."""
+    facts = cast("dict[str, Any]", cast("Any", client).inspect_image(image))
+    names = [*(facts.get("RepoTags") or []), *(facts.get("RepoDigests") or [])]
+    labels = (facts.get("Config") or {}).get("Labels") or {}
+    return FoundImage(
+        image_id=str(facts["Id"]),
+        repositories=frozenset(repository_of(name) for name in names if name != _NAMELESS),
+        lent_as=str(labels.get(LENT_LABEL) or ""),
+    )
 
 
 def id_of(client: APIClient, image: str) -> str | None:

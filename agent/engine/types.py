@@ -356,10 +356,6 @@ class Engine(VolumeEngine, ImageEngine, Protocol):
     def drop_volumes(self, names: list[str]) -> None:
         """Delete volumes; those that are gone don't matter."""
 
-    def repositories(self, image: str) -> frozenset[str] | None:
-        """Repositories, as ``agent.engine.references`` spells them, that the local image of that name or id has come
-        from or is called after; None where there is no such image."""
-
     def pull(self, image: str, watch: PullWatch, login: RegistryLogin | None = None) -> None:
         """Fetch from the registry, which is asked even where the image is here already.
 

@@ -20,6 +20,7 @@ from agent.engine.types import (
 from agent.guest.files import carries_files, first_files, keys_digest, keys_file, notice_file
 from agent.logs import say
 from agent.protocol import ERASED, MOST_RESULT_BYTES, DesiredTask, Phase
+from agent.tasks.admission import Admission
 from agent.tasks.decide import (
     NO_SHELL,
     Adopt,
@@ -40,7 +41,6 @@ from agent.tasks.decide import (
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 from agent.tasks.moving import Mover
 from agent.tasks.plan import container_name, container_plan, disk_name, on_saved_disk, ssh_endpoint
-from agent.tasks.private import Admission
 from agent.tasks.slot import Slot
 from agent.tasks.tools import Tools, require_disk
 
@@ -60,7 +60,7 @@ class Steps:
     def __init__(self, tools: Tools, announce: Announce, progressed: Callable[[], None]) -> None:
         self._tools = tools
         self._engine = tools.engine
-        self._admission = Admission(tools.engine, tools.private)
+        self._admission = Admission(tools.engine, tools.free_images)
         self._checkpoint = tools.checkpoint
         self._mover = Mover(tools)
         self._tell = announce
@@ -205,7 +205,6 @@ class Steps:
 
         say(_log, "pull_begins", task=slot.task_id, image=image)
         watch = PullWatch(on_progress=on_progress, abandoned=lambda: slot.desired is not desired)
-        self._admission.before_fetch(desired)
         self._checkpoint("pulling", slot.task_id)
         with self._tools.fetching(image):
             self._engine.pull(image, watch, desired.registry_login)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from agent.engine.types import Engine, TaskError
 from agent.guest.probe import ssh_answers
+from agent.tasks.admission import FreeImages
 from agent.tasks.disk_guard import DiskGuard
 from agent.tasks.memory import MemoryStore, TaskMemory, TrafficStore
 from agent.tasks.plan import Identity
-from agent.tasks.private import PrivateRepositories
 from agent.tasks.slot import Slot
 
 Checkpoint = Callable[[str, int], None]
@@ -46,7 +46,7 @@ class Tools:
     engine: Engine
     store: MemoryStore
     traffic: TrafficStore
-    private: PrivateRepositories
+    free_images: FreeImages
     identity: Identity
     disk_floor_gb: float
     data_root: Callable[[], str | None] = field(default=lambda: None)

@@ -1,12 +1,13 @@
 """Stand-ins: an engine in memory, a pool that runs jobs when told to, and tasks to play with."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from agent.engine.image_types import ImageFacts
+from agent.engine.image_types import FoundImage, ImageFacts
 from agent.engine.references import repository_of
 from agent.engine.runtime_types import EngineRuntime
 from agent.engine.sandboxes import runtime_for
@@ -38,9 +39,9 @@ from agent.engine.types import (
 from agent.engine.usage_types import ContainerUsage
 from agent.pool import Job, Pool
 from agent.protocol import ContainerSpec, DesiredTask, PortMapping, RegistryLogin
+from agent.tasks.admission import FreeImages
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
-from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Checkpoint, Tools, no_checkpoint, no_log_keeper, no_volume
 
@@ -111,6 +112,11 @@ class FakeStream(list[bytes]):
         """Nothing to end."""
 
 
+def short_id(image: str) -> str:
+    """The beginning of the id of a fake engine's image."""
+    return hashlib.sha256(image.encode()).hexdigest()[:12]
+
+
 @dataclass
 class FakeEngine:
     """Keeps containers in a dictionary. ``interrupt`` is called before and after each change, and may raise.
@@ -120,7 +126,11 @@ class FakeEngine:
     """
 
     images: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"image:1": ()})
+    lent: dict[str, str] = field(default_factory=lambda: {"image:1": "image"})
+    """What their labels say."""
     pullable: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    """Images that no registry has."""
     guarded: dict[str, RegistryLogin] = field(default_factory=dict)
     """Images that their registry gives to this login only."""
     pulls: list[tuple[str, RegistryLogin | None]] = field(default_factory=list)
@@ -195,7 +205,8 @@ class FakeEngine:
         self.interrupt("before create")
         if plan.name in self.containers:
             raise NameTakenError(plan.name)
-        if plan.image not in self.images:
+        image = self._named(plan.image)
+        if image is None:
             raise ImageMissingError(plan.image)
         if missing := set(plan.volumes.values()) - self.existing_volumes:
             raise VolumeMissingError(*missing)
@@ -207,7 +218,7 @@ class FakeEngine:
         self.containers[plan.name] = ContainerFacts(container_id=container_id, status="created", gpus=gpus)
         self.plans.append(plan)
         self.labels[plan.name] = plan.labels
-        self.written[plan.name] = self.images[plan.image]
+        self.written[plan.name] = self.images[image]
         self.mounted[plan.name] = dict(plan.volumes) or {"/data": f"volume{len(self.plans)}"}
         self.existing_volumes |= set(self.mounted[plan.name].values())
         self.interrupt("after create")
@@ -394,9 +405,17 @@ class FakeEngine:
         self._check()
         return self.volume_sizes.get(name)
 
-    def repositories(self, image: str) -> frozenset[str] | None:
+    def found_image(self, image: str) -> FoundImage | None:
         self._check()
-        return frozenset({repository_of(image)}) if image in self.images else None
+        name = self._named(image)
+        if name is None:
+            return None
+        repositories = frozenset({repository_of(name)})
+        return FoundImage(image_id=name, repositories=repositories, lent_as=self.lent.get(name, ""))
+
+    def _named(self, image: str) -> str | None:
+        """The image that has this name, or of whose id this is the beginning."""
+        return image if image in self.images else next((one for one in self.images if short_id(one) == image), None)
 
     def pull(self, image: str, watch: PullWatch, login: RegistryLogin | None = None) -> None:
         self._check()
@@ -404,6 +423,8 @@ class FakeEngine:
         watch.on_progress(0.5)
         if image in self.guarded and login != self.guarded[image]:
             raise TaskError("image_missing", "The registry refuses.")
+        if image in self.refused:
+            raise TaskError("image_missing", "The registry has no such image.")
         if image not in self.pullable:
             raise AssertionError(f"{image} can't be pulled here")
         self.images[image] = ()
@@ -510,7 +531,7 @@ class Life:
                 engine=engine,
                 store=store,
                 traffic=TrafficStore(directory),
-                private=PrivateRepositories(directory),
+                free_images=FreeImages(directory),
                 identity=IDENTITY,
                 disk_floor_gb=0.0,
                 checkpoint=checkpoint,

@@ -15,9 +15,9 @@ import pytest
 from agent import firewall
 from agent.engine.docker_engine import DockerEngine
 from agent.engine.labels import BRIDGE_PREFIX
+from agent.tasks.admission import FreeImages
 from agent.tasks.memory import MemoryStore, TrafficStore
 from agent.tasks.plan import Identity
-from agent.tasks.private import PrivateRepositories
 from agent.tasks.reconciler import Reconciler
 from agent.tasks.tools import Tools
 from agent.usage import UsageSampler
@@ -176,7 +176,7 @@ def test_disk_over_the_limit_ends_the_run_with_the_reason(
         engine=engine,
         store=MemoryStore(tmp_path),
         traffic=traffic,
-        private=PrivateRepositories(tmp_path),
+        free_images=FreeImages(tmp_path),
         identity=identity,
         disk_floor_gb=0.0,
     )

@@ -241,7 +241,7 @@ def test_old_versions_are_bounded(api: Api) -> None:
 
 
 def test_the_starter_set_makes_sense_and_is_made_once(anyone: Api) -> None:
-    starters = STARTERS | {"demo": demo_template("spotyard/demo:1")}
+    starters = STARTERS | {"demo": demo_template("spotyard/demo:2")}
     for _ in range(2):
         starter_set(starters=starters, now=T0)
     found = rows(anyone)

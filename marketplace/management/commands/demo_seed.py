@@ -25,7 +25,7 @@ class Command(BaseCommand):
             help="where accounts.json, agent-token, fleet.json lie",
         )
         parser.add_argument("--out", type=Path, default=settings.BASE_DIR / "var" / "demo.json")
-        parser.add_argument("--image", default="spotyard/demo:1")
+        parser.add_argument("--image", default="spotyard/demo:2")
         parser.add_argument("--wait-seconds", type=float, default=120)
 
     def handle(self, *_args: Any, **options: Any) -> None:

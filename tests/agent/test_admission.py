@@ -1,4 +1,4 @@
-"""Images that need a login: who gets them, with the engine in memory and with a registry and the real one."""
+"""Who gets an image that lies on the machine, with the engine in memory and with a registry and the real one."""
 
 from pathlib import Path
 
@@ -9,12 +9,15 @@ from agent.engine.docker_engine import DockerEngine
 from agent.engine.references import registry_of, repository_of
 from agent.engine.types import PullWatch, TaskError
 from agent.protocol import DesiredTask, RegistryLogin
-from tests.agent.fakes import FakeEngine, Life, ProcessKilledError, changed, task
+from agent.tasks.admission import FreeImages
+from tests import images
+from tests.agent.fakes import FakeEngine, Life, ProcessKilledError, changed, short_id, task
 from tests.agent.host import Host
 from tests.plumbing.registry import Registry, Scheme
 
 ADA = ("ada", "s3cret-of-ada")
 BEN = ("ben", "s3cret-of-ben")
+SAVED = "spotyard-disk/spotyard-7-1-01234567:1"
 IMAGE = "registry.example.com/team/app:1"
 LOGIN = RegistryLogin(registry="registry.example.com", username=ADA[0], password=ADA[1])
 WATCH = PullWatch(on_progress=lambda _share: None, abandoned=lambda: False)
@@ -64,7 +67,7 @@ def test_a_cached_private_image_is_given_to_who_may_fetch_it_only(tmp_path: Path
     assert again.seen(5) == ("failed", 1, "image_missing")
 
 
-def test_the_mark_is_there_before_the_image(tmp_path: Path) -> None:
+def test_an_image_of_which_nothing_was_noted_is_asked_about(tmp_path: Path) -> None:
     engine = guarded()
 
     def die(name: str) -> None:
@@ -101,10 +104,74 @@ def test_logins_are_nowhere_on_the_disk_or_in_the_container(tmp_path: Path) -> N
     life = Life(guarded(), tmp_path)
     life.want(with_image(1, LOGIN))
     written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
-    assert "app" in written
+    assert "intended_generation" in written
     assert ADA[1] not in written
     assert ADA[1] not in repr(life.engine.plans)
     assert ADA[1] not in repr(with_image(1, LOGIN))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(SAVED, id="name of a saved disk"),
+        pytest.param(f"docker.io/{SAVED}", id="its name on the hub"),
+        pytest.param(short_id(SAVED), id="beginning of its id"),
+        pytest.param("spotyard/empty:1", id="name of the agent's own"),
+        pytest.param("hosts/own:1", id="image that the host has made"),
+        pytest.param(short_id("hosts/own:1"), id="beginning of its id"),
+        pytest.param("of/lent:1", id="image made of a lent one"),
+        pytest.param(short_id("image:1"), id="beginning of the id of a lent one"),
+    ],
+)
+def test_what_lies_here_is_not_anybodys(tmp_path: Path, wanted: str) -> None:
+    engine = FakeEngine(refused={wanted})
+    engine.images |= dict.fromkeys((SAVED, "spotyard/empty:1", "hosts/own:1", "of/lent:1"), ())
+    engine.lent |= {SAVED: "image", "of/lent:1": "image"}
+    life = Life(engine, tmp_path)
+    life.want(with_image(1, None, wanted))
+    assert life.seen(1) == ("failed", 1, "image_missing")
+    assert engine.plans == []
+
+
+def test_nothing_is_fetched_that_would_take_the_place_of_a_saved_disk(tmp_path: Path) -> None:
+    life = Life(FakeEngine(pullable={SAVED}), tmp_path)
+    life.want(with_image(1, None, SAVED))
+    assert life.seen(1) == ("failed", 1, "image_missing")
+    assert life.engine.pulls == []
+
+
+def test_an_image_that_the_host_has_fetched_is_asked_about_once(tmp_path: Path) -> None:
+    life = Life(FakeEngine(images={IMAGE: ()}, pullable={IMAGE}), tmp_path)
+    life.want(with_image(1, None), with_image(2, None))
+    assert [life.seen(number) for number in (1, 2)] == [("running", 1, None)] * 2
+    again = Life(life.engine, tmp_path)
+    again.want(with_image(3, None))
+    assert again.seen(3) == ("running", 1, None)
+    assert life.engine.pulls == [(IMAGE, None)]
+
+
+def test_a_tag_that_names_another_image_now_is_asked_about(tmp_path: Path) -> None:
+    free = FreeImages(tmp_path)
+    free.add("sha256:1", "team/app", {"sha256:1", "sha256:2"})
+    free.add("sha256:2", "team/tool", {"sha256:2"})
+    known = FreeImages(tmp_path)
+    assert known.has("sha256:2", "team/tool")
+    assert not known.has("sha256:2", "team/app")
+    assert not known.has("sha256:1", "team/app"), "it is gone"
+    (tmp_path / "free-images.json").write_text("{")
+    assert not FreeImages(tmp_path).has("sha256:2", "team/tool")
+
+
+@pytest.mark.engine
+def test_the_beginning_of_an_id_is_no_name_to_the_real_engine_either(host: Host, engine: docker.DockerClient) -> None:
+    lent = engine.images.get(images.build("nosshd", engine))
+    digest = str(lent.id).removeprefix("sha256:")
+    host.start()
+    for number, name in enumerate((digest[:12], digest, f"sha256:{digest}", SAVED), start=1):
+        host.market.desire(host.args_task("sleep 1000", number, image=name))
+        told = host.market.await_phase(number, "failed")
+        assert told.reason in ("image_missing", "image_pull_failed", "registry_unreachable"), told
+        assert host.containers(number) == []
 
 
 @pytest.mark.engine
@@ -129,7 +196,9 @@ def test_refusals_of_a_real_registry_are_told_apart(engine: docker.DockerClient,
             assert sentence in refused.value.message
             assert refused.value.reason == "image_missing"
         docker_engine.pull(registry.image, WATCH, login_to(registry))
-        assert docker_engine.repositories(registry.image) == frozenset({f"{registry.address}/team/app"})
+        found = docker_engine.found_image(registry.image)
+        assert found is not None
+        assert f"{registry.address}/team/app" in found.repositories
         with pytest.raises(TaskError):
             docker_engine.pull(registry.image, WATCH)
         address = registry.address
