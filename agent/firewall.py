@@ -1,7 +1,7 @@
 """Keeps guests away from the host itself, its local network and the cloud's metadata service.
 
 One nftables table of the agent's own, beside Docker's rules and ahead of them; it only ever drops what guests send.
-Published ports, answers, DNS and the internet stay open.
+Published ports, answers, the host's nameservers and the internet stay open.
 """
 
 import logging
@@ -9,7 +9,10 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Collection
+from ipaddress import ip_address
 
+from agent.engine.nameservers import asked_by_the_engine
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -24,9 +27,11 @@ _PRIVATE_V4 = (
 _PRIVATE_V6 = "::1, fc00::/7, fe80::/10, ff00::/8"
 
 
-def rules(prefix: str) -> str:
+def rules(prefix: str, nameservers: Collection[str] = ()) -> str:
     """The whole table for all bridges whose names begin so, in a form that replaces an older one in a single
-    transaction."""
+    transaction. Guests may ask these nameservers, wherever they are, and no other port 53 that is not the internet's.
+    """
+    names = _ask(nameservers)
     return f"""table inet {TABLE}
 delete table inet {TABLE}
 table inet {TABLE} {{
@@ -34,7 +39,7 @@ table inet {TABLE} {{
         type filter hook input priority filter - 10; policy accept;
         iifname != "{prefix}*" accept
         ct state established,related accept
-        meta l4proto {{ tcp, udp }} th dport 53 accept
+        {names}
         drop
     }}
     chain guests_to_network {{
@@ -42,7 +47,7 @@ table inet {TABLE} {{
         iifname != "{prefix}*" accept
         ct state established,related accept
         oifname "{prefix}*" drop
-        meta l4proto {{ tcp, udp }} th dport 53 accept
+        {names}
         ip daddr {{ {_PRIVATE_V4} }} drop
         ip6 daddr {{ {_PRIVATE_V6} }} drop
     }}
@@ -50,9 +55,19 @@ table inet {TABLE} {{
 """
 
 
+def _ask(nameservers: Collection[str]) -> str:
+    """Rules that accept questions to these."""
+    found = [ip_address(server) for server in nameservers]
+    lines = []
+    for family, version in (("ip", 4), ("ip6", 6)):
+        if same := ", ".join(sorted(str(one) for one in found if one.version == version)):
+            lines.append(f"{family} daddr {{ {same} }} meta l4proto {{ tcp, udp }} th dport 53 accept")
+    return "; ".join(lines)
+
+
 def load(prefix: str) -> bool:
     """Put the rules for these bridges into the kernel; False, with a warning logged, where that is not possible."""
-    obstacle = obstacle_to_loading() or _feed(rules(prefix))
+    obstacle = obstacle_to_loading() or _feed(rules(prefix, asked_by_the_engine()))
     if obstacle:
         say(_log, "firewall_off", level=logging.WARNING, why=obstacle)
         return False
@@ -62,15 +77,28 @@ def load(prefix: str) -> bool:
 
 def is_loaded() -> bool:
     """Whether the table is there; it goes when somebody flushes all rules, as reloading nftables.service does."""
-    return _run(["nft", "list", "table", "inet", TABLE]) is None
+    return bool(_listing())
 
 
 def keep_loaded(prefix: str, ending: threading.Event) -> None:
-    """Look now and then, until ``ending``, and load the rules again where they are gone."""
-    while obstacle_to_loading() is None and not ending.wait(_LOOK_SECONDS):
-        if not is_loaded():
-            say(_log, "firewall_was_gone", level=logging.WARNING)
-            load(prefix)
+    """Look now and then, until ``ending``, and load the rules again where they are gone, changed by somebody, or the
+    host asks other nameservers."""
+    load(prefix)
+    known, servers = _listing(), asked_by_the_engine()
+    while not ending.wait(_LOOK_SECONDS):
+        seen, asked = _listing(), asked_by_the_engine()
+        if obstacle_to_loading() is not None or (seen == known and seen and asked == servers):
+            continue
+        if seen != known or not seen:
+            say(_log, "firewall_was_gone" if not seen else "firewall_was_changed", level=logging.WARNING)
+        load(prefix)
+        known, servers = _listing(), asked
+
+
+def _listing() -> str:
+    """The rules as the kernel has them; empty where the table is not there."""
+    done = _nft(["list", "table", "inet", TABLE])
+    return done.stdout if isinstance(done, subprocess.CompletedProcess) and done.returncode == 0 else ""
 
 
 def unload() -> None:
@@ -90,13 +118,18 @@ def obstacle_to_loading() -> str | None:
 
 
 def _feed(script: str) -> str | None:
-    return _run(["nft", "-f", "-"], script)
-
-
-def _run(command: list[str], script: str = "") -> str | None:
     """What went wrong; None where nothing did."""
+    done = _nft(["-f", "-"], script)
+    if isinstance(done, str):
+        return done
+    return f"nft refused the rules: {done.stderr.strip()}" if done.returncode else None
+
+
+def _nft(arguments: list[str], script: str = "") -> "subprocess.CompletedProcess[str] | str":
+    """A sentence where it could not be run."""
     try:
-        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
+        return subprocess.run(
+            ["nft", *arguments], input=script, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"nft could not be run: {error}"
-    return f"nft refused the rules: {done.stderr.strip()}" if done.returncode else None

@@ -17,6 +17,7 @@ from scripts.image import ensure_image
 from tests.plumbing.nat import Nat
 from tests.plumbing.stack import Stack
 from tests.plumbing.template import server_of, template_database
+from tests.plumbing.unavailable import unavailable
 
 # The same examples every time, and no judging by the clock: these machines are noisy.
 hypothesis.settings.register_profile("spotyard", deadline=None, derandomize=True, database=None)
@@ -96,7 +97,7 @@ def engine() -> Iterator[docker.DockerClient]:
         client = docker.from_env()
         client.ping()
     except docker.errors.DockerException as error:
-        _unavailable(f"no Docker engine answers ({error}); run make test, which starts one")
+        unavailable(f"no Docker engine answers ({error}); run make test, which starts one")
     yield client
     client.close()
 
@@ -115,7 +116,7 @@ def browser() -> Iterator[Browser]:
     For one module: as long as it is there, an event loop is too, and asynchronous views can't be called from tests.
     """
     if not Path(CHROMIUM).exists():
-        _unavailable(f"{CHROMIUM} is missing; run scripts/bootstrap.sh --tests")
+        unavailable(f"{CHROMIUM} is missing; run scripts/bootstrap.sh --tests")
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright runs an event loop in this thread, which Django takes for an async view at fault.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
@@ -143,7 +144,7 @@ def vastai() -> Path:
     """The unmodified public client ``vastai`` 1.9.1, as a program."""
     program = ROOT / "var" / "venvs" / "vastai" / "bin" / "vastai"
     if not program.exists():
-        _unavailable(f"{program} is missing; run scripts/bootstrap.sh --tests")
+        unavailable(f"{program} is missing; run scripts/bootstrap.sh --tests")
     return program
 
 
@@ -152,7 +153,7 @@ def nat() -> Iterator[Nat]:
     """A host behind a router and a client elsewhere, as network namespaces. Without root and the tools it fails the
     test under CI and skips it elsewhere."""
     if obstacle := Nat.obstacle():
-        _unavailable(obstacle)
+        unavailable(obstacle)
     with Nat() as made:
         yield made
 
@@ -164,9 +165,3 @@ def stack(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient)
     ensure_bundle()
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
-
-
-def _unavailable(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -16,9 +16,22 @@ _MOST = 3
 
 def reachable(texts: list[str]) -> list[str]:
     """The nameservers in these resolv.conf texts that lie on the internet; the usual ones where there is none."""
+    return [server for server in _named(texts) if _is_on_the_internet(server)][:_MOST] or list(USUAL)
+
+
+def asked_by_the_engine() -> list[str]:
+    """The nameservers that it hands the names on to that guests ask for, from the guest's own network: all that the
+    host names, but those on its loopback, which the engine asks itself."""
+    return [server for server in _named(_hosts_texts()) if _is_elsewhere(server)]
+
+
+def _named(texts: list[str]) -> list[str]:
     lines = [line.split() for text in texts for line in text.splitlines()]
-    named = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
-    return [server for server in dict.fromkeys(named) if _is_on_the_internet(server)][:_MOST] or list(USUAL)
+    return list(dict.fromkeys(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"))
+
+
+def _hosts_texts() -> list[str]:
+    return [path.read_text(errors="replace") for path in HOSTS_FILES if path.is_file()]
 
 
 def point_at_nameservers(file: Path) -> str | None:
@@ -26,7 +39,7 @@ def point_at_nameservers(file: Path) -> str | None:
 
     The engine writes it anew at each start, and the container's view is this very file, so it is changed in place.
     """
-    servers = reachable([path.read_text(errors="replace") for path in HOSTS_FILES if path.is_file()])
+    servers = reachable(_hosts_texts())
     try:
         with file.open("r+") as opened:
             opened.truncate()
@@ -42,3 +55,10 @@ def _is_on_the_internet(server: str) -> bool:
     except ValueError:
         return False
     return address.version == 4 and address.is_global
+
+
+def _is_elsewhere(server: str) -> bool:
+    try:
+        return not ip_address(server).is_loopback
+    except ValueError:
+        return False

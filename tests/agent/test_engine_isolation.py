@@ -23,6 +23,8 @@ from agent.tasks.tools import Tools
 from agent.usage import UsageSampler
 from tests.agent.fakes import ManualPool, changed
 from tests.agent.host import Host
+from tests.plumbing.local_network import LocalNetwork
+from tests.plumbing.unavailable import unavailable
 
 pytestmark = pytest.mark.engine
 
@@ -68,7 +70,7 @@ def listening() -> Iterator[int]:
 def guarded(host: Host) -> Iterator[Host]:
     """A host whose agent loads the firewall."""
     if os.geteuid() != 0 or shutil.which("nft") is None:
-        pytest.skip("the firewall needs root and nft")
+        unavailable("the firewall needs root and nft")
     loaded_before = firewall.is_loaded()
     host.start(firewall=True)
     yield host
@@ -110,10 +112,67 @@ def test_guests_do_not_reach_each_other(guarded: Host) -> None:
     assert "SSH-" not in attempt(guarded, f"nc -w 1 {gateway(guarded)} {published} </dev/null")[1]
 
 
-def test_rules_cover_metadata_and_private_networks_and_are_replaced_as_a_whole() -> None:
+def test_guests_do_not_reach_the_local_network_metadata_or_its_name_servers(
+    guarded: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest(guarded)
+    with LocalNetwork() as network:
+        doors = [(address, port) for address in network.addresses for port in (80, 53)]
+
+        def reached() -> set[tuple[str, int]]:
+            return {
+                (address, port)
+                for address, port in doors
+                if network.GREETING in attempt(guarded, f"nc -w 1 {address} {port} </dev/null")[1]
+            }
+
+        assert reached() == set()
+        monkeypatch.setattr(firewall, "asked_by_the_engine", lambda: [network.addresses[0]])
+        assert firewall.load(BRIDGE_PREFIX)
+        assert reached() == {(network.addresses[0], 53)}, "the name server that the host asks, and nothing else"
+        subprocess.run(["nft", "delete", "table", "inet", firewall.TABLE], check=True)
+        assert reached() == set(doors), "without the firewall all of it is reached, so the test can tell"
+
+
+def test_a_guest_has_no_way_into_ipv6(guarded: Host) -> None:
+    guest(guarded)
+    addresses = attempt(guarded, "cat /proc/net/if_inet6 || true")[1].splitlines()
+    assert {line.split()[-1] for line in addresses} <= {"lo"}
+    off = attempt(guarded, "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6; ip -6 addr add fd00:77::9/64 dev eth0")
+    assert off[0] != 0
+
+
+def test_rules_are_loaded_again_where_somebody_has_changed_them(guarded: Host) -> None:
+    guest(guarded)
+    changes = [f"flush chain inet {firewall.TABLE} guests_to_host", f"delete table inet {firewall.TABLE}"]
+    found: list[str] = []
+
+    class Looks:
+        """Stands for the event that ends the agent: each wait lets somebody change the rules, the last one ends."""
+
+        def wait(self, _seconds: float) -> bool:
+            listed = subprocess.run(
+                ["nft", "list", "table", "inet", firewall.TABLE], capture_output=True, text=True, check=True
+            )
+            found.append(listed.stdout)
+            if not changes:
+                return True
+            subprocess.run(["nft", *changes.pop(0).split()], check=True)
+            return False
+
+    firewall.keep_loaded(BRIDGE_PREFIX, Looks())  # type: ignore[arg-type]  # all that is asked of the event
+    assert len(found) == 3
+    assert found[0] == found[1] == found[2]
+
+
+def test_rules_cover_all_private_networks_and_are_replaced_as_a_whole() -> None:
     rules = firewall.rules("spotyard")
     for network in ("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fe80::/10"):
         assert network in rules
+    assert "dport" not in rules
+    asked = firewall.rules("spotyard", ["192.168.1.1", "fd00::1", "10.0.0.2"])
+    assert "ip daddr { 10.0.0.2, 192.168.1.1 } meta l4proto { tcp, udp } th dport 53 accept" in asked
+    assert "ip6 daddr { fd00::1 } meta l4proto { tcp, udp } th dport 53 accept" in asked
     # Declared, deleted and made anew in one transaction: loading twice leaves one table, and never none.
     assert rules.splitlines()[:3] == ["table inet spotyard", "delete table inet spotyard", "table inet spotyard {"]
 

@@ -18,6 +18,7 @@ from agent.engine.guest_networks import GuestNetworks, bridge_of
 from scripts.demo import containers
 from tests.agent.fakes import changed
 from tests.agent.host import Host
+from tests.plumbing.unavailable import unavailable
 
 pytestmark = pytest.mark.engine
 
@@ -63,7 +64,7 @@ def within(container: Any) -> tuple[str, str]:
 @pytest.fixture
 def shaped(host: Host) -> Host:
     if os.geteuid() != 0 or shutil.which("tc") is None:
-        pytest.skip("limits of lines need root and tc")
+        unavailable("limits of lines need root and tc")
     host.start()
     return host
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.engine.docker_engine import DockerEngine
-from agent.engine.image_types import ImageFacts
+from agent.engine.image_types import FoundImage, ImageFacts
 from agent.engine.types import EngineDownError, PullWatch, TaskError
 from agent.images.fetched import FetchedImages
 from agent.images.janitor import Janitor, total_and_free
@@ -100,6 +100,10 @@ class Shelf:
 
     def image_id(self, image: str) -> str | None:
         return next((one.image_id for one in self.list_images() if image in one.names), None)
+
+    def found_image(self, image: str) -> FoundImage | None:
+        found = self.image_id(image)
+        return FoundImage(image_id=found, repositories=frozenset()) if found else None
 
     def drop_image(self, image: str) -> None:
         if image == self.refuses:

@@ -4,9 +4,7 @@ It lives in a network namespace of its own: two engines in one would clear away 
 no way out of it.
 """
 
-import ctypes
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -22,12 +20,11 @@ import psutil
 
 from scripts.services.launching import tail, wait_until
 from tests.plumbing.claims import claim
+from tests.plumbing.namespaces import entered
 
-_NEW_NETWORK = 0x40000000
 _START_SECONDS = 60
 _ACTIVATED = 'eval "exec 3<&$0"; export LISTEN_PID=$$ LISTEN_FDS=1; exec dockerd "$@"'
 """As systemd starts a service with its socket, whose number is $0."""
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class OwnEngine:
@@ -120,15 +117,8 @@ class OwnEngine:
     @contextmanager
     def network(self) -> Iterator[None]:
         """This thread is in the engine's network meanwhile; so is for good what it starts and listens on."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        there = os.open(f"/run/netns/{self._namespace}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _enter(there)
+        with entered(self._namespace):
             yield
-        finally:
-            _enter(home)
-            os.close(home)
-            os.close(there)
 
     @property
     def _config_file(self) -> Path:
@@ -159,8 +149,3 @@ def _mounts_below(place: Path) -> list[str]:
     with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as lines:
         mounted = [line.split(" ", 5)[4] for line in lines]
     return [path for path in mounted if path.startswith(f"{place}/")]
-
-
-def _enter(descriptor: int) -> None:
-    if _LIBC.setns(descriptor, _NEW_NETWORK) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
