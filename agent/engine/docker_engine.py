@@ -212,7 +212,11 @@ class DockerEngine:
 
     def traces(self, name: str, disk: DiskName, container_id: str, volumes: list[str]) -> list[str]:
         with translated():
+            if erasure.has_network(self._client, name):
+                self._networks.drop(self._client, name)
             found = erasure.traces(self._client, name, disk, volumes)
+        if container_id and "container" not in found and self._guest_disks.has(container_id):
+            self._guest_disks.removed(container_id)
         return [*found, "disk"] if container_id and self._guest_disks.has(container_id) else found
 
     def last_line(self, container_id: str, most_bytes: int) -> str:

@@ -13,12 +13,16 @@ def traces(client: APIClient, name: str, disk: DiskName, volumes: Collection[str
     containers = client.containers(all=True, filters={"label": labels})
     named = client.containers(all=True, filters={"name": f"^/{name}$"})
     images = client.images(all=True, filters={"label": labels})
-    networks = [each for each in client.networks(names=[name]) if each["Name"] == name]
     there = {str(row["Name"]) for row in client.volumes()["Volumes"] or []} if volumes else set()
     kinds = {
         "container": containers or named,
         "saved disks": images,
-        "network": networks,
+        "network": has_network(client, name),
         "volumes": there & set(volumes),
     }
     return [kind for kind, left in kinds.items() if left]
+
+
+def has_network(client: APIClient, name: str) -> bool:
+    """Whether there is a network of this name."""
+    return any(each["Name"] == name for each in client.networks(names=[name]))

@@ -10,6 +10,7 @@ from docker.api.client import APIClient
 
 from agent.engine.labels import DISK_LABEL
 from agent.engine.own_disks import OwnDisks, layer_of, obstacle, show_one_device
+from agent.engine.own_files import OwnFiles
 from agent.engine.types import (
     NEVER,
     ContainerPlan,
@@ -32,6 +33,7 @@ class GuestDisks:
 
     def __init__(self) -> None:
         self._own: OwnDisks | None = None
+        self._files: OwnFiles | None = None
         self._looked = False
         self._layers: dict[str, Path | None] = {}
 
@@ -45,8 +47,10 @@ class GuestDisks:
             say(_log, "disks_not_limited_at_once", level=logging.WARNING, why=why)
             return
         self._own = OwnDisks(Path(str(facts["DockerRootDir"])))
+        self._files = OwnFiles(Path(str(facts["DockerRootDir"])))
         show_one_device()
-        self._own.sweep(lambda container_id: _exists(client, container_id))
+        for container_id in self._own.sweep(lambda container_id: _exists(client, container_id)):
+            self._uncover_files(container_id)
 
     def provide(self, client: APIClient, container_id: str) -> None:
         """For a container that has not started. Where it fails, what it writes is measured now and then, as without.
@@ -73,6 +77,7 @@ class GuestDisks:
             self.cover(client, container_id)
         else:
             self.provide(client, container_id)
+        self._cover_files(container_id)
 
     def cover(self, client: APIClient, container_id: str) -> None:
         """Before anything that touches what the container has written."""
@@ -103,6 +108,7 @@ class GuestDisks:
 
     def removing(self, client: APIClient, container_id: str) -> None:
         """Before the engine removes the container."""
+        self._uncover_files(container_id)
         if self._own is not None and self._own.has(container_id):
             layer = self._layer(client, container_id)
             if layer is not None:
@@ -113,6 +119,20 @@ class GuestDisks:
         self._layers.pop(container_id, None)
         if self._own is not None:
             self._own.delete(container_id)
+
+    def _cover_files(self, container_id: str) -> None:
+        try:
+            if self._files is not None:
+                self._files.cover(container_id)
+        except OSError as error:
+            say(_log, "files_not_limited", level=logging.WARNING, container=container_id[:12], why=error)
+
+    def _uncover_files(self, container_id: str) -> None:
+        try:
+            if self._files is not None:
+                self._files.release(container_id)
+        except OSError as error:
+            say(_log, "files_still_used", level=logging.DEBUG, container=container_id[:12], why=error)
 
     def _layer(self, client: APIClient, container_id: str) -> Path | None:
         if container_id not in self._layers:

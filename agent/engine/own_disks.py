@@ -108,7 +108,7 @@ def show_one_device() -> None:
     """Have overlays that are mounted from now on show all files as on one device, though what is below them lies on
     two: ``find -xdev`` and the like count on that. Where the kernel does not let us, they see several.
     """
-    _outside(["sh", "-c", f"echo Y >{_ONE_DEVICE}"])
+    outside(["sh", "-c", f"echo Y >{_ONE_DEVICE}"])
 
 
 def layer_of(inspected: Mapping[str, Any]) -> Path | None:
@@ -177,18 +177,20 @@ class OwnDisks:
         facts = os.statvfs(layer)
         return (facts.f_blocks - facts.f_bfree) * facts.f_frsize // _MB
 
-    def sweep(self, exists: Callable[[str], bool]) -> None:
-        """Delete what belongs to containers that are no more: an agent died before it could."""
-        for container_id in {path.name.partition(".")[0] for path in self._place.glob("*.*")}:
-            if not exists(container_id):
-                self.delete(container_id)
-                say(_log, "disk_swept", container=container_id[:12])
+    def sweep(self, exists: Callable[[str], bool]) -> list[str]:
+        """Delete what belongs to containers that are no more: an agent died before it could. Returns their ids."""
+        here = {path.name.partition(".")[0] for path in self._place.glob("*.*")}
+        gone = [container_id for container_id in here if not exists(container_id)]
+        for container_id in gone:
+            self.delete(container_id)
+            say(_log, "disk_swept", container=container_id[:12])
+        return gone
 
     def _delete(self, container_id: str) -> None:
         file = self._file(container_id)
         staging = Path(f"{file}.staging")
         if staging.exists():
-            _outside(["umount", str(staging)])
+            outside(["umount", str(staging)])
             staging.rmdir()
         for path in (file, Path(f"{file}.new"), Path(f"{file}.lock")):
             path.unlink(missing_ok=True)
@@ -202,7 +204,7 @@ class OwnDisks:
 
     def _run(self, script: str, container_id: str, layer: Path, *more: str) -> None:
         arguments = [str(self._file(container_id)), str(layer), *more]
-        done = _outside(["sh", "-c", script, "own-disk", *arguments])
+        done = outside(["sh", "-c", script, "own-disk", *arguments])
         if done.returncode != 0:
             raise OSError(done.stderr.strip() or f"status {done.returncode}")
 
@@ -229,8 +231,8 @@ def _way_out() -> list[str] | None:
         return None if follows else []
 
 
-def _outside(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Raises OSError where it takes too long."""
+def outside(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """A command where the host's first process sees what it mounts. Raises OSError where it takes too long."""
     try:
         return subprocess.run(
             [*(_way_out() or []), *command],

@@ -289,7 +289,7 @@ class Engine(VolumeEngine, ImageEngine, Protocol):
 
     def traces(self, name: str, disk: DiskName, container_id: str, volumes: list[str]) -> list[str]:
         """What is still there, in words, of the container of this name and id, its saved disks, its own disk, these
-        volumes, and its network; empty when nothing is."""
+        volumes, and its network, which are tried once more to be removed; empty when nothing is."""
 
     def last_line(self, container_id: str, most_bytes: int) -> str:
         """The last line of a container's standard output that is not empty, without its end.

@@ -172,7 +172,7 @@ def _clear_engine(layout: Layout, guests: Guests) -> None:
 def _remove_disks(layout: Layout) -> None:
     """Of containers that are gone: their file systems lie as files beside what the engine keeps."""
     place = engine_directory(layout.root) / _DISKS
-    for staging in place.glob("*.staging"):
+    for staging in [*place.glob("*.staging"), *place.glob("*.files")]:
         run(["umount", str(staging)])
     shutil.rmtree(str(place), ignore_errors=True)
 

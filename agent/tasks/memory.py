@@ -75,6 +75,8 @@ class TaskMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What the container was made from, where that is not the task's image."""
     moving: SavedDisk | None = None
     """A move that has not been seen to its end: the container it was saved from may be gone already."""
+    removed_id: str = ""
+    """The container that was deleted, once the task is to be removed."""
     volumes: list[str] = []
     """Those that are deleted with the task and may not go with its container."""
 

@@ -331,5 +331,10 @@ def _differs(slot: Slot, running: dict[int, bool]) -> bool:
     """Whether the engine's list contradicts what is believed, or the task is on its way somewhere."""
     believed = slot.facts is not None and slot.facts.status == "running"
     exists = slot.facts is not None
-    passing = slot.observation is None or slot.observation.phase in _PASSING_PHASES
+    passing = slot.observation is None or slot.observation.phase in _PASSING_PHASES or _is_going(slot)
     return passing or exists != (slot.task_id in running) or believed != running.get(slot.task_id, False)
+
+
+def _is_going(slot: Slot) -> bool:
+    """Whether something is left of a task that is to be removed."""
+    return slot.desired is not None and slot.desired.state == "removed" and not slot.erased

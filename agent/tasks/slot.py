@@ -48,10 +48,8 @@ class Slot:
     """What the container tells of itself in its present run."""
     jupyter: JupyterReport | None = None
     """What has become of Jupyter in it."""
-    gone_id: str = ""
-    """The container that was removed last."""
-    gone_volumes: list[str] = field(default_factory=list)
-    """The volumes that were removed with it."""
+    erased: tuple[str, ...] = ()
+    """Of a task that is removed: what was looked for and is gone."""
     started: bool = False
     """The engine has started the container, and the SSH server in it is awaited, or answers."""
     signal: threading.Event = field(default_factory=threading.Event)

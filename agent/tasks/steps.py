@@ -52,6 +52,7 @@ _PROBE_GROWTH = 1.15
 _PROGRESS_SECONDS = 2.0
 
 Announce = Callable[[Slot, Observation], None]
+_OF_A_CONTAINER = ("disk", "volumes")
 
 
 class Steps:
@@ -97,24 +98,30 @@ class Steps:
                 self._start(slot, desired, step)
 
     def with_attestation(self, slot: Slot, seen: Observation) -> Observation:
-        """The same, where a task is removed: with what was looked for and is gone. Where something is left, a warning
-        says what, and nothing is attested."""
+        """The same, where a task is removed: with what was looked for and is gone. Raises ``TaskError`` where something
+        is left."""
         if seen.phase != "removed":
             return seen
-        known = slot.observation
-        if known is not None and replace(known, erased=()) == seen and known.erased:
-            return known
-        identity = self._tools.identity
+        if not slot.erased:
+            self._attest(slot)
+        return replace(seen, erased=slot.erased)
+
+    def _attest(self, slot: Slot) -> None:
+        """Delete what a task may have left beside its container, and note that nothing is there any more.
+
+        Of a container that this agent knows nothing of, nobody can say which disk and volumes were its own.
+        """
+        self._mover.delete_disk(slot)
+        identity, memory = self._tools.identity, slot.memory or TaskMemory(task_id=slot.task_id)
         left = self._engine.traces(
             container_name(identity, slot.task_id),
             disk_name(identity, slot.task_id),
-            slot.gone_id,
-            slot.gone_volumes,
+            memory.removed_id,
+            list(memory.volumes),
         )
         if left:
-            say(_log, "traces_left", level=logging.WARNING, task=slot.task_id, left=", ".join(left))
-            return seen
-        return replace(seen, erased=ERASED)
+            raise TaskError("engine_error", f"Still there after it was deleted: {', '.join(left)}.")
+        slot.erased = tuple(kind for kind in ERASED if memory.removed_id or kind not in _OF_A_CONTAINER)
 
     def with_result(self, slot: Slot, desired: DesiredTask, seen: Observation) -> Observation:
         """The same, with what the run that ended has to tell where the server wants that.
@@ -279,11 +286,11 @@ class Steps:
         self._announce(slot, "stopping", desired.run_generation)
         memory = self._mover.note_volumes(slot.memory_for(desired), container)
         # From here on its absence is no loss.
-        self._save(slot, memory.changed(created=False, state_asked="removed"))
+        gone = memory.changed(created=False, state_asked="removed", removed_id=container.container_id)
+        self._save(slot, gone)
         self._checkpoint("removing", slot.task_id)
         self._tools.keep_log(slot.task_id, container.container_id)
         slot.looked = False
-        slot.gone_id = container.container_id
         with self._tools.disk_guard.kept_free(slot.task_id):
             self._engine.remove(container.container_id)
         self._checkpoint("removed", slot.task_id)
@@ -291,8 +298,12 @@ class Steps:
 
     def _forget(self, slot: Slot, desired: DesiredTask) -> None:
         self._announce(slot, "stopping", desired.run_generation)
-        slot.gone_volumes = list(slot.memory.volumes) if slot.memory is not None else []
-        self._mover.delete_disk(slot)
+        try:
+            self._attest(slot)
+        except TaskError:
+            # Nothing of it runs any more, however long it may take until nothing is left.
+            self._announce(slot, "stopped", desired.run_generation)
+            raise
         self._checkpoint("disk_deleted", slot.task_id)
         self._tools.traffic.delete(slot.task_id)
         self._tools.store.delete(slot.task_id)

@@ -59,6 +59,35 @@ def test_full_is_full_at_once_and_for_nobody_else(host: Host) -> None:
     assert host.container().status == "running"
 
 
+LENT = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+
+
+def test_the_files_that_the_engine_lends_have_no_room_for_more(host: Host, place: Path) -> None:
+    host.start()
+    wish = running(host, host.args_task(SLEEP, disk_gb=1))
+    container_id = str(host.container().id)
+    sizes = []
+    for file in LENT:
+        assert FULL in script(host, f"cat /dev/zero >>{file}")
+        sizes.append(int(script(host, f"stat -c %s {file}")))
+    assert sum(sizes) <= 256 << 10
+    stopped(host, wish)
+    again = running(host, changed(wish, state="running", run_generation=2))
+    assert "localhost" in script(host, "cat /etc/hosts"), "the engine finds room to write them anew"
+    assert script(host, "cat /etc/hostname").strip() == wish.spec.hostname
+    assert "nameserver" in script(host, "cat /etc/resolv.conf")
+    assert script(host, "echo 10.0.0.9 node9 >>/etc/hosts; grep -c node9 /etc/hosts") == "1\n"
+
+    stopped(host, again)
+    subprocess.run(["umount", place / f"{container_id}.files"], check=True)  # as after a reboot
+    running(host, changed(wish, state="running", run_generation=3))
+    assert FULL in script(host, "cat /dev/zero >>/etc/hosts")
+    host.market.desire(changed(wish, state="removed"))
+    host.market.await_phase(1, "removed")
+    assert list(place.glob(f"{container_id}*")) == []
+    assert container_id not in Path("/proc/self/mountinfo").read_text()
+
+
 def test_data_outlive_the_mount_and_commands_find_them(host: Host) -> None:
     host.start()
     wish = running(host, host.args_task("echo again >>/log; " + SLEEP, disk_gb=1))

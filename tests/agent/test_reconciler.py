@@ -38,18 +38,25 @@ def test_nothing_is_attested_where_something_is_left(tmp_path: Path) -> None:
     wish = task()
     life.want(wish)
     life.want(changed(wish, state="removed"))
-    assert life.seen() == ("removed", 1, None)
-    assert life.reconciler.observed()[0].erased == []
-    life.engine.left = ""
-    life.reconciler.on_engine_back()
-    life.pool.run()
-    assert life.reconciler.observed()[0].erased == list(ERASED)
+    assert life.seen() == ("stopped", 1, None), "its GPUs are free, and it is not removed"
+    life.tick()
+    assert life.seen() == ("stopped", 1, None)
+    again = Life(life.engine, tmp_path)
+    again.want(changed(wish, state="removed"))
+    assert again.seen() == ("stopped", 1, None), "a restart does not make it forget what to look for"
+    again.engine.left = ""
+    again.tick()
+    assert again.seen() == ("removed", 1, None)
+    assert again.reconciler.observed()[0].erased == list(ERASED)
 
 
-def test_a_task_that_was_never_heard_of_is_attested_too(tmp_path: Path) -> None:
-    life = Life(FakeEngine(), tmp_path)
+def test_of_a_task_that_was_never_heard_of_only_what_can_be_looked_for_is_attested(tmp_path: Path) -> None:
+    life = Life(FakeEngine(left="a network"), tmp_path)
     life.want(changed(task(), state="removed"))
-    assert life.reconciler.observed()[0].erased == list(ERASED)
+    assert life.reconciler.observed() == []
+    life.engine.left = ""
+    life.tick()
+    assert life.reconciler.observed()[0].erased == ["container", "saved_disks", "network", "notes"]
 
 
 def test_what_the_container_is_given(tmp_path: Path) -> None:
