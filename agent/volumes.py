@@ -172,7 +172,8 @@ class VolumeKeeper:
         name = self.name(wish.volume_id)
         self._checkpoint("volume_making", wish.volume_id)
         try:
-            self._engine.make_volume(name, volume_labels(self._identity, wish.volume_id))
+            labels = volume_labels(self._identity, wish.volume_id)
+            self._engine.make_volume(name, labels, wish.size_gb, reserved=not self._identity.simulated)
         except TaskError as error:
             return _observed(wish, "failed", error.message)
         self._checkpoint("volume_made", wish.volume_id)

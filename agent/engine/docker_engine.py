@@ -200,14 +200,14 @@ class DockerEngine:
     def remove(self, container_id: str, *, keep_volumes: bool = False) -> None:
         try:
             with translated():
-                self._guest_disks.removing(self._client, container_id)
+                self._guest_disks.removing(self._client, container_id, keep_volumes=keep_volumes)
                 self._networks.removing(self._client, container_id)
                 self._client.remove_container(container_id, force=True, v=not keep_volumes)
         except ContainerGoneError:
             pass
         self._ends.forget(container_id)
-        self._guest_disks.removed(container_id)
         with translated():
+            self._guest_disks.removed(self._client, container_id)
             self._networks.removed(self._client, container_id)
 
     def traces(self, name: str, disk: DiskName, container_id: str, volumes: list[str]) -> list[str]:
@@ -216,7 +216,8 @@ class DockerEngine:
                 self._networks.drop(self._client, name)
             found = erasure.traces(self._client, name, disk, volumes)
         if container_id and "container" not in found and self._guest_disks.has(container_id):
-            self._guest_disks.removed(container_id)
+            with translated():
+                self._guest_disks.removed(self._client, container_id)
         return [*found, "disk"] if container_id and self._guest_disks.has(container_id) else found
 
     def last_line(self, container_id: str, most_bytes: int) -> str:
@@ -266,6 +267,7 @@ class DockerEngine:
 
     def fill_volumes(self, image: str, volumes: Mapping[str, str], fill: Callable[[PutArchive], None]) -> None:
         with translated():
+            self._guest_disks.forget_volumes(volumes.values())
             parcels.fill_volumes(self._slow_client, image, volumes, fill)
 
     def disk_parts(self, container_id: str) -> DiskParts | None:
@@ -296,11 +298,12 @@ class DockerEngine:
             disks.drop_images(self._slow_client, disk, keep)
 
     def drop_volumes(self, names: list[str]) -> None:
-        with translated():
+        with translated(), self._guest_disks.dropping_volumes(self._client, names):
             disks.drop_volumes(self._slow_client, names)
 
-    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
+    def make_volume(self, name: str, labels: Mapping[str, str], size_gb: int, *, reserved: bool) -> None:
         with translated():
+            self._guest_disks.make_volume(name, size_gb, reserved=reserved)
             self._client.create_volume(name, labels=dict(labels))
 
     def volume_names(self, label: str) -> set[str]:
@@ -310,7 +313,8 @@ class DockerEngine:
 
     def volume_used_mb(self, name: str) -> int | None:
         with translated():
-            return volumes.used_mb_of(self._client, name)
+            at_once = self._guest_disks.volume_used_mb(name)
+            return volumes.used_mb_of(self._client, name) if at_once is None else at_once
 
     def found_image(self, image: str) -> FoundImage | None:
         try:
@@ -348,7 +352,7 @@ class DockerEngine:
             if written_mb is None:
                 written_mb = disks.sizes(self._client, container_id).written_bytes // _MB
             inspected = cast("dict[str, Any]", self._client.inspect_container(container_id))
-        return written_mb + volumes.used_mb(disks.own_mounts(inspected))
+        return written_mb + self._guest_disks.own_volumes_used_mb(inspected)
 
     def usage(self, container_id: str) -> ContainerUsage:
         with translated():
@@ -360,7 +364,7 @@ class DockerEngine:
         whole_mb = volumes.root_mb(inspected)
         if whole_mb is None:
             return None
-        return max(0, whole_mb - base_mb) + volumes.used_mb(disks.own_mounts(inspected))
+        return max(0, whole_mb - base_mb) + self._guest_disks.own_volumes_used_mb(inspected)
 
     def tools_volume(self, digest: str) -> str | None:
         with translated():

@@ -1,13 +1,16 @@
 """Which container has which disk of its own (agent/engine/own_disks.py), and when it is made, mounted and deleted."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import docker.errors
 from docker.api.client import APIClient
 
+from agent.engine.disks import own_mounts
+from agent.engine.guest_volumes import GuestVolumes, all_volumes, own_volumes
 from agent.engine.labels import DISK_LABEL
 from agent.engine.own_disks import OwnDisks, layer_of, obstacle, show_one_device
 from agent.engine.own_files import OwnFiles
@@ -15,6 +18,7 @@ from agent.engine.types import (
     NEVER,
     ContainerPlan,
 )
+from agent.engine.volumes import used_mb
 from agent.logs import say
 
 _log = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class GuestDisks:
     def __init__(self) -> None:
         self._own: OwnDisks | None = None
         self._files: OwnFiles | None = None
+        self._volumes: GuestVolumes | None = None
+        self._volumes_of: dict[str, list[str]] = {}
         self._looked = False
         self._layers: dict[str, Path | None] = {}
 
@@ -48,6 +54,8 @@ class GuestDisks:
             return
         self._own = OwnDisks(Path(str(facts["DockerRootDir"])))
         self._files = OwnFiles(Path(str(facts["DockerRootDir"])))
+        self._volumes = GuestVolumes(Path(str(facts["DockerRootDir"])))
+        self._volumes.sweep(lambda name: _has_volume(client, name))
         show_one_device()
         for container_id in self._own.sweep(lambda container_id: _exists(client, container_id)):
             self._uncover_files(container_id)
@@ -68,6 +76,8 @@ class GuestDisks:
             self._own.provide(container_id, layer, wish[0], reserved=wish[1])
         except OSError as error:
             say(_log, "disk_not_limited_at_once", level=logging.WARNING, container=container_id[:12], why=error)
+        if self._volumes is not None:
+            self._volumes.provide(inspected, wish[0])
 
     def start(self, client: APIClient, container_id: str) -> None:
         """Before each start."""
@@ -83,6 +93,7 @@ class GuestDisks:
         """Before anything that touches what the container has written."""
         if self._own is None or not self._own.has(container_id):
             return
+        self.cover_volumes(self._volumes_in(client, container_id))
         layer = self._layer(client, container_id)
         if layer is None:
             return
@@ -106,16 +117,60 @@ class GuestDisks:
         """Whether there is a disk of this container's own."""
         return self._own is not None and self._own.has(container_id)
 
-    def removing(self, client: APIClient, container_id: str) -> None:
+    def make_volume(self, name: str, size_gb: int, *, reserved: bool) -> None:
+        """Before the engine makes one that a client rents. Raises ``TaskError`` (disk_full)."""
+        if self._volumes is not None:
+            self._volumes.make(name, size_gb, reserved=reserved)
+
+    def cover_volumes(self, names: Iterable[str]) -> None:
+        """Before anything touches these volumes."""
+        if self._volumes is not None:
+            self._volumes.cover(names)
+
+    def volume_used_mb(self, name: str) -> int | None:
+        """At once; None where it has no file system of its own."""
+        return self._volumes.used_mb(name) if self._volumes is not None else None
+
+    def own_volumes_used_mb(self, inspected: dict[str, Any]) -> int:
+        """What is in those that the container has to itself."""
+        mounts = {str(mount.get("Name")): mount for mount in own_mounts(inspected)}
+        sized = {name: self.volume_used_mb(name) for name in mounts}
+        at_once = [used for used in sized.values() if used is not None]
+        return sum(at_once) + used_mb(mount for name, mount in mounts.items() if sized[name] is None)
+
+    @contextmanager
+    def dropping_volumes(self, client: APIClient, names: list[str]) -> Iterator[None]:
+        """The engine removes them inside the block, or refuses to."""
+        if self._volumes is not None:
+            self._volumes.removing(names)
+        try:
+            yield
+        finally:
+            self._removed_volumes(client, names)
+
+    def forget_volumes(self, names: Iterable[str]) -> None:
+        """The engine is about to make them anew, to be filled before a container has them."""
+        if self._volumes is not None:
+            self._volumes.forget(names)
+
+    def _removed_volumes(self, client: APIClient, names: list[str]) -> None:
+        if self._volumes is not None:
+            self._volumes.removed(names, lambda name: _has_volume(client, name))
+
+    def removing(self, client: APIClient, container_id: str, *, keep_volumes: bool) -> None:
         """Before the engine removes the container."""
+        if not keep_volumes and self._volumes is not None:
+            self._volumes_of[container_id] = own_volumes(client.inspect_container(container_id))
+            self._volumes.removing(self._volumes_of[container_id])
         self._uncover_files(container_id)
         if self._own is not None and self._own.has(container_id):
             layer = self._layer(client, container_id)
             if layer is not None:
                 self._own.release(container_id, layer)
 
-    def removed(self, container_id: str) -> None:
+    def removed(self, client: APIClient, container_id: str) -> None:
         """When the engine has."""
+        self._removed_volumes(client, self._volumes_of.pop(container_id, []))
         self._layers.pop(container_id, None)
         if self._own is not None:
             self._own.delete(container_id)
@@ -134,6 +189,9 @@ class GuestDisks:
         except OSError as error:
             say(_log, "files_still_used", level=logging.DEBUG, container=container_id[:12], why=error)
 
+    def _volumes_in(self, client: APIClient, container_id: str) -> list[str]:
+        return all_volumes(cast("dict[str, Any]", client.inspect_container(container_id)))
+
     def _layer(self, client: APIClient, container_id: str) -> Path | None:
         if container_id not in self._layers:
             self._layers[container_id] = layer_of(cast("dict[str, Any]", client.inspect_container(container_id)))
@@ -144,6 +202,14 @@ def _wish(inspected: Mapping[str, Any]) -> tuple[int, bool] | None:
     """Gigabytes, and whether reserved."""
     size, _, kind = str((inspected["Config"].get("Labels") or {}).get(DISK_LABEL, "")).partition(" ")
     return (int(size), kind == _RESERVED) if size.isdigit() else None
+
+
+def _has_volume(client: APIClient, name: str) -> bool:
+    try:
+        client.inspect_volume(name)
+    except docker.errors.NotFound:
+        return False
+    return True
 
 
 def _exists(client: APIClient, container_id: str) -> bool:

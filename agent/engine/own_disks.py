@@ -13,6 +13,7 @@ about to go; then mounting it fails, and is tried again.
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -34,6 +35,7 @@ _OVERHEAD_BYTES = 64 * _MB
 """What the file system takes for itself, so that the client has what it rented."""
 _TIMEOUT_SECONDS = 120
 _MOUNTS = Path("/proc/self/mountinfo")
+_FILE = re.compile(r"\.(img(\.\w+)?|files)$")
 _ONE_DEVICE = "/sys/module/overlay/parameters/xino_auto"
 _FIRST_NAMESPACE = Path("/proc/1/ns/mnt")
 
@@ -73,7 +75,8 @@ attach "$file.new" "$staging"
 rmdir "$staging/lost+found"
 cp -a "$layer/." "$staging/"
 mv "$file.new" "$file"
-rm -rf "$layer/diff" "$layer/work"
+shift 4
+for part; do rm -rf "$layer/$part"; done
 mount --bind "$staging" "$layer"
 umount "$staging"
 rmdir "$staging"
@@ -119,10 +122,14 @@ def layer_of(inspected: Mapping[str, Any]) -> Path | None:
 
 
 class OwnDisks:
-    """All at ``data_root``, the engine's own directory; a container is named by its id, its layer by ``layer_of``."""
+    """All in ``folder`` of ``data_root``, the engine's own directory; a container is named by its id, its layer by
+    ``layer_of``, and ``parts`` are what a guest writes there."""
 
-    def __init__(self, data_root: Path) -> None:
-        self._place = data_root / "spotyard-disks"
+    def __init__(
+        self, data_root: Path, folder: str = "spotyard-disks", parts: tuple[str, ...] = ("diff", "work")
+    ) -> None:
+        self._place = data_root / folder
+        self._parts = parts
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -138,12 +145,13 @@ class OwnDisks:
         """
         self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
         size = int(size_gb * _GIB * _OVERHEAD) + _OVERHEAD_BYTES
-        no_room = TaskError("disk_full", f"The host's disk has no room for the {size_gb} GB of disk of this instance.")
+        no_room = TaskError("disk_full", f"The host's disk has no room for the {size_gb} GB that were rented.")
         with self._lock(container_id):
             if reserved and not self.has(container_id) and shutil.disk_usage(self._place).free < size:
                 raise no_room
             try:
-                self._run(_PROVIDE, container_id, layer, str(size), "reserved" if reserved else "sparse")
+                kind = "reserved" if reserved else "sparse"
+                self._run(_PROVIDE, container_id, layer, str(size), kind, *self._parts)
             except OSError as error:
                 if not self.has(container_id):
                     self._delete(container_id)
@@ -179,7 +187,7 @@ class OwnDisks:
 
     def sweep(self, exists: Callable[[str], bool]) -> list[str]:
         """Delete what belongs to containers that are no more: an agent died before it could. Returns their ids."""
-        here = {path.name.partition(".")[0] for path in self._place.glob("*.*")}
+        here = {_FILE.sub("", path.name) for path in self._place.glob("*.*")}
         gone = [container_id for container_id in here if not exists(container_id)]
         for container_id in gone:
             self.delete(container_id)

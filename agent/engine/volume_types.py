@@ -12,8 +12,8 @@ VOLUME_LABEL = "spotyard.volume"
 class VolumeEngine(Protocol):
     """All methods may raise ``EngineDownError`` and ``TaskError``."""
 
-    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume, empty; does nothing where it is there."""
+    def make_volume(self, name: str, labels: Mapping[str, str], size_gb: int, *, reserved: bool) -> None:
+        """Make a volume, empty; does nothing where it is there. ``reserved`` takes the room for it at once."""
 
     def volume_names(self, label: str) -> set[str]:
         """All volumes with this label, given as "name=value"."""

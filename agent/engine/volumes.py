@@ -25,7 +25,8 @@ _KB_PER_MB = 1024
 def used_mb(mounts: Iterable[Mapping[str, object]]) -> int:
     """Space taken by the volumes among the mounts of an inspected container, in whole megabytes.
 
-    Best effort: what can't be read from here (the engine is on another machine, say) counts nothing.
+    Best effort: what can't be read from here (the engine is on another machine, say) counts nothing. Raises
+    ``TaskError`` where looking takes too long: that says nothing, least of all that they are empty.
     """
     sources = [str(mount.get("Source") or "") for mount in mounts if mount.get("Type") == "volume"]
     readable = [source for source in sources if source and Path(source).is_dir()]
@@ -76,7 +77,9 @@ def _taken_kb(directories: list[str], *options: str) -> int:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, timeout=_LONGEST_LOOK_SECONDS
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise TaskError("engine_error", f"Sizing {len(directories)} directories takes too long.") from error
+    except OSError as error:
         say(_log, "volumes_not_sized", level=logging.WARNING, why=error)
         return 0
     sizes = [line.split("\t", 1)[0] for line in done.stdout.splitlines()]

@@ -40,11 +40,12 @@ def remove(owners: list[str]) -> int:
     """
     found = [container for owner in owners for container in _list(owner, running=False)]
     volumes = _docker("inspect", "--format", _VOLUMES, *found).split() if found else []
+    volumes += [volume for owner in owners for volume in _rented_volumes(owner)]
+    _unmount(volumes)
     if found:
         _docker("rm", "--force", "--volumes", *found)
     if networks := [network for owner in owners for network in _networks(owner)]:
         _docker("network", "rm", *networks)
-    volumes += [volume for owner in owners for volume in _rented_volumes(owner)]
     if left := set(volumes) & set(_docker("volume", "ls", "--quiet").split()):
         _docker("volume", "rm", "--force", *sorted(left))
     disks = [disk for owner in owners for disk in _disks(owner)]
@@ -63,6 +64,14 @@ def _networks(owner: str) -> list[str]:
 
 def _rented_volumes(owner: str) -> list[str]:
     return _docker("volume", "ls", "--quiet", "--filter", f"label={OWNER_LABEL}={owner}").split()
+
+
+def _unmount(volumes: list[str]) -> None:
+    """Agents gave them file systems of their own, and the engine deletes nothing that is mounted on; the files go with
+    the next agent's start."""
+    root = _docker("info", "--format", "{{.DockerRootDir}}").strip() if volumes else ""
+    for volume in volumes if root else []:
+        subprocess.run(["umount", f"{root}/volumes/{volume}"], capture_output=True, check=False)
 
 
 def _list(owner: str, *, running: bool) -> list[str]:

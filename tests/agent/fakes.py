@@ -388,8 +388,10 @@ class FakeEngine:
     def _mounts(self) -> list[dict[str, str]]:
         return [self.mounted[name] for name in self.containers]
 
-    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
+    def make_volume(self, name: str, labels: Mapping[str, str], size_gb: int, *, reserved: bool) -> None:
         self._check()
+        assert size_gb > 0
+        assert not reserved, "a simulated machine's"
         self.interrupt("before make_volume")
         if self.volume_error is not None:
             raise self.volume_error

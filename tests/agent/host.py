@@ -59,6 +59,7 @@ class Host:
         self.kill()
         self.market.__exit__()
         volumes = [name for container in self._containers() for name in volumes_of(container)]
+        unmount(self.engine, [*volumes, *(str(volume.name) for volume in self.client_volumes())])
         for container in self._containers():
             container.remove(force=True, v=True)
         for network in self.engine.networks.list(filters={"label": self._label}) if self._label else []:
@@ -188,6 +189,13 @@ class Host:
         if not self._label:
             return []
         return list(self.engine.containers.list(all=True, filters={"label": self._label}))
+
+
+def unmount(engine: docker.DockerClient, volumes: list[str]) -> None:
+    """Take from volumes the file systems that the agent gave them; the engine can't delete them before."""
+    root = Path(engine.info()["DockerRootDir"]) / "volumes"
+    for name in volumes:
+        subprocess.run(["umount", root / name], capture_output=True, check=False)
 
 
 def volumes_of(container: Container) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.protocol import DesiredTask
 from tests.agent.fakes import changed
-from tests.agent.host import Host
+from tests.agent.host import Host, volumes_of
 
 pytestmark = pytest.mark.engine
 
@@ -57,6 +57,25 @@ def test_full_is_full_at_once_and_for_nobody_else(host: Host) -> None:
     assert FULL not in script(host, "dd if=/dev/zero of=/big bs=1M count=200", task_id=2)
     assert script(host, "rm /big; echo mine >/x; cat /x") == "mine\n", "the guest goes on and helps itself"
     assert host.container().status == "running"
+
+
+def test_a_volume_that_the_image_declares_has_a_size_too(host: Host, place: Path) -> None:
+    host.start()
+    running(host, host.task(2))
+    wish = running(host, host.task(kind="opinionated", disk_gb=1))
+    (volume,) = volumes_of(host.container())
+    assert FULL in script(host, "dd if=/dev/zero of=/data/big bs=1M count=1200")
+    assert 1024 <= int(script(host, "stat -c %s /data/big")) >> 20 < 1024 + 90
+    assert FULL not in script(host, "dd if=/dev/zero of=/root/other bs=1M count=50"), "the disk itself is another"
+    assert script(host, "rm /data/big; echo mine >/data/x; cat /data/x") == "mine\n"
+    stopped(host, wish)
+    subprocess.run(["umount", place.parent / "volumes" / volume], check=True)  # as after a reboot
+    running(host, changed(wish, state="running", run_generation=2))
+    assert host.read("/data/x") == "mine\n"
+    host.market.desire(changed(wish, state="removed"))
+    host.market.await_phase(1, "removed")
+    assert list((place.parent / "spotyard-volumes").glob(f"{volume}*")) == []
+    assert volume not in Path("/proc/self/mountinfo").read_text()
 
 
 LENT = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")

@@ -50,3 +50,17 @@ def test_what_one_instance_writes_the_next_one_reads(host: Host) -> None:
     host.market.keep(GONE)
     host.market.await_volume(5, "removed")
     assert host.client_volumes() == []
+
+
+def test_a_rented_volume_is_as_large_as_what_was_rented(host: Host) -> None:
+    host.market.keep(VOLUME)
+    host.market.desire(host.args_task("exec sleep 1000", volumes=[VolumeMount(volume_id=5, path="/data")]))
+    host.start()
+    host.market.await_phase(1, "running")
+    write = "dd if=/dev/zero of=/data/big bs=1M count=1200 2>&1; stat -c %s /data/big"
+    _, output = host.container().exec_run(["sh", "-c", write])
+    assert isinstance(output, bytes)
+    assert b"No space left on device" in output
+    assert 1024 <= int(output.split()[-1]) >> 20 < 1024 + 90
+    assert host.execute("sh", "-c", "rm /data/big; echo fits >/data/file; cat /data/file") == "fits\n"
+    assert host.container().status == "running"

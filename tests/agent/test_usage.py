@@ -10,7 +10,7 @@ import pytest
 
 from agent.engine import volumes
 from agent.engine.docker_engine import DockerEngine
-from agent.engine.types import ContainerGoneError
+from agent.engine.types import ContainerGoneError, TaskError
 from agent.protocol import DesiredTask
 from agent.tasks.memory import TrafficStore
 from agent.tasks.plan import Identity, container_plan
@@ -48,10 +48,13 @@ def test_volumes_that_cannot_be_read_count_nothing(mounts: list[dict[str, object
     assert volumes.used_mb(mounts) == 0
 
 
-def test_a_program_that_takes_too_long_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_that_takes_too_long_does_not_say_that_nothing_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "file", 2)
     monkeypatch.setattr(volumes, "_LONGEST_LOOK_SECONDS", 0.0)
-    assert volumes.used_mb([volume(tmp_path)]) == 0
+    with pytest.raises(TaskError):
+        volumes.used_mb([volume(tmp_path)])
 
 
 @pytest.mark.parametrize(("took_seconds", "pause_seconds"), [(0.0, 0.0), (0.5, 10.0), (3.0, 60.0), (100.0, 60.0)])
