@@ -65,6 +65,7 @@ _HELP = {
     "log_file": "log to this file, which is begun anew as it grows (default: to stderr)",
     "no_firewall": "do not load the nftables rules that keep guests from this host and its local network",
     "state_dir": "where the machine's credential and its tasks' state are kept (default: %(default)s)",
+    "local_registries": "let guests name image registries of this host and its local network",
     "simulate": "pretend to have these GPUs; containers are real but get none",
     "ports": "ports for guests, reachable from outside (default: %(default)s)",
     "public_address": "address under which clients reach those ports (default: the one the server sees)",
@@ -164,6 +165,7 @@ def _options(parsed: argparse.Namespace) -> MachineOptions:
         ),
         disk_floor_gb=parsed.disk_floor_gb,
         ca_file=parsed.ca_file,
+        local_registries=parsed.local_registries,
     )
 
 
@@ -187,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_registration(parser)
     _add_machine(parser)
     parser.add_argument("--no-firewall", action="store_true", help=_HELP["no_firewall"])
+    parser.add_argument("--local-registries", action="store_true", help=_HELP["local_registries"])
     parser.add_argument("--json", action="store_true", help=_HELP["json"])
     parser.add_argument("--log-file", type=Path, metavar="FILE", help=_HELP["log_file"])
     parser.add_argument("--verbose", action="store_true", help="log details")

@@ -97,6 +97,7 @@ def machine_options(machine: FleetMachine, server: str, state_dir: Path) -> Mach
             inet_down_mbps=machine.inet_down,
             inet_up_mbps=machine.inet_up,
         ),
+        local_registries=True,
     )
 
 

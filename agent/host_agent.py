@@ -333,6 +333,7 @@ class HostAgent:
             tools_volume=self._guest_tools.volume if self._guest_tools is not None else str,
             keep_log=logs.keep,
             fetching=self._fetched.fetching,
+            local_registries=self._options.local_registries,
         )
 
     def _tools_for(self, credential: str) -> GuestTools:

@@ -33,6 +33,7 @@ class MachineOptions:
     host: HostOptions = field(default_factory=HostOptions)
     disk_floor_gb: float = DEFAULT_DISK_FLOOR_GB
     ca_file: str | None = None
+    local_registries: bool = False
 
 
 def parse_ports(text: str) -> tuple[int, int]:

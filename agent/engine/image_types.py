@@ -24,6 +24,7 @@ class FoundImage:
     image_id: str
     repositories: frozenset[str]
     """That it has come from or is called after, as ``agent.engine.references`` spells them."""
+    size_bytes: int = 0
     lent_as: str = ""
     """By this name, whoever made it lets all guests of the machine use it."""
 

@@ -36,6 +36,7 @@ def found(client: APIClient, image: str) -> FoundImage:
     return FoundImage(
         image_id=str(facts["Id"]),
         repositories=frozenset(repository_of(name) for name in names if name != _NAMELESS),
+        size_bytes=int(facts.get("Size") or 0),
         lent_as=str(labels.get(LENT_LABEL) or ""),
     )
 

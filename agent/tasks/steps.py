@@ -41,8 +41,9 @@ from agent.tasks.decide import (
 from agent.tasks.memory import NO_RUN, TaskMemory, Verdict
 from agent.tasks.moving import Mover
 from agent.tasks.plan import container_name, container_plan, disk_name, on_saved_disk, ssh_endpoint
+from agent.tasks.registries import require_public
 from agent.tasks.slot import Slot
-from agent.tasks.tools import Tools, require_disk
+from agent.tasks.tools import Tools, require_disk, require_place
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ _FIRST_PROBE_SECONDS = 0.005
 _SLOWEST_PROBE_SECONDS = 0.25
 _PROBE_GROWTH = 1.15
 _PROGRESS_SECONDS = 2.0
+_DISK_SECONDS = 0.5
 
 Announce = Callable[[Slot, Observation], None]
 _OF_A_CONTAINER = ("disk", "volumes")
@@ -201,10 +203,16 @@ class Steps:
     def _pull(self, slot: Slot, desired: DesiredTask) -> None:
         self._announce(slot, "pulling", desired.run_generation)
         image = desired.spec.image
-        began = told = time.monotonic()
+        if not self._tools.local_registries:
+            require_public(image)
+        began = told = looked = time.monotonic()
 
         def on_progress(share: float) -> None:
-            nonlocal told
+            nonlocal told, looked
+            if time.monotonic() - looked > _DISK_SECONDS:
+                # What is small in the registry may be large here.
+                require_disk(self._tools)
+                looked = time.monotonic()
             news, slot.progress = share != slot.progress, share
             if news and time.monotonic() - told > _PROGRESS_SECONDS:
                 told = time.monotonic()
@@ -215,8 +223,17 @@ class Steps:
         self._checkpoint("pulling", slot.task_id)
         with self._tools.fetching(image):
             self._engine.pull(image, watch, desired.registry_login)
+        self._require_place(image)
         self._admission.fetched(slot, desired)
         say(_log, "pull_ends", task=slot.task_id, image=image, seconds=time.monotonic() - began)
+
+    def _require_place(self, image: str) -> None:
+        found = self._engine.found_image(image)
+        try:
+            require_place(self._tools, image, found.size_bytes if found is not None else 0)
+        except TaskError:
+            self._engine.drop_image(image)
+            raise
 
     def _start(self, slot: Slot, desired: DesiredTask, step: Start) -> None:
         container = slot.container()

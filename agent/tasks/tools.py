@@ -1,5 +1,6 @@
 """What the steps of all tasks of an agent are done with."""
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ Checkpoint = Callable[[str, int], None]
 
 _GB = 1 << 30
 _MB = 1 << 20
+_LARGE_IMAGE_BYTES = 64 * _GB
+_IMAGE_SHARE = 0.25
+"""Of the engine's disk: an image may take that, or 64 GB where that is more."""
 
 
 def no_checkpoint(_name: str, _task_id: int) -> None:
@@ -60,6 +64,8 @@ class Tools:
     """Told a task and the id of its container, before that is deleted with its log."""
     fetching: Callable[[str], AbstractContextManager[None]] = not_noted
     """Told the name of an image, around its fetch. Raises ``EngineDownError``."""
+    local_registries: bool = False
+    """Images may come from registries that are not on the internet."""
     disk_guard: DiskGuard = field(default_factory=DiskGuard)
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, to compare with the engine's timestamps."""
@@ -74,6 +80,23 @@ def require_disk(tools: Tools) -> None:
     """Refuse while the host's disk is nearly full: a start would then fail half way, or hurt the others."""
     if not has_room(tools, 0):
         raise TaskError("disk_full", "The host's disk is almost full, so nothing can be started on it now.")
+
+
+def require_place(tools: Tools, image: str, size_bytes: int) -> None:
+    """Refuse an image that takes more than its share: it would be the end of all other launches."""
+    root = tools.data_root()
+    most_bytes = max(_LARGE_IMAGE_BYTES, _disk_bytes(root) * _IMAGE_SHARE) if root is not None else math.inf
+    if size_bytes > most_bytes:
+        size_gb, most_gb = size_bytes / _GB, most_bytes / _GB
+        message = f"The image {image} takes {size_gb:.0f} GB of disk; on this machine {most_gb:.0f} GB are the most."
+        raise TaskError("disk_full", message)
+
+
+def _disk_bytes(root: str) -> float:
+    try:
+        return shutil.disk_usage(root).total
+    except OSError:
+        return math.inf
 
 
 def require_room(tools: Tools, copy_mb: int) -> None:

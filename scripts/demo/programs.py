@@ -109,7 +109,7 @@ def agent(layout: Layout) -> list[str]:
     """The host agent: simulated GPUs, a real engine."""
     options = ["--token-file", str(layout.data / "agent-token"), "--state-dir", str(layout.agent_state)]
     options += ["--simulate", SIMULATED, "--public-address", "127.0.0.1", "--ports", AGENT_PORTS]
-    options += ["--hostname", "demo-rig", "--geolocation", "Oslo, NO"]
+    options += ["--hostname", "demo-rig", "--geolocation", "Oslo, NO", "--local-registries"]
     return [*python("agent"), "--server", layout.held_url, *options]
 
 

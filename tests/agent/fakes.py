@@ -129,6 +129,7 @@ class FakeEngine:
     lent: dict[str, str] = field(default_factory=lambda: {"image:1": "image"})
     """What their labels say."""
     pullable: set[str] = field(default_factory=set)
+    image_bytes: int = 0
     refused: set[str] = field(default_factory=set)
     """Images that no registry has."""
     guarded: dict[str, RegistryLogin] = field(default_factory=dict)
@@ -413,7 +414,9 @@ class FakeEngine:
         if name is None:
             return None
         repositories = frozenset({repository_of(name)})
-        return FoundImage(image_id=name, repositories=repositories, lent_as=self.lent.get(name, ""))
+        return FoundImage(
+            image_id=name, repositories=repositories, lent_as=self.lent.get(name, ""), size_bytes=self.image_bytes
+        )
 
     def _named(self, image: str) -> str | None:
         """The image that has this name, or of whose id this is the beginning."""
@@ -519,6 +522,7 @@ class Life:
         directory: Path,
         checkpoint: Checkpoint = no_checkpoint,
         keep_log: Callable[[int, str], None] = no_log_keeper,
+        data_root: str | None = None,
     ) -> None:
         self.engine = engine
         self.pool = ManualPool()
@@ -536,6 +540,7 @@ class Life:
                 free_images=FreeImages(directory),
                 identity=IDENTITY,
                 disk_floor_gb=0.0,
+                data_root=lambda: data_root,
                 checkpoint=checkpoint,
                 keep_log=keep_log,
                 provide_volume=lambda volume_id: self.provide(volume_id),

@@ -42,6 +42,7 @@ class Host:
         self.market = Marketplace()
         self.environment: dict[str, str] = {}
         self.extra_options: list[str] = []
+        self.local_registries = True
         self.output = ""
         self._process: subprocess.Popen[str] | None = None
 
@@ -76,6 +77,8 @@ class Host:
         """Begin the agent's process; it dies at ``kill_at``."""
         options = ["--server", self.market.url, "--state-dir", str(self.state), "--simulate", "2x RTX 3090"]
         options += ["--token", TOKEN, *self.extra_options]
+        if self.local_registries:
+            options.append("--local-registries")
         if not firewall:
             options.append("--no-firewall")
         with self._network():

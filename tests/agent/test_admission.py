@@ -9,7 +9,9 @@ from agent.engine.docker_engine import DockerEngine
 from agent.engine.references import registry_of, repository_of
 from agent.engine.types import PullWatch, TaskError
 from agent.protocol import DesiredTask, RegistryLogin
+from agent.tasks import steps, tools
 from agent.tasks.admission import FreeImages
+from agent.tasks.registries import addresses_of, require_public
 from tests import images
 from tests.agent.fakes import FakeEngine, Life, ProcessKilledError, changed, short_id, task
 from tests.agent.host import Host
@@ -160,6 +162,69 @@ def test_a_tag_that_names_another_image_now_is_asked_about(tmp_path: Path) -> No
     assert not known.has("sha256:1", "team/app"), "it is gone"
     (tmp_path / "free-images.json").write_text("{")
     assert not FreeImages(tmp_path).has("sha256:2", "team/tool")
+
+
+@pytest.mark.parametrize(
+    ("image", "addresses", "refused"),
+    [
+        ("ubuntu:22.04", ["10.0.0.1"], False),
+        ("ghcr.io/team/app:1", ["140.82.121.33", "2a0a:a440::1"], False),
+        ("unknown.example/app", [], False),
+        ("127.0.0.1:22/app", ["127.0.0.1"], True),
+        ("localhost:5000/app", ["::1", "127.0.0.1"], True),
+        ("192.168.1.1:80/app", ["192.168.1.1"], True),
+        ("rebound.example/app", ["93.184.216.34", "169.254.169.254"], True),
+        ("six.example/app", ["fd00::1"], True),
+        ("shared.example/app", ["100.64.0.1"], True),
+    ],
+)
+def test_registries_of_the_hosts_own_network_are_no_guests_to_name(
+    image: str, addresses: list[str], refused: bool
+) -> None:
+    if refused:
+        with pytest.raises(TaskError, match="not on the internet"):
+            require_public(image, lambda _host: addresses)
+    else:
+        require_public(image, lambda _host: addresses)
+
+
+def test_a_task_with_such_an_image_fails_without_a_question(tmp_path: Path) -> None:
+    life = Life(FakeEngine(pullable={"127.0.0.1:22/app:1"}), tmp_path)
+    life.want(with_image(1, None, "127.0.0.1:22/app:1"))
+    assert life.seen(1) == ("failed", 1, "image_missing")
+    assert life.engine.pulls == []
+
+
+def test_addresses_are_looked_up_and_names_without_are_left_to_the_engine() -> None:
+    assert set(addresses_of("localhost")) <= {"127.0.0.1", "::1"}
+    assert addresses_of("no-such-name.invalid") == []
+    assert addresses_of("a" * 300) == []
+
+
+def test_an_image_that_fills_the_disk_is_given_up_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(pullable={IMAGE})
+    life = Life(engine, tmp_path)
+    room = iter([True, False])
+    monkeypatch.setattr(tools, "has_room", lambda _tools, _more: next(room))
+    monkeypatch.setattr(steps, "_DISK_SECONDS", -1.0)
+    life.want(with_image(1, None))
+    assert life.seen(1) == ("failed", 1, "disk_full")
+    assert IMAGE not in engine.images
+
+
+def test_an_image_larger_than_its_share_of_the_disk_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "_LARGE_IMAGE_BYTES", 999)
+    monkeypatch.setattr(tools, "_IMAGE_SHARE", 0.0)
+    engine = FakeEngine(pullable={IMAGE}, image_bytes=1000)
+    life = Life(engine, tmp_path, data_root=str(tmp_path))
+    life.want(with_image(1, None))
+    assert life.seen(1) == ("failed", 1, "disk_full")
+    assert IMAGE not in engine.images
+    engine.image_bytes = 999
+    life.want(with_image(2, None))
+    assert life.seen(2) == ("running", 1, None)
 
 
 @pytest.mark.engine

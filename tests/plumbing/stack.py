@@ -119,7 +119,7 @@ class Stack:
         token_file.write_text(token)
         server = self.environment["AGENT_URL"]
         command = [*within, *programs.python("agent"), "--server", server, "--token-file", str(token_file)]
-        command += ["--simulate", simulate, "--state-dir", str(state)]
+        command += ["--simulate", simulate, "--state-dir", str(state), "--local-registries"]
         command += [] if within else ["--public-address", "127.0.0.1"]
         return self.start(f"agent-{name}", [*command, "--ports", ports or claim_ports(), *options])
 
