@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import stat
@@ -21,6 +22,7 @@ _CAP_VERSION = 0x20080522
 _CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_FOWNER, _CAP_FSETID = 0, 1, 3, 4
 _KEPT_CAPABILITIES = (_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_FOWNER, _CAP_FSETID)
 _LAST_CAPABILITY = 63
+_MAPPED = re.compile(r"([1-9][0-9]*)\.([1-9][0-9]*)")
 _FLAGS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _MOST_MEMORY_BYTES = 1 << 30
 _MOST_FILES = 256
@@ -57,6 +59,7 @@ def enter(disk: Disk, *, cpu_seconds: int) -> None:
     _change_root(disk.mount_point)
     _refuse_imports()
     _limit(cpu_seconds)
+    _act_as(*root_inside(disk.upper))
     _drop_rights()
 
 
@@ -121,6 +124,19 @@ def _limit(cpu_seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_FILES, _MOST_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def root_inside(layer: str) -> tuple[int, int]:
+    """User and group that root in the container is outside: the engine keeps the layers of those that it maps in a
+    directory named after both."""
+    found = next((match for part in Path(layer).parts if (match := _MAPPED.fullmatch(part))), None)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _act_as(user: int, group: int) -> None:
+    """To file systems alone: what is made belongs to root inside, who could not even delete it else."""
+    _libc.setfsgid(group)
+    _libc.setfsuid(user)
 
 
 class _CapHeader(ctypes.Structure):
