@@ -65,34 +65,44 @@ def _ask(nameservers: Collection[str]) -> str:
     return "; ".join(lines)
 
 
-def load(prefix: str) -> bool:
-    """Put the rules for these bridges into the kernel; False, with a warning logged, where that is not possible."""
+def load(prefix: str) -> str:
+    """Put the rules for these bridges into the kernel; a sentence where that is not possible, which is logged too."""
     obstacle = obstacle_to_loading() or _feed(rules(prefix, asked_by_the_engine()))
     if obstacle:
         say(_log, "firewall_off", level=logging.WARNING, why=obstacle)
-        return False
+        return obstacle
     say(_log, "firewall_on", bridges=prefix)
-    return True
+    return ""
+
+
+class Guard:
+    """Loads the rules and keeps them loaded; ``problem`` says why they are not, empty while they are."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.problem = "The firewall that keeps guests from this host's network is not loaded yet."
+
+    def load(self) -> None:
+        self.problem = load(self._prefix)
+
+    def keep(self, ending: threading.Event) -> None:
+        """Look now and then, until ``ending``, and load the rules again where they are gone, changed by somebody, or
+        the host asks other nameservers."""
+        self.load()
+        known, servers = _listing(), asked_by_the_engine()
+        while not ending.wait(_LOOK_SECONDS):
+            seen, asked = _listing(), asked_by_the_engine()
+            if seen == known and seen and asked == servers:
+                continue
+            if seen != known or not seen:
+                say(_log, "firewall_was_changed" if seen else "firewall_was_gone", level=logging.WARNING)
+            self.load()
+            known, servers = _listing(), asked
 
 
 def is_loaded() -> bool:
     """Whether the table is there; it goes when somebody flushes all rules, as reloading nftables.service does."""
     return bool(_listing())
-
-
-def keep_loaded(prefix: str, ending: threading.Event) -> None:
-    """Look now and then, until ``ending``, and load the rules again where they are gone, changed by somebody, or the
-    host asks other nameservers."""
-    load(prefix)
-    known, servers = _listing(), asked_by_the_engine()
-    while not ending.wait(_LOOK_SECONDS):
-        seen, asked = _listing(), asked_by_the_engine()
-        if obstacle_to_loading() is not None or (seen == known and seen and asked == servers):
-            continue
-        if seen != known or not seen:
-            say(_log, "firewall_was_gone" if not seen else "firewall_was_changed", level=logging.WARNING)
-        load(prefix)
-        known, servers = _listing(), asked
 
 
 def _listing() -> str:

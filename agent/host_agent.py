@@ -278,7 +278,7 @@ class HostAgent:
         self._logs.start(courier)
         around = Surroundings(
             inventory=self._current_inventory,
-            engine_error=lambda: self._shared.hub.error,
+            engine_error=lambda: self._shared.problem(simulated=self._gpus.simulated),
             on_sync_url=self._keep_sync_url,
             on_refused=self._on_refused,
             on_tools=self._announce_tools,

@@ -19,6 +19,7 @@ from agent.shared import Shared
 from agent.tasks.tools import Checkpoint, no_checkpoint
 from agent.telemetry.telling import TelemetryRounds
 from agent.usage import UsageSampler
+from agent.walls import SWITCHED_OFF
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ _MOST_THREADS = 64
 def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Shared]:
     """The engine watched, and the rules loaded, for as long as the block lasts. Containers outlive it."""
     ending = threading.Event()
-    hub = EngineHub(DockerEngine(), on_up=_load_firewall if use_firewall else _nothing)
+    guard = firewall.Guard(BRIDGE_PREFIX)
+    hub = EngineHub(DockerEngine(), on_up=guard.load if use_firewall else _nothing)
     usage = UsageSampler(hub.engine)
     rounds = (GuestWatch(hub.engine), JupyterWatch(hub.engine))
     pool = Pool(_MOST_THREADS, "tasks")
@@ -45,11 +47,17 @@ def surroundings(*, use_firewall: bool, checkpoint: Checkpoint = no_checkpoint) 
     for one in rounds:
         one.start()
     if use_firewall:
-        threading.Thread(
-            target=firewall.keep_loaded, args=(BRIDGE_PREFIX, ending), name="firewall", daemon=True
-        ).start()
+        threading.Thread(target=guard.keep, args=(ending,), name="firewall", daemon=True).start()
     try:
-        yield Shared(hub=hub, pool=pool, usage=usage, rounds=rounds, telemetry=telemetry, checkpoint=checkpoint)
+        yield Shared(
+            hub=hub,
+            pool=pool,
+            usage=usage,
+            rounds=rounds,
+            telemetry=telemetry,
+            checkpoint=checkpoint,
+            unguarded=lambda: guard.problem if use_firewall else SWITCHED_OFF,
+        )
     finally:
         ending.set()
         usage.stop()
@@ -70,10 +78,6 @@ def end_event() -> threading.Event:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return ending
-
-
-def _load_firewall() -> None:
-    firewall.load(BRIDGE_PREFIX)
 
 
 def _nothing() -> None:

@@ -17,6 +17,7 @@ from agent.protocol import PROTOCOL_VERSION, Inventory
 from agent.register_protocol import CheckRequest
 from agent.relay import ssh
 from agent.server import RefusedError, ServerAwayError, ServerClient
+from agent.walls import SWITCHED_OFF, gap
 
 _TOOLKIT_PROGRAMS = ("nvidia-container-runtime-hook", "nvidia-container-runtime", "nvidia-ctk")
 _ENGINE_REMEDY = "Install it with apt-get install docker.io and start it with systemctl start docker."
@@ -24,6 +25,7 @@ _DRIVER_REMEDY = "Install NVIDIA's driver, for example with apt-get install nvid
 _TOOLKIT_REMEDY = "Install the package nvidia-container-toolkit from NVIDIA's repository and restart the engine."
 _FIREWALL_REMEDY = "Run the agent as root on a machine with nftables (apt-get install nftables)."
 _PORTS_REMEDY = "End what uses them, or give the agent another range with --ports."
+_WALLS_REMEDY = "Until then the machine is not on the market."
 _SERVER_REMEDY = "The agent dials out to this address: check it, the name server, and firewalls on the way."
 _REFUSED_REMEDY = "Install the agent that the marketplace offers now."
 
@@ -51,6 +53,8 @@ def self_test(options: MachineOptions, engine: Engine, *, use_firewall: bool) ->
     yield from _gpus(gpus)
     if use_firewall:
         yield _firewall()
+    if missing := gap(info, lambda: "" if use_firewall else SWITCHED_OFF, simulated=gpus.simulated):
+        yield Finding("Walls around guests", missing, _WALLS_REMEDY)
     yield _ports(options.port_first, options.port_last)
     yield _relay()
     yield from _marketplace(options, gpus, host, info)

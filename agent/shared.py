@@ -1,5 +1,6 @@
 """What all agents of a process have in common."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from agent.pool import Pool
 from agent.tasks.tools import Checkpoint, no_checkpoint
 from agent.telemetry.telling import TelemetryRounds
 from agent.usage import UsageSampler
+from agent.walls import gap
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,12 @@ class Shared:
     """Those who learn what containers tell of themselves."""
     telemetry: TelemetryRounds
     checkpoint: Checkpoint = no_checkpoint
+    unguarded: Callable[[], str] = str
+    """Why guests are not kept from the host's network; empty where they are."""
+
+    def problem(self, *, simulated: bool) -> str | None:
+        """Why nothing is to be rented here: the engine does not answer, or guests are not walled off."""
+        return self.hub.error or gap(self.hub.info, self.unguarded, simulated=simulated)
 
 
 def data_directory(hub: EngineHub, state_dir: Path) -> Path:

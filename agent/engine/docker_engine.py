@@ -17,7 +17,7 @@ from agent.engine.errors import explanation, pull_refusal, translated
 from agent.engine.guest_disks import GuestDisks, disk_label
 from agent.engine.guest_networks import GuestNetworks
 from agent.engine.image_types import FoundImage, ImageFacts
-from agent.engine.inspected import facts_of, has_user_namespaces, may_support_quota
+from agent.engine.inspected import facts_of, has_seccomp, has_user_namespaces, may_support_quota
 from agent.engine.labels import OWNER_LABEL, TASK_LABEL
 from agent.engine.profile import create_arguments
 from agent.engine.pull import PullProgress
@@ -100,6 +100,7 @@ class DockerEngine:
             data_root=str(facts["DockerRootDir"]),
             started_at=self._started_at,
             runtimes=runtimes_of(facts.get("Runtimes")),
+            seccomp=has_seccomp(facts),
             user_namespaces=has_user_namespaces(facts),
         )
         return self._info

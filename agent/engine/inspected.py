@@ -38,6 +38,12 @@ def has_user_namespaces(facts: dict[str, Any]) -> bool:
     return any("name=userns" in parts for parts in options)
 
 
+def has_seccomp(facts: dict[str, Any]) -> bool:
+    """Whether the engine runs containers with its own seccomp profile, rather than none or somebody's."""
+    options = (set(str(option).split(",")) for option in facts.get("SecurityOptions") or [])
+    return any("name=seccomp" in parts and parts & {"profile=default", "profile=builtin"} for parts in options)
+
+
 def facts_of(inspected: dict[str, Any], engine_started_at: float | None) -> ContainerFacts:
     """What the agent wants to know of a container. ``engine_started_at`` is in seconds since 1970, if known."""
     state = inspected["State"]

@@ -85,6 +85,8 @@ class EngineInfo:
     started_at: float | None
     """When the engine came up, in seconds since the epoch; None where unknown."""
     runtimes: tuple[EngineRuntime, ...] = ()
+    seccomp: bool = True
+    """Containers run with the engine's own profile."""
     user_namespaces: bool = False
     """Root in a container is an ordinary user outside."""
 

@@ -95,7 +95,7 @@ def test_firewall_keeps_guests_from_the_host_and_lets_clients_in(guarded: Host) 
         assert "hello" not in attempt(guarded, reach)[1]
         subprocess.run(["nft", "delete", "table", "inet", firewall.TABLE], check=True)
         assert "hello" in attempt(guarded, reach)[1], "without the firewall the host is reached, so the test can tell"
-        assert firewall.load(BRIDGE_PREFIX)
+        assert firewall.load(BRIDGE_PREFIX) == ""
         assert "hello" not in attempt(guarded, reach)[1]
     assert guarded.ssh(wish, "echo in").stdout == "in\n"
 
@@ -128,7 +128,7 @@ def test_guests_do_not_reach_the_local_network_metadata_or_its_name_servers(
 
         assert reached() == set()
         monkeypatch.setattr(firewall, "asked_by_the_engine", lambda: [network.addresses[0]])
-        assert firewall.load(BRIDGE_PREFIX)
+        assert firewall.load(BRIDGE_PREFIX) == ""
         assert reached() == {(network.addresses[0], 53)}, "the name server that the host asks, and nothing else"
         subprocess.run(["nft", "delete", "table", "inet", firewall.TABLE], check=True)
         assert reached() == set(doors), "without the firewall all of it is reached, so the test can tell"
@@ -160,7 +160,7 @@ def test_rules_are_loaded_again_where_somebody_has_changed_them(guarded: Host) -
             subprocess.run(["nft", *changes.pop(0).split()], check=True)
             return False
 
-    firewall.keep_loaded(BRIDGE_PREFIX, Looks())  # type: ignore[arg-type]  # all that is asked of the event
+    firewall.Guard(BRIDGE_PREFIX).keep(Looks())  # type: ignore[arg-type]  # all that is asked of the event
     assert len(found) == 3
     assert found[0] == found[1] == found[2]
 
