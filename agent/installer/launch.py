@@ -5,11 +5,12 @@ It must go on working whatever a new version of the agent does, so it stands alo
 A new version is on *trial* until it has confirmed itself (``agent.upkeep.updater``). It may be started a few times;
 when it ends each time, or has not confirmed itself within its time though the marketplace answers, the version before
 it runs again and this one is noted as failed. Whoever runs this file becomes the agent, so systemd watches the agent
-itself.
+itself; a version on trial runs below it, as systemd would not start again what ended with certain codes.
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -28,12 +29,15 @@ STATE_VARIABLE = "SPOTYARD_LAUNCH_STATE"
 """Tells the agent that it was started from here, and so that it may replace itself."""
 ROOT_VARIABLE = "SPOTYARD_ROOT"
 
+FINAL_CODES = (2, 3)
+"""With these an agent is not started again: the marketplace does not know the machine (any more)."""
 MOST_STARTS = 3
 TRIAL_SECONDS = 600.0
 LONGEST_TRIAL_SECONDS = 4 * 3600.0
 """Even if the marketplace can't be reached from here all that time: the version may be the reason."""
 _ANSWER_SECONDS = 20.0
 _LOOK_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
 
 
 class LaunchError(Exception):
@@ -288,10 +292,47 @@ def main(places: Places) -> int:
         # Python looks for modules where it is started, first.
         os.chdir(str(places.opt / "versions" / version / "spotyard-agent"))
         arguments = command(places, version)
+        if on_trial:
+            return restartable(run_below(arguments), places.state, version)
         os.execv(arguments[0], arguments)
     except (LaunchError, OSError) as error:
         sys.stderr.write(f"spotyard-agent-launch: {error}\n")
     return 1
+
+
+def run_below(arguments: list[str]) -> int:
+    """Run a program that gets the signals that come here and never outlives this process; its exit status."""
+    awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    own = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become(arguments, own, awaited)
+    while True:
+        number = signal.sigwait(awaited)
+        if number != signal.SIGCHLD:
+            os.kill(child, number)
+            continue
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _become(arguments: list[str], parent: int, blocked: Collection[signal.Signals]) -> None:
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() == parent:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+            if "WATCHDOG_PID" in os.environ:
+                os.environ["WATCHDOG_PID"] = str(os.getpid())
+            os.execv(arguments[0], arguments)
+    finally:
+        os._exit(127)
+
+
+def restartable(code: int, path: Path, version: str) -> int:
+    """The exit status for systemd: what a version says that has not confirmed itself is no reason to stay away."""
+    return 1 if code in FINAL_CODES and read_state(path).trial == version else code
 
 
 if __name__ == "__main__":

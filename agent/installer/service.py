@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Sequence
 
+from agent.installer.launch import FINAL_CODES
 from agent.installer.layout import Layout
 
 _UNIT = """# Made by the marketplace's installer, which replaces it: put changes into a drop-in (systemctl edit).
@@ -17,12 +18,13 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-NotifyAccess=main
+# A version on trial runs below the launcher, which is the main process then.
+NotifyAccess=all
 ExecStart={python} -I {launcher}
 Restart=always
 RestartSec=5
-# 2 and 3: the marketplace does not know this machine (any more). Starting again would not change its mind.
-RestartPreventExitStatus=2 3
+# The marketplace does not know this machine (any more). Starting again would not change its mind.
+RestartPreventExitStatus={final}
 WatchdogSec=180
 TimeoutStopSec=60
 # The connection to the relay outlives the agent: clients' sessions go through it.
@@ -73,7 +75,11 @@ def unit(layout: Layout, site: str, python: str, engine_root: Path) -> str:
     """``python`` runs the launcher: an absolute path."""
     at_home = engine_root.parts[:2] in (("/", "home"), ("/", "root"))
     return _UNIT.format(
-        site=site, python=python, launcher=layout.launcher, protect_home="" if at_home else "ProtectHome=yes\n"
+        site=site,
+        python=python,
+        launcher=layout.launcher,
+        protect_home="" if at_home else "ProtectHome=yes\n",
+        final=" ".join(map(str, FINAL_CODES)),
     )
 
 

@@ -14,7 +14,7 @@ from agent.installer.checks import engine_directory, engine_kind
 from agent.installer.layout import SERVICE, Layout
 from agent.installer.manifest import Manifest
 from agent.installer.system import CHANGE_SECONDS, InstallError, change, has, run, write
-from agent.installer.versions import Bundle, make_version, works
+from agent.installer.versions import Bundle, make_version, require_options, works
 from agent.installer.words import say
 
 _PROGRAMS = {
@@ -151,7 +151,7 @@ def bring_version(setup: Setup) -> None:
     chosen = python.system_python() or python.fetched_python(setup.layout)
     if chosen is None:
         raise InstallError("There is no Python {}.{} or newer for the agent.".format(*python.LEAST))
-    make_version(setup.bundle, setup.layout.versions, chosen)
+    require_options(make_version(setup.bundle, setup.layout.versions, chosen), setup.layout.config)
 
 
 def _files(setup: Setup) -> list[tuple[Path, str, int]]:

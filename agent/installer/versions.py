@@ -18,6 +18,8 @@ from agent.installer.system import InstallError, change, run
 TOP = "spotyard-agent"
 """The folder that a bundle consists of."""
 _MOST_BYTES = 64 << 20
+_WRONG_OPTIONS = 2
+"""Exit status of a program of Python's that does not understand its options."""
 
 
 class UnfitError(InstallError):
@@ -139,3 +141,16 @@ def _failing(home: Path, version: str) -> str:
     """Why it does not start at all, wherever it lies; empty where it does."""
     told = run([str(home / "venv/bin/python"), "-m", "agent", "--version"], directory=home / TOP)
     return "" if told.ok and version in told.out else told.last_words
+
+
+def require_options(target: Path, config: Path) -> None:
+    """Raises ``UnfitError`` where the version there does not take the options in this file.
+
+    It is asked something that every version answers: how an agent is that has never run.
+    """
+    if not config.exists():
+        return
+    python, nowhere = str(target / "venv/bin/python"), target / "no-agent-has-run-here"
+    told = run([python, "-m", "agent", "status", f"@{config}", f"--state-dir={nowhere}"], directory=target / TOP)
+    if told.code == _WRONG_OPTIONS:
+        raise UnfitError(f"Version {target.name} of the agent does not take the options in {config}: {told.last_words}")

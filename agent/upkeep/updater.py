@@ -17,7 +17,7 @@ from agent import __version__
 from agent.backoff import Backoff
 from agent.installer import launch
 from agent.installer.system import InstallError
-from agent.installer.versions import Bundle, UnfitError, forget_others, make_version
+from agent.installer.versions import Bundle, UnfitError, forget_others, make_version, require_options
 from agent.logs import say
 from agent.protocol import AgentRelease, UpdateFailure
 from agent.server import RefusedError, ServerAwayError
@@ -43,6 +43,8 @@ class Place:
     state: Path
     python: str = ""
     """The interpreter that environments are made of."""
+    config: Path | None = None
+    """The options that the next version is started with, too."""
 
     @property
     def versions(self) -> Path:
@@ -55,7 +57,8 @@ def place_of_this() -> Place | None:
     if not state or not root:
         return None
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return Place(Path(root), Path(state), str(base))
+    config = next((Path(word[1:]) for word in sys.argv if word.startswith("@")), None)
+    return Place(Path(root), Path(state), str(base), config)
 
 
 class Updater:
@@ -171,8 +174,12 @@ class Updater:
 
     def _install(self, release: AgentRelease) -> None:
         target = self._place.versions / release.version
-        if target.is_dir():
-            return
+        if not target.is_dir():
+            self._make(release)
+        if self._place.config is not None:
+            require_options(target, self._place.config)
+
+    def _make(self, release: AgentRelease) -> None:
         self._place.versions.mkdir(parents=True, exist_ok=True)
         file = self._place.versions / ".bundle.tar.gz"
         try:

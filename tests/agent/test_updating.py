@@ -3,6 +3,7 @@ whose part (starting again what ended) is a loop here."""
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 
 from agent.backoff import Backoff
 from agent.installer import launch, versions
+from agent.installer import service as unit_texts
 from agent.installer.launch import LaunchState, Places
+from agent.installer.layout import Layout
 from agent.installer.versions import TOP
 from agent.protocol import AgentRelease, ErrorReply
 from agent.server import ServerAwayError
@@ -26,6 +29,8 @@ from tests.agent.program import NO_ENGINE, ROOT
 from tests.plumbing.bare_machine import ensure_wheels
 
 OLD = "0.1.0+installed"
+UNIT = unit_texts.unit(Layout(), "https://site", "/usr/bin/python3", Path("/var/lib/docker"))
+FINAL = {int(code) for code in re.search(r"^RestartPreventExitStatus=(.*)$", UNIT, re.MULTILINE)[1].split()}  # type: ignore[index]  # it is there
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def changed_agent(directory: Path, **changes: Callable[[str], str]) -> AgentBund
 
 
 class Service:
-    """What systemd does with the unit: starts the launcher, and again whenever it ends."""
+    """What systemd does with the unit: starts the launcher, and again when it ends, but not with every status."""
 
     def __init__(self, root: Path, server: str) -> None:
         self.places = Places(root)
@@ -87,6 +92,13 @@ class Service:
                 command = [sys.executable, "-I", str(launcher), str(self.places.root)]
                 self._process = subprocess.Popen(command, env=os.environ | NO_ENGINE | pip, stdout=log, stderr=log)
                 self.exits.append(self._process.wait())
+                if self.exits[-1] in FINAL:
+                    return
+
+    def await_end(self) -> None:
+        """Until it is not started again."""
+        self._thread.join(60)
+        assert not self._thread.is_alive(), self.log
 
     @property
     def state(self) -> LaunchState:
@@ -178,6 +190,49 @@ class Rig:
     @property
     def state(self) -> LaunchState:
         return launch.read_state(self.place.state)
+
+
+def test_a_version_that_does_not_take_the_hosts_options_is_never_begun(market: Marketplace, tmp_path: Path) -> None:
+    changed_options = changed_agent(
+        tmp_path / "renamed", __main__=lambda text: text.replace('"--no-firewall"', '"--without-firewall"')
+    )
+    service = Service(tmp_path / "host", market.url)
+    service.have(changed_options.version, tmp_path / "renamed")
+    with service:
+        market.await_that(lambda: bool(market.syncs) and market.syncs[-1].agent_version == OLD)
+        market.offer(changed_options.version, changed_options.content)
+        market.await_that(lambda: market.syncs[-1].update_failure is not None)
+        failure = market.syncs[-1].update_failure
+        assert failure is not None
+        assert "--no-firewall" in failure.why
+        assert (market.syncs[-1].agent_version, service.exits) == (OLD, []), service.log
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_version_that_ends_as_if_it_were_refused_gives_way(market: Marketplace, tmp_path: Path, code: int) -> None:
+    broken = changed_agent(
+        tmp_path / "broken",
+        host_agent=lambda text: text.replace("self._upkeep.start()", f"raise SystemExit({code})"),
+    )
+    service = Service(tmp_path / "host", market.url)
+    service.have(broken.version, tmp_path / "broken")
+    with service:
+        market.await_that(lambda: bool(market.syncs) and market.syncs[-1].agent_version == OLD)
+        market.offer(broken.version, broken.content)
+        market.await_that(lambda: market.syncs[-1].update_failure is not None)
+        assert market.syncs[-1].agent_version == OLD, service.log
+        assert service.exits == [75, 1, 1, 1]
+
+
+def test_an_agent_that_the_marketplace_does_not_know_any_more_stays_away(market: Marketplace, tmp_path: Path) -> None:
+    with Service(tmp_path / "host", market.url) as service:
+        market.await_that(lambda: bool(market.syncs))
+        with market.condition:
+            market.refusal = (401, ErrorReply(error="credential_revoked", msg="Removed."))
+            market.generation += 1
+            market.condition.notify_all()
+        service.await_end()
+        assert service.exits == [3]
 
 
 def test_it_waits_for_a_quiet_moment(tmp_path: Path) -> None:
