@@ -1,5 +1,6 @@
 """What pages of the admin have in common where staff only look."""
 
+from django.contrib.auth import get_permission_codename
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -18,7 +19,14 @@ class ReadOnly:
 
 
 class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """Rows change by the list's actions only, for which the permission "act" is asked."""
+
     show_full_result_count = False
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change rows of this kind, though no form for that is shown to anybody."""
+        codename = get_permission_codename("change", self.opts)
+        return request.user.has_perm(f"{self.opts.app_label}.{codename}")
 
 
 class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types

@@ -156,7 +156,7 @@ class ProviderEventAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     actions = ["try_again"]
 
-    @admin.action(description="Process again")
+    @admin.action(description="Process again", permissions=["act"])
     def try_again(self, request: HttpRequest, queryset: Any) -> None:
         opened = services.events_retry(event_ids=list(queryset.values_list("pk", flat=True)), now=timezone.now())
         messages.success(request, f"{opened} events are processed again within a second or two.")

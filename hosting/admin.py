@@ -118,7 +118,7 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
     def is_slower_than_usual(self, machine: Any) -> bool:
         return bool(machine.latest_is_drop)
 
-    @admin.action(description="Run the benchmark")
+    @admin.action(description="Run the benchmark", permissions=["act"])
     def benchmark(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         staff = request.user if request.user.is_authenticated else None
         reason = Measurement.Reason.STAFF
@@ -130,11 +130,11 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
         else:
             messages.success(request, f"Asked for: {len(queryset)}. Each begins when nobody uses its machine.")
 
-    @admin.action(description="Mark as verified")
+    @admin.action(description="Mark as verified", permissions=["act"])
     def verify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         self._set_verification(request, queryset, "verified")
 
-    @admin.action(description="Mark as deverified")
+    @admin.action(description="Mark as deverified", permissions=["act"])
     def deverify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         self._set_verification(request, queryset, "deverified")
 
@@ -144,7 +144,7 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
             machine_set_verification(machine_id=pk, verification=to, actor=actor, reason="by staff", now=timezone.now())
         messages.success(request, f"{to.capitalize()}: {len(queryset)}")
 
-    @admin.action(description="Take off the market")
+    @admin.action(description="Take off the market", permissions=["act"])
     def unlist(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         for machine in queryset.select_related("host").order_by("pk"):
             listing_end(machine_id=machine.pk, host=machine.host, now=timezone.now())
@@ -235,11 +235,11 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
     ordering = ("decided_at", "opened_at")
     actions = ("uphold", "overturn")
 
-    @admin.action(description="Uphold: the machine stays deverified, payouts held")
+    @admin.action(description="Uphold: the machine stays deverified, payouts held", permissions=["act"])
     def uphold(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
         self._decide(request, queryset, uphold=True)
 
-    @admin.action(description="Overturn: the machine is unverified, payouts go on")
+    @admin.action(description="Overturn: the machine is unverified, payouts go on", permissions=["act"])
     def overturn(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
         self._decide(request, queryset, uphold=False)
 
@@ -320,7 +320,7 @@ class QuietPeriodAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     actions = ("end_now",)
 
-    @admin.action(description="End now, or call off")
+    @admin.action(description="End now, or call off", permissions=["act"])
     def end_now(self, request: HttpRequest, queryset: QuerySet[QuietPeriod]) -> None:
         for period in queryset.order_by("pk"):
             try:

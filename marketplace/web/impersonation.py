@@ -38,7 +38,7 @@ def may_impersonate(*, hijacker: User, hijacked: User | None) -> bool:
     if hijacked is None or getattr(hijacker, "is_hijacked", False):
         return False
     is_client = hijacked.is_active and not hijacked.is_staff and not hijacked.is_superuser
-    return hijacker.is_staff and hijacker.has_perm("marketplace.change_user") and is_client
+    return hijacker.is_staff and hijacker.has_perm("marketplace.impersonate_account") and is_client
 
 
 class ImpersonationMiddleware:
