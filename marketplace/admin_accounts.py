@@ -10,9 +10,11 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -20,6 +22,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from hosting.admin_suspension import SuspensionActions
 from marketplace.models import SshKey, User
+from marketplace.services.accounts import account_change_note, account_facts
+from marketplace.services.audit import audit_record
 from marketplace.web.impersonation import may_impersonate
 
 # Roles are fixed (marketplace.domain.roles). allauth's own pages, registered when they are imported above, let whoever
@@ -85,12 +89,28 @@ class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore
         shown = [name for _, options in self.get_fieldsets(request, obj) for name in options["fields"]]
         return [name for name in shown if name != "full_name"]
 
+    @transaction.atomic
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002  # Django's name
         """Whoever sets a password can sign in with it."""
         if not staff_of(request).is_superuser:
             raise PermissionDenied
+        before = User.objects.filter(pk=id).values_list("password", flat=True).first() if id.isdecimal() else None
         response: HttpResponse = super().user_change_password(request, id, form_url)
+        if before is not None and not User.objects.filter(pk=id, password=before).exists():
+            now = timezone.now()
+            audit_record(action="password.set_by_staff", actor=staff_of(request), account_id=int(id), now=now)
         return response
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """As Django does it, after a look at what was there before."""
+        form.before = account_facts(obj.pk) if change else {}
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Roles are rows of their own: what changed is known after these."""
+        super().save_related(request, form, formsets, change)
+        pk = form.instance.pk
+        account_change_note(user_id=pk, before=form.before, actor=staff_of(request), now=timezone.now())
 
     @action(description="See the site as this account", url_path="see", icon="visibility", permissions=["see"])  # type: ignore[untyped-decorator]  # unfold's
     def see(self, _request: HttpRequest, object_id: str) -> HttpResponse:
@@ -132,6 +152,17 @@ class AuthenticatorAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, *_: object) -> bool:
         return staff_of(request).is_superuser
+
+    def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
+        actor, now = staff_of(request), timezone.now()
+        super().delete_model(request, obj)
+        audit_record(
+            action="second_factor.removed", actor=actor, account_id=obj.user_id, message=str(obj.type), now=now
+        )
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Authenticator]) -> None:
+        for factor in queryset:
+            self.delete_model(request, factor)
 
 
 def staff_of(request: HttpRequest) -> User:
