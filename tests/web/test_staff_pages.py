@@ -1,4 +1,4 @@
-"""Staff's pages: suspending, seeing the site as somebody, timelines, features, the fleet."""
+"""Staff's pages: suspending, timelines, features, the fleet."""
 
 import secrets
 from datetime import timedelta
@@ -105,59 +105,6 @@ def test_a_suspended_account_gets_nowhere_and_is_told_why(staff: Client, rental:
     staff.post(reverse("staff:account_restore", args=[renter.pk]))
     inside.force_login(renter)
     assert inside.get(reverse("instances")).status_code == 200
-
-
-def test_staff_see_the_site_as_a_client_and_change_nothing(staff: Client, boss: User, rental: Instance) -> None:
-    see = reverse("staff:account_see", args=[rental.client_id])
-    assert "Nothing can be changed meanwhile" in text(staff.get(see))
-    sent = {"reason": "Ticket 7.", "user_pk": rental.client_id, "next": "/instances/"}
-    assert staff.post(see, sent | {"reason": ""}).status_code == 422
-    assert staff.post(see, sent, follow=True).redirect_chain == [("/instances/", 302)]
-    page = text(staff.get(reverse("instance", args=[rental.pk])))
-    assert "You see the site as" in page
-    assert "TOKEN=" in page
-    assert "hunter2" not in page
-    refused = staff.post(reverse("instance_destroy", args=[rental.pk]), follow=True)
-    assert "Nothing can be changed in somebody else's name." in text(refused)
-    assert Instance.objects.get(pk=rental.pk).state == "running"
-    part = staff.post(reverse("instance_stop", args=[rental.pk]), headers={"HX-Request": "true"})
-    assert (part.status_code, "toast" in part.headers["HX-Trigger"]) == (403, True)
-    for secret in (
-        reverse("instance_connect", args=[rental.pk]),
-        reverse("mfa_view_recovery_codes"),
-        "/accounts/email/",
-    ):
-        assert "for the owner alone" in text(staff.get(secret, follow=True))
-    assert staff.get("/admin/").status_code in (302, 403)
-    back = reverse("admin:marketplace_user_change", args=[rental.client_id])
-    assert staff.post(reverse("hijack:release"), {"next": back}, follow=True).redirect_chain == [(back, 302)]
-    begun, ended = AuditEntry.objects.filter(action__startswith="impersonation").order_by("pk")
-    assert (begun.actor, begun.account_id, begun.message) == (boss, rental.client_id, "Ticket 7.")
-    assert (ended.action, ended.actor) == ("impersonation.ended", boss)
-
-
-def test_nobody_sees_the_site_as_staff_or_without_the_right(staff: Client, rental: Instance) -> None:
-    other = User.objects.create_superuser("other@example.com", "a-long-enough-phrase")
-    see = reverse("staff:account_see", args=[other.pk])
-    answer = staff.post(see, {"reason": "Curious.", "user_pk": other.pk})
-    assert (answer.status_code, "can't be looked at this way" in text(answer)) == (422, True)
-    without_rights = Client()
-    helper = market.user("helper@example.com")
-    User.objects.filter(pk=helper.pk).update(is_staff=True)
-    without_rights.force_login(helper)
-    for name in ("account_see", "account_suspend", "account_timeline"):
-        assert without_rights.get(reverse(f"staff:{name}", args=[rental.client_id])).status_code == 403
-    assert without_rights.get(reverse("staff:machine_suspend", args=[rental.machine_id])).status_code == 403
-    assert without_rights.post("/hijack/acquire/", {"user_pk": rental.client_id}).status_code == 404
-    outside = Client()
-    assert outside.get(reverse("staff:account_timeline", args=[rental.client_id])).status_code == 302
-
-
-def test_the_account_in_the_address_is_the_one_that_is_seen(staff: Client, boss: User, rental: Instance) -> None:
-    other = User.objects.create_superuser("other@example.com", "a-long-enough-phrase")
-    see = reverse("staff:account_see", args=[rental.client_id])
-    staff.post(see, {"reason": "Ticket 7.", "user_pk": other.pk})
-    assert staff.session["_auth_user_id"] == str(boss.pk)
 
 
 def test_timelines_tell_what_happened_latest_first_and_in_pages(staff: Client, rental: Instance) -> None:
