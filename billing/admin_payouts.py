@@ -138,14 +138,14 @@ class PayoutAdmin(ReadOnlyAdmin):
     def hold(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         hosts = set(queryset.values_list("host_id", flat=True))
         for host_id in hosts:
-            services.payouts_hold(host_id=host_id, actor=_staff(request), reason="Under review.")
+            services.payouts_hold(host_id=host_id, actor=_staff(request), reason="Under review.", now=timezone.now())
         messages.success(request, f"Payouts of {len(hosts)} hosts are held. The reason is in their account terms.")
 
     @admin.action(description="Release all payouts of these hosts", permissions=["act"])
     def release(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         hosts = set(queryset.values_list("host_id", flat=True))
         for host_id in hosts:
-            services.payouts_release(host_id=host_id, actor=_staff(request))
+            services.payouts_release(host_id=host_id, actor=_staff(request), now=timezone.now())
         messages.success(request, f"Payouts of {len(hosts)} hosts are not held any more.")
 
     @admin.action(description="Forgotten by the provider: it has it under the ids given here", permissions=["act"])

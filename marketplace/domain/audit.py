@@ -42,6 +42,10 @@ ACTIONS = {
     "webhook.removed": "A webhook was removed",
     "install_token.created": "An install token was created",
     "install_token.revoked": "An install token was revoked",
+    "credit.granted": "Credit was given by hand",
+    "terms.changed": "What is agreed with an account was changed",
+    "payouts.held": "Staff hold an account's payouts",
+    "payouts.released": "Staff let an account's payouts go",
     "payout_method.changed": "Where payouts go was changed",
 }
 """Every action by its code, with a sentence for people."""
