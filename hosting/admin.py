@@ -147,7 +147,7 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
     @admin.action(description="Take off the market", permissions=["act"])
     def unlist(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         for machine in queryset.select_related("host").order_by("pk"):
-            listing_end(machine_id=machine.pk, host=machine.host, now=timezone.now())
+            listing_end(machine_id=machine.pk, host=machine.host, now=timezone.now(), actor=_actor(request))
         messages.success(request, f"Unlisted: {len(queryset)}")
 
 

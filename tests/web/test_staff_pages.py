@@ -1,5 +1,6 @@
 """Staff's pages: suspending, timelines, features, the fleet."""
 
+import re
 import secrets
 from datetime import timedelta
 from html import unescape
@@ -12,7 +13,7 @@ from pytest_django.fixtures import Settings
 from waffle.models import Flag
 
 from billing.features import feature_on
-from hosting.models import Machine
+from hosting.models import Machine, MachineEvent
 from hosting.services.install_tokens import install_token_create
 from marketplace.models import AuditEntry, Instance, User
 from marketplace.services.keys import api_key_create
@@ -124,6 +125,27 @@ def _look_at_timelines(staff: Client, rental: Instance) -> None:
     assert ">registered<" not in only
     assert "Nothing happened." in text(staff.get(machine, {"before": "2020-01-01T00:00:00+00:00"}))
     assert staff.get(machine, {"before": "yesterday"}).status_code == 400
+
+
+def test_a_timeline_goes_on_in_the_middle_of_an_instant(staff: Client, rental: Instance) -> None:
+    MachineEvent.objects.bulk_create(
+        [MachineEvent(machine=rental.machine, at=T0, kind=f"crowd-{n:03}") for n in range(230)]
+    )
+    page = reverse("staff:machine_timeline", args=[rental.machine_id])
+    with time_machine.travel(T0 + timedelta(hours=1), tick=False):
+        told, address = "", page
+        while address:
+            shown = text(staff.get(address))
+            told += shown
+            older = re.search(r'href="(\?[^"]*before=[^"]*)"', shown)
+            address = page + older[1] if older else ""
+    assert [told.count(f">crowd-{n:03}<") for n in range(230)] == [1] * 230
+
+
+def test_who_took_a_machine_off_the_market_is_told(staff: Client, boss: User, rental: Instance) -> None:
+    listed = reverse("admin:hosting_machine_changelist")
+    staff.post(listed, {"action": "unlist", "_selected_action": [rental.machine_id]})
+    assert MachineEvent.objects.get(machine=rental.machine, kind="unlisted").actor == boss
 
 
 def switch(staff: Client, name: str, **values: object) -> int:
