@@ -55,6 +55,8 @@ class PostingInline(ReadOnlyInline):
     model = Posting
     fields = ["account", "dollars"]
     readonly_fields = ["account", "dollars"]
+    ordering = ["pk"]
+    list_select_related = ["account"]
 
     @admin.display(description="Dollars")
     def dollars(self, posting: Posting) -> str:

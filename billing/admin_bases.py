@@ -1,6 +1,10 @@
 """What pages of the admin have in common where staff only look."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.contrib.auth import get_permission_codename
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -30,5 +34,15 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold ships
 
 
 class ReadOnlyInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold ships no types
+    """The latest rows first, a page of them at a time: a busy machine has thousands."""
+
     extra = 0
     show_change_link = True
+    per_page = 50
+    ordering: Sequence[str] = ("-pk",)
+    list_select_related: Sequence[str] = ()
+    """Foreign keys that are shown, which would be looked up row by row."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.select_related(*self.list_select_related) if self.list_select_related else rows

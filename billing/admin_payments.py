@@ -28,6 +28,7 @@ class ChangeInline(ReadOnlyInline):
 class RefundInline(ReadOnlyInline):
     model = PaymentRefund
     fields = readonly_fields = ["created_at", "dollars", "state", "reason", "actor", "provider_id"]
+    list_select_related = ["actor"]
 
     @admin.display(description="Dollars")
     def dollars(self, refund: PaymentRefund) -> str:

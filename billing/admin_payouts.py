@@ -47,6 +47,7 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
 class LineInline(ReadOnlyInline):
     model = HostInvoiceLine
     fields = readonly_fields = ["earner", "kind", "quantity", "gross", "fee", "net"]
+    ordering = ["pk"]
 
     @admin.display(description="Gross, dollars")
     def gross(self, line: HostInvoiceLine) -> str:

@@ -51,21 +51,21 @@ __all__ = ["admin_reports"]
 class GpuInline(ReadOnlyInline):
     model = Gpu
     fields = ("index", "model", "uuid", "vram_mb", "present", "unhealthy_reason")
+    ordering = ("index", "pk")
 
 
 class MeasurementInline(ReadOnlyInline):
     model = Measurement
     fk_name = "machine"
     fields = ("asked_at", "reason", "state", "score", "usual_score", "is_drop", "is_cpu", "problem")
-    ordering = ("-pk",)
-    max_num = 20
+    per_page = 20
 
 
 class MachineEventInline(ReadOnlyInline):
     model = MachineEvent
     fields = ("at", "kind", "actor", "message")
-    ordering = ("-at",)
-    max_num = 50
+    ordering = ("-at", "-pk")
+    list_select_related = ("actor",)
 
 
 class SlowerThanUsual(admin.SimpleListFilter):
@@ -259,12 +259,13 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
 class TaskEventInline(ReadOnlyInline):
     model = TaskEvent
     fields = ("at", "phase", "run_generation", "reason", "message")
-    ordering = ("-at",)
+    ordering = ("-at", "-pk")
 
 
 class GpuClaimInline(ReadOnlyInline):
     model = GpuClaim
     fields = ("gpu", "claimed_at", "released_at")
+    list_select_related = ("gpu",)
 
 
 class PortLeaseInline(ReadOnlyInline):
@@ -284,7 +285,8 @@ class TaskAdmin(ReadOnlyAdmin):
 class VolumeEventInline(ReadOnlyInline):
     model = VolumeEvent
     fields = ("at", "from_state", "to_state", "actor", "reason", "message")
-    ordering = ("-at",)
+    ordering = ("-at", "-pk")
+    list_select_related = ("actor",)
 
 
 @admin.register(Volume)

@@ -60,7 +60,8 @@ class OfferAdmin(ReadOnlyAdmin):
 class InstanceEventInline(ReadOnlyInline):
     model = InstanceEvent
     fields = ("at", "kind", "from_state", "to_state", "actor", "reason", "message")
-    ordering = ("-at",)
+    ordering = ("-at", "-pk")
+    list_select_related = ("actor",)
 
 
 @admin.register(Instance)
