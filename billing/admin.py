@@ -21,7 +21,7 @@ from billing.admin_payments import (
     ProviderEventAdmin,
 )
 from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
-from billing.admin_terms import AccountTermsAdmin
+from billing.admin_terms import AccountTermsAdmin, TermsRequestAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
@@ -46,6 +46,7 @@ from billing.models import (
     PayoutMethod,
     Posting,
     ProviderEvent,
+    TermsRequest,
     WeeklyRun,
 )
 from billing.services.alone import alone_sentence
@@ -217,6 +218,7 @@ class CheckpointRunAdmin(ReadOnlyAdmin):
 
 
 admin.site.register(AccountTerms, AccountTermsAdmin)
+admin.site.register(TermsRequest, TermsRequestAdmin)
 admin.site.register(AdjustmentRequest, AdjustmentRequestAdmin)
 admin.site.register(WeeklyRun, WeeklyRunAdmin)
 admin.site.register(HostInvoice, HostInvoiceAdmin)

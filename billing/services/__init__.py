@@ -46,7 +46,7 @@ from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.running_out import credit_used_up_tell, credit_warnings_send, disks_deleted_tell
 from billing.services.settlement import settle_payer, settle_running
-from billing.services.terms import account_terms_set
+from billing.services.terms import account_terms_set, terms_request_decide
 from billing.services.transfers import Transfer, credit_transfer
 from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
 
@@ -116,6 +116,7 @@ __all__ = [
     "refund_send",
     "settle_payer",
     "settle_running",
+    "terms_request_decide",
     "traffic_count",
     "traffic_meter_open",
     "weekly_run_repeat",

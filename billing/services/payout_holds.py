@@ -6,7 +6,7 @@ from datetime import datetime
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
-from billing import hooks
+from billing import hooks, locks
 from billing.domain.errors import MissingReasonError, NotStaffError
 from billing.models import AccountTerms
 
@@ -31,8 +31,7 @@ def payouts_release(*, host_id: int, actor: AbstractBaseUser, now: datetime) -> 
 def _set(host_id: int, actor: AbstractBaseUser, reason: str, now: datetime) -> None:
     if not getattr(actor, "is_staff", False):
         raise NotStaffError("Only staff may hold payouts.")
-    AccountTerms.objects.get_or_create(owner_id=host_id)
-    terms = AccountTerms.objects.select_for_update().get(owner_id=host_id)
+    terms = locks.account_terms(host_id)
     before, terms.payouts_held_reason = terms.payouts_held_reason, reason[:300]
     terms.save(update_fields=["payouts_held_reason"])
     action, said = ("payouts.held", reason) if reason else ("payouts.released", f"They were held: {before}")

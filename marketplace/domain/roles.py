@@ -33,6 +33,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "billing.add_paymentrefund",
         "billing.change_payout",
         "billing.change_providerevent",
+        "billing.change_termsrequest",
         "billing.change_weeklyrun",
     ),
     "trust": (
