@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 
 from billing import selectors, services
 from billing.admin_adjustments import AdjustmentRequestAdmin
@@ -22,6 +21,7 @@ from billing.admin_payments import (
     ProviderEventAdmin,
 )
 from billing.admin_payouts import HostInvoiceAdmin, PayoutAdmin, PayoutMethodAdmin, WeeklyRunAdmin
+from billing.admin_terms import AccountTermsAdmin, TermsRequestAdmin
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
 from billing.forms import CreditGrantForm
@@ -46,14 +46,18 @@ from billing.models import (
     PayoutMethod,
     Posting,
     ProviderEvent,
+    TermsRequest,
     WeeklyRun,
 )
+from billing.services.alone import alone_sentence
 
 
 class PostingInline(ReadOnlyInline):
     model = Posting
     fields = ["account", "dollars"]
     readonly_fields = ["account", "dollars"]
+    ordering = ["pk"]
+    list_select_related = ["account"]
 
     @admin.display(description="Dollars")
     def dollars(self, posting: Posting) -> str:
@@ -176,34 +180,29 @@ class CreditGrantAdmin(ReadOnlyAdmin):
         return response
 
     def save_model(self, request: HttpRequest, obj: CreditGrant, form: CreditGrantForm, *_: object) -> None:
-        entry = services.credit_grant(
+        """What is too much for one person becomes a request: then there is no grant yet, and ``obj`` has no number."""
+        assert request.user.is_authenticated  # noqa: S101  # the admin lets nobody else in; for the type checker
+        made = services.credit_give(
             user=form.cleaned_data["account"],
             amount_micros=form.cleaned_data["amount"],
-            actor=request.user if request.user.is_authenticated else None,
+            actor=request.user,
             reason=form.cleaned_data["reason"],
             idempotency_key=form.cleaned_data["key"],
             now=timezone.now(),
         )
-        obj.__dict__.update(entry.__dict__)
+        if isinstance(made, AdjustmentRequest):
+            messages.warning(request, f"Asked for as request {made.pk}. {alone_sentence()}")
+        else:
+            obj.__dict__.update(made.__dict__)
 
+    def log_addition(self, request: HttpRequest, obj: CreditGrant, message: Any) -> Any:
+        return super().log_addition(request, obj, message) if obj.pk else None
 
-@admin.register(AccountTerms)
-class AccountTermsAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """What staff agreed with an account: it holds for contracts made from now on."""
-
-    list_display = ["owner", "host_share_bps", "spend_limit", "payouts_held_reason"]
-    search_fields = ["owner__email"]
-    list_select_related = ["owner"]
-    raw_id_fields = ["owner"]
-    ordering = ["owner__email"]
-
-    @admin.display(description="Most an hour, dollars")
-    def spend_limit(self, terms: AccountTerms) -> str:
-        limit = terms.spend_limit_micros_per_hour
-        return "" if limit is None else exact_dollars(limit)
-
-    def get_readonly_fields(self, _: HttpRequest, obj: AccountTerms | None = None) -> list[str]:
-        return ["owner"] if obj else []
+    def response_add(self, request: HttpRequest, obj: CreditGrant, *args: Any, **kwargs: Any) -> HttpResponse:
+        if obj.pk:
+            response: HttpResponse = super().response_add(request, obj, *args, **kwargs)
+            return response
+        return HttpResponseRedirect(reverse("admin:billing_creditgrant_changelist"))
 
 
 @admin.register(LedgerCheckRun)
@@ -218,6 +217,8 @@ class CheckpointRunAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
 
 
+admin.site.register(AccountTerms, AccountTermsAdmin)
+admin.site.register(TermsRequest, TermsRequestAdmin)
 admin.site.register(AdjustmentRequest, AdjustmentRequestAdmin)
 admin.site.register(WeeklyRun, WeeklyRunAdmin)
 admin.site.register(HostInvoice, HostInvoiceAdmin)

@@ -29,11 +29,11 @@ class AdjustmentRequestAdmin(ReadOnlyAdmin):
     def dollars(self, request: AdjustmentRequest) -> str:
         return exact_dollars(request.amount_micros)
 
-    @admin.action(description="Approve and post")
+    @admin.action(description="Approve and post", permissions=["act"])
     def approve(self, request: HttpRequest, queryset: QuerySet[AdjustmentRequest]) -> None:
         self._decide(request, queryset, services.adjustment_approve)
 
-    @admin.action(description="Reject")
+    @admin.action(description="Reject", permissions=["act"])
     def reject(self, request: HttpRequest, queryset: QuerySet[AdjustmentRequest]) -> None:
         self._decide(request, queryset, services.adjustment_reject)
 

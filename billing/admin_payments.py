@@ -28,6 +28,7 @@ class ChangeInline(ReadOnlyInline):
 class RefundInline(ReadOnlyInline):
     model = PaymentRefund
     fields = readonly_fields = ["created_at", "dollars", "state", "reason", "actor", "provider_id"]
+    list_select_related = ["actor"]
 
     @admin.display(description="Dollars")
     def dollars(self, refund: PaymentRefund) -> str:
@@ -156,7 +157,7 @@ class ProviderEventAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     actions = ["try_again"]
 
-    @admin.action(description="Process again")
+    @admin.action(description="Process again", permissions=["act"])
     def try_again(self, request: HttpRequest, queryset: Any) -> None:
         opened = services.events_retry(event_ids=list(queryset.values_list("pk", flat=True)), now=timezone.now())
         messages.success(request, f"{opened} events are processed again within a second or two.")

@@ -38,7 +38,7 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
     def net(self, run: WeeklyRun) -> str:
         return exact_dollars(run.net_micros)
 
-    @admin.action(description="Run again")
+    @admin.action(description="Run again", permissions=["act"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[WeeklyRun]) -> None:
         opened = sum(services.weekly_run_repeat(run_id=run.pk) for run in queryset)
         messages.success(request, f"{opened} weeks are run again within a minute or two.")
@@ -47,6 +47,7 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
 class LineInline(ReadOnlyInline):
     model = HostInvoiceLine
     fields = readonly_fields = ["earner", "kind", "quantity", "gross", "fee", "net"]
+    ordering = ["pk"]
 
     @admin.display(description="Gross, dollars")
     def gross(self, line: HostInvoiceLine) -> str:
@@ -129,32 +130,32 @@ class PayoutAdmin(ReadOnlyAdmin):
         terms = getattr(payout.host, "money_terms", None)
         return "" if terms is None else terms.payouts_held_reason
 
-    @admin.action(description="Try again now")
+    @admin.action(description="Try again now", permissions=["act"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         due = sum(services.payout_retry(payout_id=payout.pk, now=timezone.now()) for payout in queryset)
         messages.success(request, f"{due} payouts are sent within a minute.")
 
-    @admin.action(description="Hold all payouts of these hosts")
+    @admin.action(description="Hold all payouts of these hosts", permissions=["act"])
     def hold(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         hosts = set(queryset.values_list("host_id", flat=True))
         for host_id in hosts:
-            services.payouts_hold(host_id=host_id, actor=_staff(request), reason="Under review.")
+            services.payouts_hold(host_id=host_id, actor=_staff(request), reason="Under review.", now=timezone.now())
         messages.success(request, f"Payouts of {len(hosts)} hosts are held. The reason is in their account terms.")
 
-    @admin.action(description="Release all payouts of these hosts")
+    @admin.action(description="Release all payouts of these hosts", permissions=["act"])
     def release(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         hosts = set(queryset.values_list("host_id", flat=True))
         for host_id in hosts:
-            services.payouts_release(host_id=host_id, actor=_staff(request))
+            services.payouts_release(host_id=host_id, actor=_staff(request), now=timezone.now())
         messages.success(request, f"Payouts of {len(hosts)} hosts are not held any more.")
 
-    @admin.action(description="Forgotten by the provider: it has it under the ids given here")
+    @admin.action(description="Forgotten by the provider: it has it under the ids given here", permissions=["act"])
     def declare_sent(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         transfer_id, item_id = (request.POST.get(name, "").strip() for name in ("transfer_id", "item_id"))
         declare = partial(services.payout_declare_sent, transfer_id=transfer_id, item_id=item_id)
         self._declare(request, queryset, declare)
 
-    @admin.action(description="Forgotten by the provider: it never left, put the money back")
+    @admin.action(description="Forgotten by the provider: it never left, put the money back", permissions=["act"])
     def declare_lost(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
         self._declare(request, queryset, services.payout_declare_lost)
 

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.domain.adjustments import KINDS
+from billing.domain.adjustments import ADJUSTMENT, USAGE_REFUND
 from billing.domain.errors import InvalidAmountError
 from billing.domain.money import check_positive_amount, parse_dollars
 from billing.models import AccountKind, AdjustmentRequest, CreditGrant, PaymentRefund
@@ -76,7 +76,8 @@ class AdjustmentForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic a
     """Whose account is to be changed by how much, and why. The hidden key makes a doubled submit ask once."""
 
     kind = forms.ChoiceField(
-        choices=[(kind, kind.replace("_", " ").capitalize()) for kind in KINDS], widget=UnfoldAdminSelectWidget()
+        choices=[(kind, kind.replace("_", " ").capitalize()) for kind in (ADJUSTMENT, USAGE_REFUND)],
+        widget=UnfoldAdminSelectWidget(),
     )
     owner = forms.CharField(label="Account's e-mail", widget=UnfoldAdminTextInputWidget())
     account_kind = forms.ChoiceField(

@@ -1,11 +1,11 @@
 """Every lock billing takes, in one order.
 
-0. One request for an adjustment, by whoever decides about it. 1. Client credit accounts, by primary key. Whoever
-holds a client's account may write that client's meters, the instant its credit ends, its payments with their refunds
-and disputes, its cards and its auto-billing; nothing else of the client needs a lock. Other apps lock their machines
-and instances before. 2. For checkpoints any accounts, for payouts the earnings of hosts, by primary key. 3. The
-shared lock on postings, taken by a trigger on every insert of postings; exclusively by a checkpoint or a weekly run,
-alone and for a moment.
+0. One request for an adjustment, by whoever decides about it; the terms of one account, which hold their requests
+too. 1. Client credit accounts, by primary key. Whoever holds a client's account may write that client's meters,
+the instant its credit ends, its payments with their refunds and disputes, its cards and its auto-billing; nothing
+else of the client needs a lock. Other apps lock their machines and instances before. 2. For checkpoints any
+accounts, for payouts the earnings of hosts, by primary key. 3. The shared lock on postings, taken by a trigger on
+every insert of postings; exclusively by a checkpoint or a weekly run, alone and for a moment.
 
 Accounts of hosts and of the platform are not locked to post on them: nothing about them is updated, so they
 are never hot.
@@ -16,7 +16,7 @@ from collections.abc import Collection
 from django.db import OperationalError, connection, transaction
 
 from billing.domain.errors import LedgerBusyError
-from billing.models import AccountKind, AdjustmentRequest, LedgerAccount, Posting
+from billing.models import AccountKind, AccountTerms, AdjustmentRequest, LedgerAccount, Posting
 
 POSTINGS_LOCK_KEY = 836201174401
 """Also in migration 0002."""
@@ -27,6 +27,12 @@ HORIZON_WAIT_MS = 500
 def adjustment(request_id: int) -> AdjustmentRequest:
     """The request, locked until the transaction ends: of two who decide at once, one sees what the other did."""
     return AdjustmentRequest.objects.select_for_update(no_key=True).get(pk=request_id)
+
+
+def account_terms(owner_id: int) -> AccountTerms:
+    """What is agreed with the account, made when first needed, locked until the transaction ends."""
+    AccountTerms.objects.get_or_create(owner_id=owner_id)
+    return AccountTerms.objects.select_for_update(no_key=True).get(owner_id=owner_id)
 
 
 def client_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:

@@ -51,21 +51,21 @@ __all__ = ["admin_reports"]
 class GpuInline(ReadOnlyInline):
     model = Gpu
     fields = ("index", "model", "uuid", "vram_mb", "present", "unhealthy_reason")
+    ordering = ("index", "pk")
 
 
 class MeasurementInline(ReadOnlyInline):
     model = Measurement
     fk_name = "machine"
     fields = ("asked_at", "reason", "state", "score", "usual_score", "is_drop", "is_cpu", "problem")
-    ordering = ("-pk",)
-    max_num = 20
+    per_page = 20
 
 
 class MachineEventInline(ReadOnlyInline):
     model = MachineEvent
     fields = ("at", "kind", "actor", "message")
-    ordering = ("-at",)
-    max_num = 50
+    ordering = ("-at", "-pk")
+    list_select_related = ("actor",)
 
 
 class SlowerThanUsual(admin.SimpleListFilter):
@@ -118,7 +118,7 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
     def is_slower_than_usual(self, machine: Any) -> bool:
         return bool(machine.latest_is_drop)
 
-    @admin.action(description="Run the benchmark")
+    @admin.action(description="Run the benchmark", permissions=["act"])
     def benchmark(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         staff = request.user if request.user.is_authenticated else None
         reason = Measurement.Reason.STAFF
@@ -130,11 +130,11 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
         else:
             messages.success(request, f"Asked for: {len(queryset)}. Each begins when nobody uses its machine.")
 
-    @admin.action(description="Mark as verified")
+    @admin.action(description="Mark as verified", permissions=["act"])
     def verify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         self._set_verification(request, queryset, "verified")
 
-    @admin.action(description="Mark as deverified")
+    @admin.action(description="Mark as deverified", permissions=["act"])
     def deverify(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         self._set_verification(request, queryset, "deverified")
 
@@ -144,10 +144,10 @@ class MachineAdmin(SuspensionActions, ReadOnlyAdmin):
             machine_set_verification(machine_id=pk, verification=to, actor=actor, reason="by staff", now=timezone.now())
         messages.success(request, f"{to.capitalize()}: {len(queryset)}")
 
-    @admin.action(description="Take off the market")
+    @admin.action(description="Take off the market", permissions=["act"])
     def unlist(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         for machine in queryset.select_related("host").order_by("pk"):
-            listing_end(machine_id=machine.pk, host=machine.host, now=timezone.now())
+            listing_end(machine_id=machine.pk, host=machine.host, now=timezone.now(), actor=_actor(request))
         messages.success(request, f"Unlisted: {len(queryset)}")
 
 
@@ -235,11 +235,11 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
     ordering = ("decided_at", "opened_at")
     actions = ("uphold", "overturn")
 
-    @admin.action(description="Uphold: the machine stays deverified, payouts held")
+    @admin.action(description="Uphold: the machine stays deverified, payouts held", permissions=["act"])
     def uphold(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
         self._decide(request, queryset, uphold=True)
 
-    @admin.action(description="Overturn: the machine is unverified, payouts go on")
+    @admin.action(description="Overturn: the machine is unverified, payouts go on", permissions=["act"])
     def overturn(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
         self._decide(request, queryset, uphold=False)
 
@@ -259,12 +259,13 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
 class TaskEventInline(ReadOnlyInline):
     model = TaskEvent
     fields = ("at", "phase", "run_generation", "reason", "message")
-    ordering = ("-at",)
+    ordering = ("-at", "-pk")
 
 
 class GpuClaimInline(ReadOnlyInline):
     model = GpuClaim
     fields = ("gpu", "claimed_at", "released_at")
+    list_select_related = ("gpu",)
 
 
 class PortLeaseInline(ReadOnlyInline):
@@ -284,7 +285,8 @@ class TaskAdmin(ReadOnlyAdmin):
 class VolumeEventInline(ReadOnlyInline):
     model = VolumeEvent
     fields = ("at", "from_state", "to_state", "actor", "reason", "message")
-    ordering = ("-at",)
+    ordering = ("-at", "-pk")
+    list_select_related = ("actor",)
 
 
 @admin.register(Volume)
@@ -320,7 +322,7 @@ class QuietPeriodAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     actions = ("end_now",)
 
-    @admin.action(description="End now, or call off")
+    @admin.action(description="End now, or call off", permissions=["act"])
     def end_now(self, request: HttpRequest, queryset: QuerySet[QuietPeriod]) -> None:
         for period in queryset.order_by("pk"):
             try:

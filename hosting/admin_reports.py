@@ -23,7 +23,7 @@ class MachineReportAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     actions = ("dismiss",)
 
-    @admin.action(description="Dismiss")
+    @admin.action(description="Dismiss", permissions=["act"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[MachineReport]) -> None:
         actor = request.user if request.user.is_authenticated else None
         for pk in queryset.order_by("pk").values_list("pk", flat=True):

@@ -15,7 +15,7 @@ class SuspensionActions:
     suspends = ""
     """What the pages' addresses begin with: "machine", "account"."""
 
-    @action(description="Timeline", url_path="timeline", icon="history", permissions=["view"])  # type: ignore[untyped-decorator]  # unfold's
+    @action(description="Timeline", url_path="timeline", icon="history", permissions=["timeline"])  # type: ignore[untyped-decorator]  # unfold's
     def timeline(self, _request: HttpRequest, object_id: str) -> HttpResponse:
         """What happened to it."""
         return redirect(f"staff:{self.suspends}_timeline", object_id)
@@ -32,19 +32,22 @@ class SuspensionActions:
         """Ask again, and do it."""
         return redirect(f"staff:{self.suspends}_restore", object_id)
 
+    def has_timeline_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
+        """Whether the button is there."""
+        return request.user.has_perm(self._permission(f"view_{self.suspends}_timeline"))
+
     def has_suspend_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Whether the button is there. A suspended machine can be suspended again: to stop what runs on it."""
-        return request.user.has_perm(self._change_permission()) and (
+        return request.user.has_perm(self._permission(f"suspend_{self.suspends}")) and (
             self.suspends == "machine" or not self._is_suspended(object_id)
         )
 
     def has_restore_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Whether the button is there."""
-        return request.user.has_perm(self._change_permission()) and self._is_suspended(object_id)
+        return request.user.has_perm(self._permission(f"suspend_{self.suspends}")) and self._is_suspended(object_id)
 
-    def _change_permission(self) -> str:
-        meta = self.model._meta  # type: ignore[attr-defined]  # of the admin class that this is mixed into
-        return f"{meta.app_label}.change_{meta.model_name}"
+    def _permission(self, codename: str) -> str:
+        return f"{self.model._meta.app_label}.{codename}"  # type: ignore[attr-defined]  # of the admin class that this is mixed into
 
     def _is_suspended(self, object_id: object) -> bool:
         rows = self.model._default_manager.filter(pk=object_id)  # type: ignore[attr-defined]  # likewise

@@ -1,21 +1,15 @@
-"""Staff's view of accounts, offers and instances."""
+"""Staff's view of offers and instances, and of what belongs to accounts."""
 
 from urllib.parse import urlsplit
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
-from unfold.decorators import action
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
-from hosting.admin_suspension import SuspensionActions
-from marketplace import admin_audit, admin_features
+from marketplace import admin_accounts, admin_audit, admin_features
+from marketplace.admin_accounts import staff_of
 from marketplace.models import (
     ApiKey,
     AuctionRound,
@@ -25,7 +19,6 @@ from marketplace.models import (
     Offer,
     SshKey,
     Template,
-    User,
     Webhook,
     WebhookDelivery,
 )
@@ -33,58 +26,9 @@ from marketplace.services.keys import api_key_revoke
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.replay import round_holds
 from marketplace.services.templates import template_moderate
-from marketplace.web.impersonation import may_impersonate
 
-__all__ = ["admin_audit", "admin_features"]
+__all__ = ["admin_accounts", "admin_audit", "admin_features"]
 """Django looks for this module only."""
-
-admin.site.unregister(Group)
-
-
-class SshKeyInline(ReadOnlyInline):
-    model = SshKey
-    fields = ("key_type", "fingerprint", "comment", "created_at")
-
-
-def _staff(request: HttpRequest) -> User:
-    """Who acts: the admin lets nobody in who is not logged in."""
-    assert isinstance(request.user, User)  # noqa: S101  # for the type checker
-    return request.user
-
-
-@admin.register(User)
-class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc]  # not subscriptable when run; unfold has no types
-    suspends = "account"
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "full_name", "is_active", "suspended_at", "is_staff", "is_simulated", "date_joined")
-    list_filter = ("is_active", ("suspended_at", admin.EmptyFieldListFilter), "is_staff", "is_simulated")
-    search_fields = ("email", "full_name")
-    ordering = ("email",)
-    filter_horizontal = ()
-    readonly_fields = ("date_joined", "last_login", "is_simulated", "suspended_at", "suspended_reason")
-    inlines = (SshKeyInline,)
-    fieldsets = (
-        (None, {"fields": ("email", "password", "full_name")}),
-        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Suspension", {"fields": ("suspended_at", "suspended_reason")}),
-        ("Facts", {"fields": ("date_joined", "last_login", "is_simulated", "host_agreement_accepted_at")}),
-    )
-    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
-    actions_detail = ("timeline", "see", "suspend", "restore")
-
-    def has_delete_permission(self, _request: HttpRequest, *_: object) -> bool:
-        """Its ledger stays; whoever has to go is suspended."""
-        return False
-
-    @action(description="See the site as this account", url_path="see", icon="visibility", permissions=["see"])  # type: ignore[untyped-decorator]  # unfold's
-    def see(self, _request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("staff:account_see", object_id)
-
-    def has_see_permission(self, request: HttpRequest, object_id: str | int | None = None) -> bool:
-        """Whether the button is there."""
-        return may_impersonate(hijacker=_staff(request), hijacked=User.objects.filter(pk=object_id or 0).first())
 
 
 @admin.register(ApiKey)
@@ -94,10 +38,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     exclude = ("key_hash",)
     actions = ("revoke",)
 
-    @admin.action(description="Revoke")
+    @admin.action(description="Revoke", permissions=["act"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset.filter(revoked_at=None).select_related("user"):
-            api_key_revoke(user=key.user, key_id=key.pk, now=timezone.now(), actor=_staff(request))
+            api_key_revoke(user=key.user, key_id=key.pk, now=timezone.now(), actor=staff_of(request))
 
 
 @admin.register(SshKey)
@@ -116,7 +60,8 @@ class OfferAdmin(ReadOnlyAdmin):
 class InstanceEventInline(ReadOnlyInline):
     model = InstanceEvent
     fields = ("at", "kind", "from_state", "to_state", "actor", "reason", "message")
-    ordering = ("-at",)
+    ordering = ("-at", "-pk")
+    list_select_related = ("actor",)
 
 
 @admin.register(Instance)
@@ -128,15 +73,15 @@ class InstanceAdmin(ReadOnlyAdmin):
     inlines = (InstanceEventInline,)
     actions = ("stop", "destroy")
 
-    @admin.action(description="Stop (disk kept)")
+    @admin.action(description="Stop (disk kept)", permissions=["act"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
         for pk in queryset.exclude(state__in=("destroying", "destroyed")).values_list("pk", flat=True):
-            instance_stop(instance_id=pk, actor=_staff(request), now=timezone.now())
+            instance_stop(instance_id=pk, actor=staff_of(request), now=timezone.now())
 
-    @admin.action(description="Destroy (disk removed)")
+    @admin.action(description="Destroy (disk removed)", permissions=["act"])
     def destroy(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
         for pk in queryset.values_list("pk", flat=True):
-            instance_destroy(instance_id=pk, actor=_staff(request), now=timezone.now())
+            instance_destroy(instance_id=pk, actor=staff_of(request), now=timezone.now())
 
 
 @admin.register(Template)
@@ -152,19 +97,19 @@ class TemplateAdmin(ReadOnlyAdmin):
     def image(self, template: Template) -> str:
         return template.content.full_image
 
-    @admin.action(description="Recommend")
+    @admin.action(description="Recommend", permissions=["act"])
     def feature(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
         self._moderate(queryset, featured=True)
 
-    @admin.action(description="Recommend no more")
+    @admin.action(description="Recommend no more", permissions=["act"])
     def unfeature(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
         self._moderate(queryset, featured=False)
 
-    @admin.action(description="Hide from all but the owner")
+    @admin.action(description="Hide from all but the owner", permissions=["act"])
     def hide(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
         self._moderate(queryset, hidden=True)
 
-    @admin.action(description="Show again")
+    @admin.action(description="Show again", permissions=["act"])
     def unhide(self, _request: HttpRequest, queryset: QuerySet[Template]) -> None:
         self._moderate(queryset, hidden=False)
 

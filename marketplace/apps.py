@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class MarketplaceConfig(AppConfig):
@@ -15,3 +16,10 @@ class MarketplaceConfig(AppConfig):
         hooks.register(InstanceHooks())
         billing_hooks.register(MoneyNotices())
         security_signals.connect()
+        post_migrate.connect(_after_migrating, sender=self)
+
+
+def _after_migrating(**_told: object) -> None:
+    from marketplace.services.roles import roles_sync  # noqa: PLC0415  # likewise
+
+    roles_sync()

@@ -101,8 +101,8 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "marketplace.web.acting.ActingMiddleware",
-    "marketplace.web.suspension.SuspensionMiddleware",
     "marketplace.web.impersonation.ImpersonationMiddleware",
+    "marketplace.web.suspension.SuspensionMiddleware",
     "marketplace.web.middleware.PageMiddleware",
 ]
 

@@ -45,7 +45,8 @@ DEBT_LIMIT_DOLLARS = read(
 REFUND_ALONE_DOLLARS = read(
     "REFUND_ALONE_DOLLARS", env.int, 50, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"
 )
-"""Use worth up to this is given back to a client by one member of the staff; more, and any adjustment, takes two."""
+"""So much use and credit is given to a client within a day by one member of the staff; more, and any adjustment, takes
+two."""
 
 SPEND_LIMIT_DOLLARS_PER_HOUR = read(
     "SPEND_LIMIT_DOLLARS_PER_HOUR", env.int, 2, check=lambda v: 0 <= v <= 1_000_000, wants="between 0 and 1000000"

@@ -115,6 +115,12 @@ class SamePersonError(BillingError):
     code = "same_person"
 
 
+class SecondPersonError(BillingError):
+    """So much is not given by one person alone."""
+
+    code = "second_person"
+
+
 class AdjustmentDecidedError(BillingError):
     """The request was posted or rejected already."""
 

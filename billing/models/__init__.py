@@ -14,6 +14,7 @@ from billing.models.provider_event import ProviderCursor, ProviderEvent
 from billing.models.runs import CheckpointRun, LedgerCheckRun
 from billing.models.segment import MeterSegment
 from billing.models.terms import AccountTerms
+from billing.models.terms_request import TermsRequest
 from billing.models.weekly_run import WeeklyRun, WeeklyRunState
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "ProviderCursor",
     "ProviderEvent",
     "ProviderName",
+    "TermsRequest",
     "WeeklyRun",
     "WeeklyRunState",
 ]

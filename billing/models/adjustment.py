@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from billing.domain.adjustments import KINDS, POSTED, REJECTED, REQUESTED, STATES, USAGE_REFUND
+from billing.domain.adjustments import GIVEN, KINDS, POSTED, REJECTED, REQUESTED, STATES
 from billing.models.account import LedgerAccount
 from billing.models.entry import Entry
 
@@ -28,7 +28,7 @@ class AdjustmentRequest(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="Empty for a small refund, which needs no second person.",
+        help_text="Empty for what is small enough to need no second person.",
     )
     decided_at = models.DateTimeField(null=True, blank=True)
     entry = models.OneToOneField(Entry, on_delete=models.PROTECT, null=True, blank=True, related_name="adjustment")
@@ -40,7 +40,7 @@ class AdjustmentRequest(models.Model):
             models.CheckConstraint(condition=Q(kind__in=KINDS), name="billing_adjustment_kind_known"),
             models.CheckConstraint(condition=Q(state__in=STATES), name="billing_adjustment_state_known"),
             models.CheckConstraint(
-                condition=~Q(amount_micros=0) & (~Q(kind=USAGE_REFUND) | Q(amount_micros__gt=0)),
+                condition=~Q(amount_micros=0) & (~Q(kind__in=GIVEN) | Q(amount_micros__gt=0)),
                 name="billing_adjustment_moves_something",
             ),
             models.CheckConstraint(
@@ -51,7 +51,7 @@ class AdjustmentRequest(models.Model):
                 condition=Q(state=REQUESTED, decided_by__isnull=True, decided_at__isnull=True, entry__isnull=True)
                 | Q(state=REJECTED, decided_by__isnull=False, decided_at__isnull=False, entry__isnull=True)
                 | Q(state=POSTED, decided_at__isnull=False, entry__isnull=False)
-                & (Q(decided_by__isnull=False) | Q(kind=USAGE_REFUND)),
+                & (Q(decided_by__isnull=False) | Q(kind__in=GIVEN)),
                 name="billing_adjustment_decided_whole",
             ),
         ]

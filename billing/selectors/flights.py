@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from billing.domain.payment_states import IN_FLIGHT
-from billing.models import AdjustmentRequest, Payment, Payout, ProviderEvent
+from billing.models import AdjustmentRequest, Payment, Payout, ProviderEvent, TermsRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class Flights:
     events: int
     adjustments: int
     """Requests that wait for a second person."""
+    terms: int
+    """Likewise."""
 
 
 def flights() -> Flights:
@@ -24,4 +26,5 @@ def flights() -> Flights:
         payouts=Payout.objects.filter(state__in=("created", "sending", "sent")).count(),
         events=ProviderEvent.objects.filter(state=ProviderEvent.State.RECEIVED).count(),
         adjustments=AdjustmentRequest.objects.filter(state="requested").count(),
+        terms=TermsRequest.objects.filter(state="requested").count(),
     )

@@ -13,7 +13,12 @@ def client_spend_limit_micros(user: AbstractBaseUser) -> int:
     """The most that all the client rents may cost together, in micro-dollars per hour."""
     terms = AccountTerms.objects.filter(owner_id=user.pk)
     agreed = terms.values_list("spend_limit_micros_per_hour", flat=True).first()
-    return spend_limit_micros(_history(user), least_spend_limit_micros()) if agreed is None else agreed
+    return usual_spend_limit_micros(user) if agreed is None else agreed
+
+
+def usual_spend_limit_micros(user: AbstractBaseUser) -> int:
+    """The same where staff agreed on nothing else."""
+    return spend_limit_micros(_history(user), least_spend_limit_micros())
 
 
 def _history(user: AbstractBaseUser) -> History:

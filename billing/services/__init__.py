@@ -6,7 +6,7 @@ from billing.services.auto_billing import auto_billing_set, auto_billing_suspend
 from billing.services.charging import auto_billing_charge_due
 from billing.services.checkout import card_page, confirmation_begin, purchase_begin
 from billing.services.checkpoints import checkpoint_accounts
-from billing.services.credit import credit_grant
+from billing.services.credit import credit_give, credit_grant, credit_note
 from billing.services.customers import card_make_default, card_remove, cards_sync
 from billing.services.meters import (
     NewMeter,
@@ -46,12 +46,14 @@ from billing.services.refunds import payment_refund, refund_send
 from billing.services.repricing import meter_reprice_paused, meters_set_rates
 from billing.services.running_out import credit_used_up_tell, credit_warnings_send, disks_deleted_tell
 from billing.services.settlement import settle_payer, settle_running
+from billing.services.terms import account_terms_set, terms_request_decide
 from billing.services.transfers import Transfer, credit_transfer
 from billing.services.weekly import invoices_tell, weekly_run_repeat, weekly_runs
 
 __all__ = [
     "NewMeter",
     "Transfer",
+    "account_terms_set",
     "accounts_lock",
     "adjustment_approve",
     "adjustment_reject",
@@ -65,7 +67,9 @@ __all__ = [
     "cards_sync",
     "checkpoint_accounts",
     "confirmation_begin",
+    "credit_give",
     "credit_grant",
+    "credit_note",
     "credit_transfer",
     "credit_used_up_tell",
     "credit_warnings_send",
@@ -112,6 +116,7 @@ __all__ = [
     "refund_send",
     "settle_payer",
     "settle_running",
+    "terms_request_decide",
     "traffic_count",
     "traffic_meter_open",
     "weekly_run_repeat",

@@ -1,35 +1,41 @@
 """Staff hold a host's payouts, and let them go."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from billing import hooks, locks
 from billing.domain.errors import MissingReasonError, NotStaffError
 from billing.models import AccountTerms
 
 
 @transaction.atomic
-def payouts_hold(*, host_id: int, actor: AbstractBaseUser, reason: str) -> None:
+def payouts_hold(*, host_id: int, actor: AbstractBaseUser, reason: str, now: datetime) -> None:
     """Pays the host nothing until released; what is being sent already is not stopped.
 
     Raises NotStaffError, MissingReasonError.
     """
     if not reason.strip():
         raise MissingReasonError("Say why payouts are held.")
-    _set(host_id, actor, reason.strip())
+    _set(host_id, actor, reason.strip(), now)
 
 
 @transaction.atomic
-def payouts_release(*, host_id: int, actor: AbstractBaseUser) -> None:
+def payouts_release(*, host_id: int, actor: AbstractBaseUser, now: datetime) -> None:
     """Pays the host again, at once what was due meanwhile. Raises NotStaffError."""
-    _set(host_id, actor, "")
+    _set(host_id, actor, "", now)
 
 
-def _set(host_id: int, actor: AbstractBaseUser, reason: str) -> None:
+def _set(host_id: int, actor: AbstractBaseUser, reason: str, now: datetime) -> None:
     if not getattr(actor, "is_staff", False):
         raise NotStaffError("Only staff may hold payouts.")
-    AccountTerms.objects.update_or_create(owner_id=host_id, defaults={"payouts_held_reason": reason[:300]})
+    terms = locks.account_terms(host_id)
+    before, terms.payouts_held_reason = terms.payouts_held_reason, reason[:300]
+    terms.save(update_fields=["payouts_held_reason"])
+    action, said = ("payouts.held", reason) if reason else ("payouts.released", f"They were held: {before}")
+    hooks.money().audited(action=action, actor_id=actor.pk, owner_id=host_id, message=said, now=now)
 
 
 @transaction.atomic

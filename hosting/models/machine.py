@@ -119,6 +119,10 @@ class Machine(models.Model):
     )
 
     class Meta:
+        permissions = [
+            ("suspend_machine", "Can suspend machines and let them back"),
+            ("view_machine_timeline", "Can view the timeline of a machine"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(verification__in=["unverified", "verified", "deverified"]),

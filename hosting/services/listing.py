@@ -85,11 +85,16 @@ def min_bid_set(*, machine_id: int, host: AbstractBaseUser, micros_per_gpu_hour:
 
 
 @transaction.atomic
-def listing_end(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> None:
-    """Take the machine's offers off the market. Contracts run on to their end. Unlisting twice is fine."""
+def listing_end(
+    *, machine_id: int, host: AbstractBaseUser, now: datetime, actor: AbstractBaseUser | None = None
+) -> None:
+    """Take the machine's offers off the market. Contracts run on to their end. Unlisting twice is fine.
+
+    ``actor`` is who does it where that is not the host: a member of the staff.
+    """
     machine = lock_own_machine(machine_id, host)
     if Listing.objects.filter(machine=machine, active=True).update(active=False):
-        machine_event(machine, "unlisted", now=now, actor=host)
+        machine_event(machine, "unlisted", now=now, actor=actor or host)
         hooks.market().machine_changed(lock_machine(machine_id), now)
 
 

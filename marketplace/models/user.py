@@ -43,6 +43,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     EMAIL_FIELD = "email"
 
     class Meta:
+        permissions = [
+            ("suspend_account", "Can suspend accounts and let them back"),
+            ("impersonate_account", "Can see the site as a client does"),
+            ("view_account_timeline", "Can view the timeline of an account"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),

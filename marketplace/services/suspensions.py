@@ -49,8 +49,7 @@ def account_suspend(*, user_id: int, actor: User, reason: str, now: datetime) ->
     if not reason:
         raise MarketError("missing_reason", "Say why: the account's owner is told.", field="reason")
     user = lock_account(user_id)
-    if user.pk == actor.pk or ((user.is_staff or user.is_superuser) and not actor.is_superuser):
-        raise MarketError("forbidden", "You can't suspend yourself, and only superusers suspend staff.", status=403)
+    _refuse_among_staff(user, actor)
     user.suspended_at, user.suspended_reason = user.suspended_at or now, reason
     user.save(update_fields=["suspended_at", "suspended_reason"])
     payouts_hold_by_rule(host_id=user.pk, reason=PAYOUTS_HELD)
@@ -66,12 +65,13 @@ def account_suspend(*, user_id: int, actor: User, reason: str, now: datetime) ->
 def account_restore(*, user_id: int, actor: User, now: datetime) -> User:
     """Let the account back in, its machines back on the market and its payouts go. Nothing starts by itself.
 
-    Raises MarketError: no_such_account (404), not_suspended (409).
+    Raises MarketError: no_such_account (404), not_suspended (409), forbidden (403) as ``account_suspend``.
     """
     machines = list(Machine.objects.filter(host_id=user_id, suspended_with_account=True).order_by("pk"))
     for machine in machines:
         machine_restore(machine_id=machine.pk, actor=actor, now=now)
     user = lock_account(user_id)
+    _refuse_among_staff(user, actor)
     if user.suspended_at is None:
         raise MarketError("not_suspended", f"{user.email} is not suspended.", status=409)
     user.suspended_at, user.suspended_reason = None, ""
@@ -81,6 +81,12 @@ def account_restore(*, user_id: int, actor: User, now: datetime) -> User:
     text = "You can use your account again. What was stopped is not started by itself."
     _tell(user, notices.ACCOUNT_RESTORED, "Your account is open again", text, now)
     return user
+
+
+def _refuse_among_staff(user: User, actor: User) -> None:
+    if user.pk == actor.pk or ((user.is_staff or user.is_superuser) and not actor.is_superuser):
+        message = "You can't suspend yourself or let yourself back, and staff are for superusers to suspend."
+        raise MarketError("forbidden", message, status=403)
 
 
 def suspensions_enforce(*, now: datetime) -> int:

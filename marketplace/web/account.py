@@ -1,5 +1,7 @@
 """The account: profile, SSH keys, API keys; shows the webhook too."""
 
+from urllib.parse import urlsplit
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.forms import Form
@@ -10,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from marketplace import selectors
 from marketplace.errors import MarketError
+from marketplace.models import Webhook
 from marketplace.services.keys import api_key_create, api_key_revoke, ssh_key_add, ssh_key_delete
 from marketplace.services.profile import profile_set
 from marketplace.web.forms import ApiKeyForm, ProfileForm, RegistryLoginForm, SshKeyForm, WebhookForm
@@ -34,7 +37,7 @@ def account_page(
         "profile_form": ProfileForm(initial={"full_name": request.user.full_name}),
         "ssh_key_form": SshKeyForm(),
         "api_key_form": ApiKeyForm(),
-        "webhook_form": WebhookForm(initial={"url": webhook.url if webhook else ""}),
+        "webhook_form": WebhookForm(initial={"url": _webhook_url(request, webhook)}),
         "registry_login_form": RegistryLoginForm(),
         **forms,
         "registry_logins": selectors.registry_logins_of(request.user),
@@ -47,6 +50,13 @@ def account_page(
         "now": timezone.now(),
     }
     return render(request, "marketplace/account.html", context, status=status)
+
+
+def _webhook_url(request: UserRequest, webhook: Webhook | None) -> str:
+    """Paths of such URLs are often secrets: staff who see the page as the owner see where it leads, no more."""
+    url = "" if webhook is None else webhook.url
+    seen_by_staff = getattr(request.user, "is_hijacked", False)
+    return f"https://{urlsplit(url).hostname}/…" if url and seen_by_staff else url
 
 
 @login_required

@@ -5,17 +5,28 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.forms import BooleanField
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from hosting.domain.texts import clean
 from hosting.request_address import remote_address
 from marketplace.acting import Origin, origin
 from marketplace.domain.audit import kept_fields
+from marketplace.models import User
 from marketplace.services.audit import audit_record
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 STAFF_PARTS = frozenset({"admin", "staff"})
 """Namespaces of the administration's addresses."""
+NUMBERS = ("object_id", "pk", "id")
+"""What addresses call the number of the row that they are about."""
+OWN_FIELDS = frozenset(
+    {"action", "index", "select_across", "reason", "evicts", "usable_password", "password1", "password2"}
+)
+"""What forms of the administration ask for that are not one model's."""
+MOST_CHOSEN = 200
 
 
 class ActingMiddleware:
@@ -58,12 +69,64 @@ def _origin_of(request: HttpRequest) -> Origin:
 
 
 def _note(request: HttpRequest, page: str, kwargs: dict[str, Any]) -> None:
-    chosen = request.POST.getlist("_selected_action")
+    number = next((kwargs[name] for name in NUMBERS if name in kwargs), "")
+    chosen = [clean(pk, 60) for pk in request.POST.getlist("_selected_action")]
+    action = clean(", ".join(request.POST.getlist("action")), 200)
     audit_record(
         action="admin.act",
         actor=request.user if request.user.is_authenticated else None,
         now=timezone.now(),
-        about=(page, kwargs.get("object_id") or kwargs.get("pk") or ", ".join(chosen)),
-        message=request.POST.get("action", "") or request.path,
-        details={"fields": dict(kept_fields(request.POST.lists())), "chosen": chosen[:200]},
+        account_id=_account_meant(request, page, str(number)),
+        about=(page, clean(str(number)) or ", ".join(chosen)),
+        message=clean(f"{request.path} {action}", 500).strip(),
+        details=_details(request, chosen) | {"arguments": {name: clean(str(kwargs[name]), 200) for name in kwargs}},
     )
+
+
+def _details(request: HttpRequest, chosen: list[str]) -> dict[str, Any]:
+    """The address with its filters, what the form has and which rows were chosen, all of them if so."""
+    kept = kept_fields(request.POST.lists(), _known_fields(request))
+    return {
+        "address": clean(request.get_full_path(), 2000),
+        "fields": dict(kept.fields),
+        "fields_dropped": kept.dropped,
+        "chosen": chosen[:MOST_CHOSEN],
+        "chosen_count": _count_of_all(request) if _means_all(request) else len(chosen),
+        "all": _means_all(request),
+    }
+
+
+def _admin_page(request: HttpRequest) -> Any:
+    """The model's page of the administration that the request goes to, if it is one of those."""
+    return getattr(request.resolver_match.func, "model_admin", None) if request.resolver_match else None
+
+
+def _known_fields(request: HttpRequest) -> set[str]:
+    """Names that the form behind the page asks for."""
+    page = _admin_page(request)
+    if page is None:
+        return set(OWN_FIELDS)
+    fields = page.model._meta.fields + page.model._meta.many_to_many
+    return set(OWN_FIELDS) | {field.name for field in fields} | set(page.get_form(request).base_fields)
+
+
+def _means_all(request: HttpRequest) -> bool:
+    """Read as Django's form reads it."""
+    return bool(BooleanField(required=False).clean(request.POST.get("select_across", "0")))
+
+
+def _count_of_all(request: HttpRequest) -> int | None:
+    """How many rows the list has with its filters; None where there is no such list."""
+    page = _admin_page(request)
+    try:
+        return None if page is None else int(page.get_changelist_instance(request).get_queryset(request).count())
+    except IncorrectLookupParameters:
+        return None
+
+
+def _account_meant(request: HttpRequest, page: str, number: str) -> int | None:
+    """Whose page it is, where it is an account's."""
+    own = page.startswith("account_") or page == "auth_user_password_change"
+    if not number.isdecimal() or not (own or getattr(_admin_page(request), "model", None) is User):
+        return None
+    return User.objects.filter(pk=int(number)).values_list("pk", flat=True).first()

@@ -24,6 +24,10 @@ def connect() -> None:
     _note(account_signals.user_logged_in, "sign_in")
     _note(user_logged_out, "sign_out")
     _note(account_signals.password_changed, "password.changed")
+    _note(account_signals.user_signed_up, "account.created")
+    _note(account_signals.password_set, "password.set")
+    _note(account_signals.email_added, "email.added", _address)
+    _note(account_signals.email_removed, "email.removed", _address)
     _note(account_signals.password_reset, "password.reset")
     _note(account_signals.email_changed, "email.changed", _addresses)
     _note(mfa_signals.authenticator_added, "second_factor.added", _factor)
@@ -47,6 +51,10 @@ def _note(signal: Signal, action: str, say: Callable[[dict[str, Any]], str] = la
 def _addresses(told: dict[str, Any]) -> str:
     before, after = told.get("from_email_address"), told.get("to_email_address")
     return f"{getattr(before, 'email', '')} -> {getattr(after, 'email', '')}"
+
+
+def _address(told: dict[str, Any]) -> str:
+    return str(getattr(told.get("email_address"), "email", ""))
 
 
 def _factor(told: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from billing.domain.errors import (
     NotStaffError,
     SamePersonError,
 )
-from billing.models import AccountKind, AdjustmentRequest, Entry
+from billing.models import AccountKind, AdjustmentRequest, Entry, LedgerAccount
 from billing.selectors import balance_micros, client_spend_limit_micros, host_earnings_micros, ledger_check, zero_at
 from marketplace.models import User
 from tests.billing.conftest import MakeUser
@@ -113,6 +113,34 @@ def test_a_small_refund_takes_one_person_a_large_one_two(
 
 
 @pytest.mark.django_db
+def test_many_small_refunds_are_a_large_one(client_user: User, host_user: User, staff: User, now: datetime) -> None:
+    def refund(owner: User, dollars: int, at: datetime, kind: str = "usage_refund") -> str:
+        return ask(owner, staff, at, kind=kind, amount_micros=dollars * DOLLAR, key=uuid4()).state
+
+    assert refund(client_user, 30, now) == "posted"
+    assert refund(client_user, 21, now + timedelta(hours=1)) == "requested"
+    assert refund(client_user, 20, now + timedelta(hours=2), "credit_grant") == "posted"
+    assert refund(client_user, 1, now + timedelta(hours=3)) == "requested"
+    assert refund(host_user, 30, now + timedelta(hours=3)) == "posted"  # another account
+    assert refund(client_user, 30, now + timedelta(hours=24)) == "posted"
+    assert balance_micros(client_user, now + timedelta(hours=24)) == 80 * DOLLAR
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_gifts_at_once_that_are_too_much_together_one_is_asked_for(
+    client_user: User, staff: User, now: datetime
+) -> None:
+    give(client_user, 1, now)
+    acts = [
+        lambda: ask(client_user, staff, now, kind="usage_refund", amount_micros=30 * DOLLAR, key=uuid4())
+        for _ in range(2)
+    ]
+    hold = LedgerAccount.objects.select_for_update(no_key=True).filter(owner=client_user)
+    race(lambda: list(hold), acts)
+    assert sorted(AdjustmentRequest.objects.values_list("state", flat=True)) == ["posted", "requested"]
+
+
+@pytest.mark.django_db
 def test_the_same_key_asks_once(client_user: User, host_user: User, staff: User, other: User, now: datetime) -> None:
     first = ask(client_user, staff, now, kind="usage_refund", amount_micros=DOLLAR)
     assert ask(client_user, staff, now, kind="usage_refund", amount_micros=DOLLAR).pk == first.pk
@@ -136,6 +164,8 @@ def test_the_same_key_asks_once(client_user: User, host_user: User, staff: User,
         ({"amount_micros": -(10**15) - 1}, InvalidAmountError),
         ({"kind": "usage_refund", "amount_micros": -1}, InvalidAmountError),
         ({"kind": "usage_refund", "account_kind": "host_earnings"}, InvalidAmountError),
+        ({"kind": "credit_grant", "amount_micros": -1}, InvalidAmountError),
+        ({"kind": "credit_grant", "account_kind": "host_earnings"}, InvalidAmountError),
         ({"kind": "payment"}, InvalidAmountError),
         ({"account_kind": "platform_fees"}, InvalidAmountError),
         ({"reason": " "}, MissingReasonError),

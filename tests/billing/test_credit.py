@@ -14,10 +14,13 @@ from billing.domain.errors import (
     InvalidAmountError,
     MissingReasonError,
     NotStaffError,
+    SamePersonError,
+    SecondPersonError,
 )
-from billing.models import Entry, LedgerAccount
-from billing.selectors import balance_micros
-from marketplace.models import User
+from billing.models import AdjustmentRequest, Entry, LedgerAccount
+from billing.selectors import balance_micros, ledger_check
+from marketplace.models import AuditEntry, User
+from tests.billing.conftest import MakeUser
 from tests.billing.ledger import postings_of
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +79,61 @@ def test_only_staff_give_credit(client_user: User, host_user: User, now: datetim
     assert not Entry.objects.exists()
 
 
+def test_one_person_gives_only_so_much_a_day(
+    client_user: User, staff: User, make_user: MakeUser, now: datetime
+) -> None:
+    with pytest.raises(SecondPersonError):
+        grant(client_user, now, actor=staff, amount_micros=50_000_001)
+    grant(client_user, now, actor=staff, amount_micros=50_000_000)
+    later = now + timedelta(hours=23)
+    with pytest.raises(SecondPersonError):  # nor do two persons who do not know of each other
+        grant(client_user, later, actor=make_user("other", is_staff=True), amount_micros=1, idempotency_key="k2")
+    assert grant(client_user, later, actor=staff, amount_micros=50_000_000).occurred_at == now  # the same again
+    grant(client_user, now + timedelta(hours=24), actor=staff, idempotency_key="k3")
+    assert balance_micros(client_user, now) == 55_000_000
+
+
+def test_what_is_too_much_for_one_is_posted_once_another_agrees(
+    client_user: User, staff: User, make_user: MakeUser, now: datetime
+) -> None:
+    terms = {"user": client_user, "actor": staff, "reason": "sorry", "idempotency_key": "k"}
+    for _ in range(2):
+        asked = services.credit_give(**terms, amount_micros=500_000_000, now=now)  # type: ignore[arg-type]  # mixed dict
+        assert isinstance(asked, AdjustmentRequest)
+    assert (AdjustmentRequest.objects.count(), balance_micros(client_user, now)) == (1, 0)
+    with pytest.raises(SamePersonError):
+        services.adjustment_approve(request_id=asked.pk, actor=staff, now=now)
+    services.adjustment_approve(request_id=asked.pk, actor=make_user("other", is_staff=True), now=now)
+    entry = Entry.objects.get()
+    assert (entry.kind, entry.memo) == ("credit_grant", "sorry")
+    assert postings_of(entry) == {("adjustments", ""): -500_000_000, ("client_credit", client_user.email): 500_000_000}
+    assert LedgerAccount.objects.get(owner=client_user).granted_micros == 500_000_000
+    assert ledger_check(now) == []
+    assert isinstance(services.credit_give(**terms, amount_micros=500_000_000, now=now), AdjustmentRequest)  # type: ignore[arg-type]  # likewise
+    assert Entry.objects.count() == 1
+    small = services.credit_give(**(terms | {"idempotency_key": "k2"}), amount_micros=1, now=now)  # type: ignore[arg-type]  # likewise
+    assert isinstance(small, Entry)  # what two agreed on is not what one gave
+
+
+@pytest.mark.parametrize(("actor", "name"), [("staff@example.com", "staff@example.com"), (None, None)])
+@pytest.mark.usefixtures("staff")
+def test_the_command_leaves_one_entry_in_the_audit_log(client_user: User, actor: str | None, name: str | None) -> None:
+    for _ in range(2):
+        command = {"email": client_user.email, "amount": "12.50", "reason": "gift", "actor": actor, "key": "k"}
+        call_command("credit_grant", **command, stdout=StringIO())
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.account, entry.message) == ("credit.granted", client_user, "$12.50: gift")
+    assert (entry.actor.email if entry.actor else None) == name
+
+
+def test_the_command_asks_for_what_takes_two(client_user: User, staff: User, now: datetime) -> None:
+    said = StringIO()
+    command = {"email": client_user.email, "amount": "500", "reason": "gift", "actor": staff.email}
+    call_command("credit_grant", **command, stdout=said)
+    assert "somebody else has to agree. 500.00 dollars are asked for" in said.getvalue()
+    assert (AdjustmentRequest.objects.get().state, balance_micros(client_user, now)) == ("requested", 0)
+
+
 def test_the_command_gives_credit_once_per_key(client_user: User, staff: User, now: datetime) -> None:
     said = StringIO()
     for _ in range(2):
@@ -129,6 +187,15 @@ def test_the_admin_gives_credit_and_a_doubled_submit_gives_it_once(
     assert (entry.memo, entry.actor_id) == ("sorry", staff.pk)
     assert balance_micros(client_user, now) == 7_500_000
     assert b"sorry" in admin_browser.get("/admin/billing/creditgrant/").content
+
+
+def test_the_admin_asks_for_what_takes_two(admin_browser: Client, client_user: User, now: datetime) -> None:
+    sent = {"account": "client@example.com", "amount": "500", "reason": "sorry", "key": "k"}
+    answer = admin_browser.post(ADD, sent, follow=True)
+    assert answer.redirect_chain == [("/admin/billing/creditgrant/", 302)]
+    asked = AdjustmentRequest.objects.get()
+    assert f"Asked for as request {asked.pk}" in answer.content.decode()
+    assert (asked.kind, asked.state, balance_micros(client_user, now)) == ("credit_grant", "requested", 0)
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ def test_an_answer_of_a_trusted_machine_is_checked_before_it_is_kept(tmp_path: P
 
 
 def test_a_case_leaves_staffs_own_hold_as_it_is(agent: TestAgent, staff: User) -> None:
-    payouts_hold(host_id=agent.machine.host.pk, actor=staff, reason="A stolen card.")
+    payouts_hold(host_id=agent.machine.host.pk, actor=staff, reason="A stolen card.", now=T0)
     case = failed_twice(agent)
     assert (case.holds_payouts, held(agent)) == (False, "A stolen card.")
     case_decide(case_id=case.pk, staff=staff, uphold=False, now=after(300))

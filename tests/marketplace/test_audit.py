@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hosting.services.install_tokens import install_token_create, install_token_revoke
 from marketplace.acting import Origin, origin
-from marketplace.domain.audit import MOST_FIELDS, MOST_VALUE_CHARS, NOT_KEPT, kept_fields
+from marketplace.domain.audit import MOST_FIELDS, MOST_VALUE_CHARS, NOT_KEPT, Kept, kept_fields
 from marketplace.models import AuditEntry
 from marketplace.services.audit import audit_record
 from marketplace.services.keys import api_key_create, api_key_revoke, ssh_key_add, ssh_key_delete
@@ -98,12 +98,31 @@ def test_what_is_undone_leaves_no_entry() -> None:
 
 def test_forms_are_kept_without_secrets() -> None:
     sent = [("reason", ["Fraud."]), ("password1", ["hunter2"]), ("csrfmiddlewaretoken", ["x"]), ("API_KEY", [""])]
-    assert kept_fields(sent) == {"reason": "Fraud.", "password1": NOT_KEPT, "API_KEY": ""}
+    assert kept_fields(sent) == Kept({"reason": "Fraud.", "password1": NOT_KEPT, "API_KEY": ""}, 0)
 
 
-@given(st.dictionaries(st.text(), st.lists(st.text()), max_size=60))
+def test_what_the_form_asks_for_is_not_pushed_out() -> None:
+    padding = [(f"a{number:03}", ["x"]) for number in range(2 * MOST_FIELDS)]
+    sent = [*padding, ("is_superuser\0", ["no"]), ("is_superuser", ["on"]), ("ends_1", ["18:00"])]
+    kept = kept_fields(sent, {"is_superuser", "ends"})
+    assert (kept.fields["is_superuser"], kept.fields["ends_1"]) == ("on", "18:00")
+    assert kept.dropped == len(sent) - MOST_FIELDS
+
+
+def test_of_a_field_that_is_sent_often_the_last_value_stays() -> None:
+    kept = kept_fields([("is_staff", [*["no"] * 1000, "on"])]).fields["is_staff"]
+    assert kept.endswith("no, on")
+    assert len(kept) <= MOST_VALUE_CHARS
+
+
+def test_names_that_look_the_same_hide_nothing() -> None:
+    kept = kept_fields([("is_staff\0", ["no"]), ("is_staff", ["on"])], {"is_staff"})
+    assert kept == Kept({"is_staff": "on"}, 1)
+
+
+@given(st.dictionaries(st.text(), st.lists(st.text()), max_size=120))
 def test_whatever_is_sent_can_be_stored(sent: dict[str, list[str]]) -> None:
-    kept = kept_fields(sent.items())
+    kept = kept_fields(sent.items()).fields
     assert len(kept) <= MOST_FIELDS
     for name, value in kept.items():
         assert len(name) <= 80

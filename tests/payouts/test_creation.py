@@ -107,9 +107,9 @@ def test_who_is_not_paid(client_user: User, host_user: User, staff: User) -> Non
     PayoutMethod.objects.update(state="restricted")
     assert services.payouts_create(now=FRIDAY) == 0
     PayoutMethod.objects.update(state=method.state)
-    services.payouts_hold(host_id=host_user.pk, actor=staff, reason="Chargeback fraud suspected.")
+    services.payouts_hold(host_id=host_user.pk, actor=staff, reason="Chargeback fraud suspected.", now=FRIDAY)
     assert services.payouts_create(now=FRIDAY) == 0
-    services.payouts_release(host_id=host_user.pk, actor=staff)
+    services.payouts_release(host_id=host_user.pk, actor=staff, now=FRIDAY)
     assert services.payouts_create(now=FRIDAY + 30 * HOUR) == 1
 
 
@@ -118,13 +118,13 @@ def test_a_hold_stops_what_is_not_sent(client_user: User, host_user: User, staff
     earns(host_user, client_user, dollars=30)
     services.weekly_runs(now=FRIDAY)
     services.payouts_create(now=FRIDAY)
-    services.payouts_hold(host_id=host_user.pk, actor=staff, reason="x")
+    services.payouts_hold(host_id=host_user.pk, actor=staff, reason="x", now=FRIDAY)
     assert services.payouts_send(now=FRIDAY) == 0
     assert Payout.objects.get().state == "created"
     with pytest.raises(NotStaffError):
-        services.payouts_release(host_id=host_user.pk, actor=host_user)
+        services.payouts_release(host_id=host_user.pk, actor=host_user, now=FRIDAY)
     with pytest.raises(MissingReasonError):
-        services.payouts_hold(host_id=host_user.pk, actor=staff, reason=" ")
+        services.payouts_hold(host_id=host_user.pk, actor=staff, reason=" ", now=FRIDAY)
 
 
 def test_only_the_ways_of_the_table(client_user: User, host_user: User) -> None:

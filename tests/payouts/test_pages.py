@@ -149,9 +149,9 @@ def test_why_it_is_not_paid(web: Client, providers: Providers, host_user: User, 
     services.weekly_runs(now=FRIDAY)
     with time_machine.travel(FRIDAY + HOUR, tick=False):
         assert "$60.00 What you earn until 13 Mar 2026, 00:00 UTC" in text(web.get("/host/payouts/"))
-        services.payouts_hold(host_id=host_user.pk, actor=staff, reason="Your address is checked.")
+        services.payouts_hold(host_id=host_user.pk, actor=staff, reason="Your address is checked.", now=FRIDAY)
         assert "Payouts are held: Your address is checked." in text(web.get("/host/payouts/"))
-        services.payouts_release(host_id=host_user.pk, actor=staff)
+        services.payouts_release(host_id=host_user.pk, actor=staff, now=FRIDAY)
         PayoutMethod.objects.update(state="restricted", problem="rejected.other")
         shown = text(web.get("/host/payouts/"))
     assert "Your account cannot be paid to now." in shown

@@ -1,6 +1,7 @@
 """Every list and page of the admin opens for staff who came in by the site's own door, and for nobody else."""
 
 from datetime import timedelta
+from html import unescape
 from urllib.parse import quote
 
 import pytest
@@ -8,11 +9,13 @@ import time_machine
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
+from django.db import connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
-from hosting.models import QuietPeriod
+from hosting.models import MachineEvent, QuietPeriod
 from hosting.services.idle_jobs import idle_job_set
 from hosting.services.measuring import benchmark_order
 from marketplace.models import User
@@ -68,6 +71,24 @@ def test_list_and_page_open(staff: Client, model: type) -> None:
         page = staff.get(reverse(f"{address}_change", args=[row.pk]))
         assert page.status_code == 200
         assert b"credential_hash" not in page.content
+
+
+def test_a_busy_machine_has_a_page_like_any_other(staff: Client) -> None:
+    machine = market.listed_machine().machine
+    page = reverse("admin:hosting_machine_change", args=[machine.pk])
+
+    def happen(times: range) -> int:
+        for number in times:
+            actor = market.user()
+            MachineEvent.objects.create(machine=machine, at=T0, kind="crowd", message=f"<{number}>", actor=actor)
+        with CaptureQueriesContext(connection) as queries:
+            staff.get(page)
+        return len(queries)
+
+    few = happen(range(10))
+    assert happen(range(10, 60)) <= few + 1
+    shown = unescape(staff.get(page).content.decode())
+    assert [f"<{number}>" in shown for number in range(60)] == [False] * 10 + [True] * 50
 
 
 @pytest.mark.usefixtures("busy_market")

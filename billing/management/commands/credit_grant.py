@@ -7,11 +7,14 @@ from uuid import uuid4
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars, parse_dollars
-from billing.services import credit_grant
+from billing.models import AdjustmentRequest, Entry
+from billing.services import credit_give, credit_grant, credit_note
+from billing.services.alone import alone_sentence
 
 
 class Command(BaseCommand):
@@ -26,18 +29,29 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
-            entry = credit_grant(
-                user=_account(options["email"]),
-                amount_micros=parse_dollars(options["amount"]),
-                actor=_account(options["actor"]) if options["actor"] else None,
-                reason=options["reason"],
-                idempotency_key=options["key"] or str(uuid4()),
-                now=timezone.now(),
-            )
+            made = _give(options)
         except BillingError as error:
             raise CommandError(error.message) from error
         amount = exact_dollars(parse_dollars(options["amount"]))
-        self.stdout.write(f"{options['email']} has {amount} dollars more (entry {entry.pk}).")
+        if isinstance(made, AdjustmentRequest):
+            self.stdout.write(f"{alone_sentence()} {amount} dollars are asked for (request {made.pk}).")
+        else:
+            self.stdout.write(f"{options['email']} has {amount} dollars more (entry {made.pk}).")
+
+
+@transaction.atomic
+def _give(options: dict[str, Any]) -> Entry | AdjustmentRequest:
+    """Without a member of the staff it is whoever has the server: the audit log has it all the same."""
+    user, now = _account(options["email"]), timezone.now()
+    given: dict[str, Any] = {"user": user, "amount_micros": parse_dollars(options["amount"]), "now": now}
+    given |= {"reason": options["reason"], "idempotency_key": options["key"] or str(uuid4())}
+    if options["actor"]:
+        return credit_give(**given, actor=_account(options["actor"]))
+    known = Entry.objects.filter(idempotency_key=f"grant:{given['idempotency_key']}").exists()
+    entry = credit_grant(**given, actor=None)
+    if not known:
+        credit_note(entry, owner_id=user.pk, amount_micros=given["amount_micros"], now=now)
+    return entry
 
 
 def _account(email: str) -> AbstractBaseUser:

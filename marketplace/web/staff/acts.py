@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from hijack.views import AcquireUserView
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
@@ -17,7 +18,7 @@ from hosting.services.suspension import machine_restore, machine_suspend
 from marketplace.errors import MarketError
 from marketplace.models import User
 from marketplace.services.suspensions import account_restore, account_suspend
-from marketplace.web.impersonation import may_impersonate
+from marketplace.web.impersonation import SINCE, may_impersonate
 from marketplace.web.requests import UserRequest
 
 REFUSALS = (MarketError, HostingError)
@@ -40,6 +41,26 @@ class MachineReasonForm(ReasonForm):
         widget=UnfoldBooleanSwitchWidget(),
         help_text="Clients are told, their disks are kept. Otherwise they go on until they stop by themselves.",
     )
+
+
+class SeeView(AcquireUserView):  # type: ignore[misc]  # hijack has no types
+    """The library's, for the account in the address, which is the one that was checked and told: it would look for the
+    account in the form."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        answer: HttpResponse = super(AcquireUserView, self).dispatch(request, *args, **kwargs)
+        return answer
+
+    def get_object(self, _queryset: object = None) -> User:
+        return get_object_or_404(User, pk=self.kwargs["pk"])
+
+    def get_success_url(self) -> str:
+        return reverse("instances")
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        answer: HttpResponse = super().post(request, *args, **kwargs)
+        request.session[SINCE] = timezone.now().isoformat()
+        return answer
 
 
 class PlainForm(forms.Form):
@@ -115,13 +136,13 @@ def account_see_page(request: UserRequest, pk: int) -> HttpResponse:
     form.fields["reason"].help_text = "For the audit log."
     may = may_impersonate(hijacker=request.user, hijacked=account)
     if request.method == "POST" and form.is_valid() and may:
-        answer: HttpResponse = AcquireUserView.as_view()(request)
+        answer: HttpResponse = SeeView.as_view()(request, pk=pk)
         return answer
     if not may:
         form.add_error(None, "Staff and closed accounts can't be looked at this way.")
-    told = "You will see every page as the account does. Nothing can be changed meanwhile, and secrets stay hidden."
-    page = {"title": f"See the site as {account.email}", "told": told, "hidden": {"user_pk": pk, "next": "/instances/"}}
-    return _form_page(request, form, page | {"back": ("admin:marketplace_user_change", pk)})
+    told = "You will see pages as the account does, for an hour. Nothing can be changed, and secrets stay hidden."
+    title, back = f"See the site as {account.email}", ("admin:marketplace_user_change", pk)
+    return _form_page(request, form, {"title": title, "told": told, "back": back})
 
 
 def _act(

@@ -12,7 +12,7 @@ from django.utils.http import urlencode
 
 from hosting.models import Machine
 from marketplace.models import User
-from marketplace.timeline import ACCOUNT_SOURCES, MACHINE_SOURCES, Moment, account_moments, cut, machine_moments
+from marketplace.timeline import ACCOUNT_SOURCES, MACHINE_SOURCES, Moment, Place, account_moments, cut, machine_moments
 
 MOMENTS_SHOWN = 100
 COLUMNS = ("Time (UTC)", "Kind", "What", "About", "Who", "More")
@@ -40,9 +40,9 @@ def _page(
     page: Mapping[str, object],
 ) -> HttpResponse:
     chosen = [kind for kind in request.GET.getlist("kind") if kind in known]
-    moments = moments_of(pk, before=_before(request), kinds=chosen, limit=MOMENTS_SHOWN + 1)
+    moments = moments_of(pk, before=_place(request), kinds=chosen, limit=MOMENTS_SHOWN + 1)
     shown, before = cut(moments, MOMENTS_SHOWN)
-    older = urlencode({"kind": chosen, "before": before.isoformat()}, doseq=True) if before else ""
+    older = urlencode(_words(before) | {"kind": chosen}, doseq=True) if before else ""
     context = admin.site.each_context(request) | dict(page)
     context |= {
         "columns": COLUMNS,
@@ -53,12 +53,19 @@ def _page(
     return render(request, "admin/staff/timeline.html", context)
 
 
-def _before(request: HttpRequest) -> datetime:
-    text = request.GET.get("before", "")
+def _words(place: Place) -> dict[str, str | int | list[str]]:
+    """A place, for an address."""
+    return {"before": place.at.isoformat(), "source": place.kind, "number": place.pk}
+
+
+def _place(request: HttpRequest) -> Place:
+    """The place in the address; an instant alone will do, and nothing is now."""
+    text, number = request.GET.get("before", ""), request.GET.get("number", "")
     if not text:
-        return timezone.now()
+        return Place(timezone.now())
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadRequest("before is an instant as ISO 8601 writes it") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Place(at, request.GET.get("source", ""), int(number) if number.isdecimal() and len(number) < 19 else 0)

@@ -11,20 +11,29 @@ from marketplace.web.staff import acts, timeline
 app_name = "staff"
 
 
-def _machines(view: Any) -> Any:
-    return admin.site.admin_view(permission_required("hosting.change_machine", raise_exception=True)(view))
-
-
-def _accounts(view: Any) -> Any:
-    return admin.site.admin_view(permission_required("marketplace.change_user", raise_exception=True)(view))
+def _allowed(permission: str, view: Any) -> Any:
+    return admin.site.admin_view(permission_required(permission, raise_exception=True)(view))
 
 
 urlpatterns = [
-    path("machines/<int:pk>/suspend/", _machines(acts.machine_suspend_page), name="machine_suspend"),
-    path("machines/<int:pk>/restore/", _machines(acts.machine_restore_page), name="machine_restore"),
-    path("machines/<int:pk>/timeline/", _machines(timeline.machine_timeline), name="machine_timeline"),
-    path("accounts/<int:pk>/timeline/", _accounts(timeline.account_timeline), name="account_timeline"),
-    path("accounts/<int:pk>/suspend/", _accounts(acts.account_suspend_page), name="account_suspend"),
-    path("accounts/<int:pk>/see/", _accounts(acts.account_see_page), name="account_see"),
-    path("accounts/<int:pk>/restore/", _accounts(acts.account_restore_page), name="account_restore"),
+    path(address, _allowed(permission, view), name=name)
+    for address, permission, view, name in (
+        ("machines/<int:pk>/suspend/", "hosting.suspend_machine", acts.machine_suspend_page, "machine_suspend"),
+        ("machines/<int:pk>/restore/", "hosting.suspend_machine", acts.machine_restore_page, "machine_restore"),
+        (
+            "machines/<int:pk>/timeline/",
+            "hosting.view_machine_timeline",
+            timeline.machine_timeline,
+            "machine_timeline",
+        ),
+        (
+            "accounts/<int:pk>/timeline/",
+            "marketplace.view_account_timeline",
+            timeline.account_timeline,
+            "account_timeline",
+        ),
+        ("accounts/<int:pk>/suspend/", "marketplace.suspend_account", acts.account_suspend_page, "account_suspend"),
+        ("accounts/<int:pk>/see/", "marketplace.impersonate_account", acts.account_see_page, "account_see"),
+        ("accounts/<int:pk>/restore/", "marketplace.suspend_account", acts.account_restore_page, "account_restore"),
+    )
 ]
