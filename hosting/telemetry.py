@@ -178,12 +178,24 @@ def _slots(machine_id: int, period: str, now: datetime) -> tuple[str, Slots, lis
     length, step = PERIODS[name]
     first = slot_start(now - length, step)
     rows = TelemetryWindow.objects.filter(machine_id=machine_id, started_at__gte=first - step, started_at__lte=now)
-    windows = [
-        Stored(started, ended, unpacked(bytes(content)))
-        for started, ended, content in rows.values_list("started_at", "ended_at", "content")
-    ]
+    windows = stored_windows(machine_id, rows.values_list("started_at", "ended_at", "content"))
     points = int((now - first) / step) + 1
     return name, in_slots(windows, step), [first + step * number for number in range(points)]
+
+
+def stored_windows(machine_id: int, rows: Iterable[tuple[datetime, datetime, Any]]) -> list[Stored]:
+    """Rows (beginning, end, content) as windows; those that can't be read are left out."""
+    found: list[Stored] = []
+    unreadable = 0
+    for started_at, ended_at, data in rows:
+        content = unpacked(bytes(data))
+        if content is None:
+            unreadable += 1
+        else:
+            found.append(Stored(started_at, ended_at, content))
+    if unreadable:
+        logger.warning("telemetry_unreadable", machine_id=machine_id, rows=unreadable)
+    return found
 
 
 def _history(period: str, grid: list[datetime], charts: list[Chart]) -> History:

@@ -4,6 +4,7 @@ import itertools
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 
@@ -186,3 +187,19 @@ def test_the_api_tells_a_host_how_its_gpus_are(agent: TestAgent, sensors: TestSe
     assert (healthy["gpu_util"], healthy["gpu_temp"], healthy["problem"]) == (90.0, 70, None)
     assert broken["problem"].startswith("NVIDIA's driver reported a fault of the hardware: Xid 48")
     assert row["cpu_util"] == 12.5
+
+
+def test_figures_that_are_not_known_break_no_page(
+    web: Client, host_web: Client, agent: TestAgent, sensors: TestSensors, instance: Instance
+) -> None:
+    sensors.change(0, memory_used_mb=1, memory_total_mb=None)
+    sensors.system = msgspec.structs.replace(sensors.system, disk_free_gb=None)
+    use(sensors, instance)
+    for address in (f"/instances/{instance.pk}/", f"/instances/{instance.pk}/live/"):
+        answer = web.get(address)
+        assert answer.status_code == 200
+        assert "Memory 0.0 GB Temperature" in text(answer)
+    for address in (page(agent), f"{page(agent)}figures/"):
+        answer = host_web.get(address)
+        assert answer.status_code == 200
+        assert "Disk 100 GB used Network" in text(answer)
