@@ -14,9 +14,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing.domain.money import MICROS_PER_DOLLAR, exact_dollars, format_dollars
+from hosting.domain.gpu_health import xid_words
 from hosting.domain.sandboxes import TITLES
 
 register = template.Library()
+register.filter("xid_words", xid_words)
 
 MICROS_PER_CENT = 10_000
 

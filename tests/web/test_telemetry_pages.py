@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from django.test import Client
 
-from agent.telemetry_protocol import TaskReading, XidSeen
+from agent.telemetry_protocol import Stat, TaskReading, XidSeen
 from marketplace.models import Instance, User
 from marketplace.services.keys import api_key_create
 from marketplace.services.rent import instance_rent
@@ -129,6 +129,29 @@ def test_a_client_sees_what_its_instance_uses(web: Client, sensors: TestSensors,
         assert fact in shown, fact
     assert "GPU 1" not in shown
     assert "Utilisation 90%" in text(web.get(f"/instances/{instance.pk}/live/"))
+
+
+def test_errors_of_gpus_stand_on_the_pages_of_host_and_client(
+    web: Client, host_web: Client, agent: TestAgent, sensors: TestSensors, instance: Instance
+) -> None:
+    use(sensors, instance)
+    assert "Errors of GPUs" not in text(web.get(f"/instances/{instance.pk}/"))  # an agent that counts none
+    sensors.change(0, ecc_corrected=3, xids=[XidSeen(xid=31, count=2, age_seconds=60.0)])
+    errors = [Stat(0, 2, 3, 4), Stat(0, 0, 0, 4), Stat(0, 2, 2, 4)]
+    sensors.tell(T0, window(agent.machine, 1, 0, task_id=instance.task_id, errors=errors))
+    for shown in (text(web.get(f"/instances/{instance.pk}/")), text(host_web.get(page(agent)))):
+        assert "Memory errors: 3 corrected, 0 not. Errors of the driver since the boot: Xid 31, 2 times." in shown
+        assert "Errors of GPUs, GPU 0: memory errors corrected 3 in all" in shown
+        assert "Errors of GPUs, GPU 0: errors of the driver 2 in all" in shown
+        assert "not corrected" not in shown.replace("corrected, 0 not", "")
+    chart = api(agent.machine.host, f"machines/{agent.machine.pk}/history/?period=1h").json()["charts"][-1]
+    assert chart["key"] == "gpu_errors"
+    assert [one["total"] for one in chart["series"]] == [3] * 4 + [2] * 4
+
+
+def test_that_there_were_no_errors_is_told(host_web: Client, agent: TestAgent, sensors: TestSensors) -> None:
+    sensors.tell(T0, window(agent.machine, 0, 0, errors=[None, Stat(0, 0, 0, 4), None]))
+    assert "Errors of GPUs none" in text(host_web.get(page(agent)))
 
 
 def test_a_client_learns_what_is_wrong_with_its_gpu(web: Client, sensors: TestSensors, instance: Instance) -> None:
