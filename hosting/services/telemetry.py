@@ -1,5 +1,6 @@
 """Takes in what agents measure."""
 
+import itertools
 from datetime import datetime, timedelta
 
 import redis
@@ -8,7 +9,7 @@ from django.db import transaction
 
 from agent.telemetry_protocol import MOST_WINDOWS, TelemetryRequest, Window
 from hosting.domain import telemetry as rules
-from hosting.domain.plausible import plausible_live
+from hosting.domain.plausible import MOST_TASKS, plausible_live
 from hosting.errors import HostingError
 from hosting.gateways import live_figures
 from hosting.locks import lock_telemetry_receipt
@@ -76,7 +77,7 @@ def _within_quota(receipt: TelemetryReceipt, windows: list[Window], now: datetim
 
 def _rows(machine_id: int, windows: list[Window], now: datetime) -> list[TelemetryWindow]:
     gpu_ids = dict(Gpu.objects.filter(machine_id=machine_id).values_list("uuid", "pk"))
-    named = {task_id for window in windows for task_id in window.tasks}
+    named = {task_id for window in windows for task_id in itertools.islice(window.tasks, MOST_TASKS)}
     tasks = frozenset(Task.objects.filter(machine_id=machine_id, pk__in=named).values_list("pk", flat=True))
     rows = []
     for window in windows:
