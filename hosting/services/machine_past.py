@@ -7,6 +7,7 @@ can't be told from a few of its GPUs, and who buys a GPU buys no name.
 from collections.abc import Collection
 from datetime import datetime
 
+from hosting import hooks
 from hosting.domain.reliability import NO_HISTORY, inherited, reliability_of, tracks_kept
 from hosting.domain.verification import CASES_UNDECIDED
 from hosting.models import Machine, MachineEvent, VerificationCase
@@ -16,8 +17,8 @@ from hosting.services.suspension import machine_suspend
 
 
 def past_follow(*, machine: Machine, gpu_uuids: Collection[str], now: datetime) -> None:
-    """Suspend the locked machine if a GPU that has come to it was in one that is suspended, or whose verification is
-    not decided, until staff have looked; deverify it if that one was."""
+    """Suspend the locked machine if a GPU that has come to it was in one that is suspended, itself or with its host, or
+    whose verification is not decided, until staff have looked; deverify it if that one was."""
     earlier = _earlier(machine, gpu_uuids)
     _deverify(machine, earlier, now)
     if machine.suspended_at is not None:
@@ -54,7 +55,8 @@ def _open_question(machine: Machine, earlier: list[Machine]) -> str:
     cases = VerificationCase.objects.filter(machine__in=earlier, state__in=CASES_UNDECIDED)
     opened = dict(cases.values_list("machine_id", "opened_at"))
     for one in earlier:
-        for since, what in ((one.suspended_at, "is suspended"), (opened.get(one.pk), "failed its verification")):
+        suspended_at = one.suspended_at or hooks.market().account_suspended_at(one.host_id)
+        for since, what in ((suspended_at, "is suspended"), (opened.get(one.pk), "failed its verification")):
             if since is not None and (looked is None or since > looked.at):
                 return f"A GPU of it was in machine {one.pk}, which {what}. We look at it before anybody rents it."
     return ""

@@ -14,7 +14,8 @@ from hosting.services.removal import machine_remove
 from hosting.services.suspension import machine_restore, machine_suspend
 from hosting.services.verification import machine_set_verification
 from hosting.services.verification_cases import case_decide, case_open
-from marketplace.models import Notice, Offer
+from marketplace.models import Notice, Offer, User
+from marketplace.services.suspensions import account_suspend
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
 
@@ -52,6 +53,15 @@ def test_a_suspension_comes_along_to_another_account_until_staff_have_looked() -
     assert reason in notice.text
     machine_restore(machine_id=again.pk, actor=None, now=T0 + 2 * DAY)
     assert Offer.objects.filter(machine=again, retired_at=None).exists()
+
+
+def test_a_host_whose_account_is_suspended_does_not_come_back_under_another() -> None:
+    facts, staff = market.inventory(1), User.objects.create_superuser("boss@example.com", "pass")
+    first = market.register(market.user(), facts)
+    machine_remove(machine_id=first.pk, host=first.host, now=T0)
+    account_suspend(user_id=first.host_id, actor=staff, reason="Fraud.", now=T0)
+    again = market.register(market.user(), facts, now=T0 + DAY)
+    assert again.suspended_at == T0 + DAY
 
 
 def test_neither_is_it_lost_by_adding_the_gpu_later() -> None:
