@@ -110,12 +110,16 @@ class Stat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GpuFigures(msgspec.Struct, frozen=True, array_like=True):
-    """A GPU in a window."""
+    """A GPU in a window. Of errors each look tells how many are new since the one before; older agents tell none."""
 
     utilization_percent: Stat | None = None
     memory_used_mb: Stat | None = None
     temperature_c: Stat | None = None
     power_w: Stat | None = None
+    new_ecc_corrected: Stat | None = None
+    new_ecc_uncorrected: Stat | None = None
+    new_xids: Stat | None = None
+    """Of whatever number."""
 
 
 class MachineFigures(msgspec.Struct, frozen=True, array_like=True):

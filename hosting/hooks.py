@@ -62,6 +62,9 @@ class MarketHooks(Protocol):
     def machine_restored(self, machine: Machine, now: datetime) -> None:
         """The machine may be on the market again."""
 
+    def account_suspended_at(self, account_id: int) -> datetime | None:
+        """Since when the account is suspended; None while it is not. A read: needs no lock."""
+
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """The reliability of these locked machines was computed anew."""
 

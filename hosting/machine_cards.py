@@ -3,21 +3,26 @@
 As many queries for a hundred machines as for one.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Count
 
-from billing.selectors import UseSum, earnings_by
+from billing.selectors import EarningNow, UseSum, earning_now, earnings_by
+from dlperf.domain.score import Score
 from hosting.domain.machine_alerts import Alert, AlertFacts, alerts
-from hosting.domain.verification import CASES_UNDECIDED
-from hosting.models import Gpu, Machine, Measurement, VerificationCase
+from hosting.domain.reliability import beginning, reliability_of
+from hosting.models import Gpu, Machine, Measurement, ReliabilityStanding
 from hosting.occupancy import rented_gpu_time
 from hosting.reports_shown import open_reports
-from hosting.selectors import bid_floor_micros, listed_sandbox_problem
+from hosting.selectors import bid_floor_micros, gpu_scores_of, listed_sandbox_problem
 from hosting.telemetry import MachineNow, machines_now
+
+if TYPE_CHECKING:
+    from hosting.selectors import MachineInUse
 
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
@@ -34,13 +39,47 @@ class Earned:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a machine's reliability is made of, each 0..1."""
+
+    availability: float
+    launches: float
+    checks: float
+
+
+@dataclass
+class Earning:
+    """The host's part of what runs now, in micro-dollars per hour: of each rental whose GPUs run, by its reference, and
+    of all disks and volumes that are kept besides."""
+
+    rentals: dict[str, int] = field(default_factory=dict)
+    kept: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.rentals.values()) + self.kept
+
+
+@dataclass(frozen=True)
 class MachineCard:
     """A machine with what its card says."""
 
-    machine: Machine
+    machine: "MachineInUse"
     earned: Earned
+    earning: Earning
     occupancy_percent: int
     alerts: list[Alert]
+    dlperf: Score | None
+    """Of one GPU; None without any GPU."""
+
+    @property
+    def parts(self) -> Parts:
+        """Of the reliability that is shown; of one without history as long as it has not been computed."""
+        row: ReliabilityStanding | None = getattr(self.machine, "standing", None)
+        if row is not None and None not in (row.availability, row.launches, row.checks):
+            return Parts(row.availability or 0.0, row.launches or 0.0, row.checks or 0.0)
+        first = reliability_of(beginning(self.machine.registered_at, self.machine.inherited_tracks))
+        return Parts(first.availability, first.launches, first.checks)
 
     @property
     def bid_floor_micros(self) -> int:
@@ -48,18 +87,21 @@ class MachineCard:
         return bid_floor_micros(self.machine)
 
 
-def machine_cards(host: AbstractBaseUser, machines: Sequence[Machine], now: datetime) -> list[MachineCard]:
-    """A card for each of the host's machines."""
+def machine_cards(host: AbstractBaseUser, machines: "Sequence[MachineInUse]", now: datetime) -> list[MachineCard]:
+    """A card for each of the host's machines, as ``hosting.selectors.machines_of`` has them."""
     ids = [machine.pk for machine in machines]
     earned = _earned(earnings_by(host, ["earner", "day", "kind"], now - MONTH, now, now), now)
+    earning = _earning(earning_now(host))
     rented = rented_gpu_time(now - WEEK, now, ids)
     facts = _Facts(ids)
     return [
         MachineCard(
             machine,
             earned.get(f"machine:{machine.pk}", Earned()),
+            earning.get(f"machine:{machine.pk}", Earning()),
             _occupancy_percent(machine, rented.get(machine.pk, timedelta()), now),
             alerts(facts.of(machine), now),
+            facts.dlperf(machine),
         )
         for machine in machines
     ]
@@ -76,6 +118,18 @@ def _earned(sums: Iterable[UseSum], now: datetime) -> dict[str, Earned]:
             earned.week += each.amount_micros
         if each.day == today:
             earned.today += each.amount_micros
+    return found
+
+
+def _earning(running: Sequence[EarningNow]) -> dict[str, Earning]:
+    found: dict[str, Earning] = {}
+    with_gpus = {each.thing for each in running if each.is_gpu}
+    for each in running:
+        earning = found.setdefault(each.earner, Earning())
+        if each.thing in with_gpus:
+            earning.rentals[each.thing] = earning.rentals.get(each.thing, 0) + each.micros_per_hour
+        else:
+            earning.kept += each.micros_per_hour
     return found
 
 
@@ -97,25 +151,28 @@ class _Facts:
     """What the alerts of many machines are judged by."""
 
     def __init__(self, machine_ids: Sequence[int]) -> None:
-        gpus = Gpu.objects.filter(machine_id__in=machine_ids, present=True).exclude(unhealthy_reason="").order_by()
-        self._unhealthy = dict(gpus.values_list("machine_id").annotate(number=Count("pk")))
-        cases = VerificationCase.objects.filter(machine_id__in=machine_ids, state__in=CASES_UNDECIDED)
-        self._cases = set(cases.values_list("machine_id", flat=True))
+        gpus = list(Gpu.objects.filter(machine_id__in=machine_ids, present=True).order_by("machine_id", "-index"))
+        self._unhealthy = Counter(gpu.machine_id for gpu in gpus if gpu.unhealthy_reason)
+        self._first_gpu = {gpu.machine_id: gpu for gpu in gpus}
         self._reports = open_reports(machine_ids)
         latest = Measurement.objects.filter(machine_id__in=machine_ids, score__isnull=False)
         latest = latest.order_by("machine_id", "-finished_at").distinct("machine_id")
         self._slower = {pk for pk, is_drop in latest.values_list("machine_id", "is_drop") if is_drop}
         self._now = machines_now(machine_ids)
 
-    def of(self, machine: Machine) -> AlertFacts:
+    def dlperf(self, machine: Machine) -> Score | None:
+        gpu = self._first_gpu.get(machine.pk)
+        return gpu_scores_of(machine, gpu).balanced if gpu is not None else None
+
+    def of(self, machine: "MachineInUse") -> AlertFacts:
         listing = getattr(machine, "listing", None)
         return AlertFacts(
             online=machine.online,
             last_seen_at=machine.last_seen_at,
             suspended=machine.suspended_at is not None,
             engine_error=machine.engine_error,
-            unhealthy_gpus=self._unhealthy.get(machine.pk, 0),
-            case_open=machine.pk in self._cases,
+            unhealthy_gpus=self._unhealthy[machine.pk],
+            case_open=machine.case_open,
             open_reports=self._reports.get(machine.pk, 0),
             sandbox_problem=listed_sandbox_problem(machine),
             slower_than_usual=machine.pk in self._slower,

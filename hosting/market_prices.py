@@ -6,15 +6,16 @@ from datetime import datetime
 
 from django.db.models import F
 
-from hosting.domain.market_prices import PriceRange, price_range
+from hosting.domain.market_prices import Asked, PriceRange, price_range
 from hosting.models import Listing, Machine, QuietPeriod
 
 
 def market_prices(machine: Machine) -> PriceRange | None:
-    """What hosts of other machines with this GPU ask on demand; None where there are too few."""
+    """What other hosts of machines with this GPU ask on demand; None where there are too few."""
     others = Listing.objects.filter(active=True, machine__gpu_name=machine.gpu_name, machine__removed_at=None)
-    alike = others.filter(machine__online=True, machine__simulated=machine.simulated).exclude(machine=machine)
-    found = price_range(list(alike.values_list("gpu_micros_per_hour", flat=True)))
+    alike = others.filter(machine__online=True, machine__suspended_at=None, machine__simulated=machine.simulated)
+    asked = alike.exclude(machine__host_id=machine.host_id).values_list("machine__host_id", "gpu_micros_per_hour")
+    found = price_range([Asked(*row) for row in asked])
     return found and replace(found, low=_even(found.low), median=_even(found.median), high=_even(found.high))
 
 

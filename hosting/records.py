@@ -23,6 +23,7 @@ from hosting.domain.reliability import (
     Reliability,
     Standing,
     advance,
+    beginning,
     midnight,
     reliability_of,
 )
@@ -90,8 +91,16 @@ def reliability_compute(
     ours = own_outages(known_by)
     going_on = {pk: standing_of(row) for pk, row in rows.items() if not is_outdated(row, ours)}
     anew = Machine.objects.filter(pk__in=set(machine_ids) - going_on.keys(), registered_at__lt=known_by)
-    beginning = {pk: Standing(registered_at) for pk, registered_at in anew.values_list("pk", "registered_at")}
-    return _computed(going_on, known_by, ours) | _computed(beginning, known_by, ours)
+    begun = anew.values_list("pk", "registered_at", "inherited_tracks")
+    first = {pk: beginning(registered_at, inherited) for pk, registered_at, inherited in begun}
+    return _computed(going_on, known_by, ours) | _computed(first, known_by, ours)
+
+
+def standing_at(machine: Machine, known_by: datetime) -> Standing:
+    """What everything that was recorded of the machine by then comes to."""
+    first, ours = beginning(machine.registered_at, machine.inherited_tracks), own_outages(known_by)
+    records = records_of([machine.pk], since=machine.registered_at, known_by=known_by, ours=ours)
+    return advance(first, records[machine.pk], known_by)
 
 
 def standing_before(machine: Machine, moment: datetime) -> Standing:

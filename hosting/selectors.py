@@ -20,7 +20,7 @@ from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
 from hosting.domain.sandboxes import sandbox_problem
 from hosting.domain.secrets import secret_hash
-from hosting.domain.verification import CASE_OVERTURNED
+from hosting.domain.verification import CASE_OVERTURNED, CASES_UNDECIDED
 from hosting.domain.volumes import DELETED
 from hosting.gateways.guest_tools import bundle_for
 from hosting.models import (
@@ -33,6 +33,7 @@ from hosting.models import (
     Machine,
     Measurement,
     Task,
+    VerificationCase,
     Volume,
 )
 from hosting.outputs import desired_jobs
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         """What ``machines_of`` counts."""
 
         gpus_in_use: int
+        case_open: bool
 
     MachineInUse = WithAnnotations[Machine, InUse]
 
@@ -160,16 +162,18 @@ def free_gpus(machine: Machine) -> list[Gpu]:
 
 
 def machines_of(host: AbstractBaseUser) -> "QuerySet[MachineInUse]":
-    """The host's registered machines with listing, idle job and the count of GPUs in use, oldest first.
+    """The host's registered machines with listing, idle job, standing, the count of GPUs in use and whether a case of
+    verification is open, oldest first.
 
     A GPU that only the idle job or a benchmark runs on is not in use: anyone can rent it.
     """
     rented = Q(gpus__claims__released_at=None, gpus__claims__task__kind=Task.Kind.INSTANCE)
     in_use = Count("gpus", filter=rented, distinct=True)
+    undecided = VerificationCase.objects.filter(machine=OuterRef("pk"), state__in=CASES_UNDECIDED)
     return (
         Machine.objects.filter(host_id=host.pk, removed_at=None)
-        .select_related("listing", "idle_job")
-        .annotate(gpus_in_use=in_use)
+        .select_related("listing", "idle_job", "standing")
+        .annotate(gpus_in_use=in_use, case_open=Exists(undecided))
         .order_by("pk")
     )
 

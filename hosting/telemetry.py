@@ -40,6 +40,8 @@ class Series:
     average: float | None
     lowest: float | None
     highest: float | None
+    total: int | None = None
+    """Of things that are counted: how many in all. Their ``mean`` is how many there were at each point."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Chart:
     title: str
     unit: str
     series: list[Series]
+    counts: bool = False
+    """Things that happen, a bar for each point; without any series none happened."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class History:
             "charts": {
                 chart.key: {
                     "unit": chart.unit,
+                    "counts": chart.counts,
                     "series": [{"label": one.label, "mean": one.mean, "most": one.most} for one in chart.series],
                 }
                 for chart in self.charts
@@ -156,6 +161,7 @@ def machine_history(machine: Machine, period: str, now: datetime) -> History:
     shown = [gpu for gpu in gpus if gpu.present or gpu.pk in seen]
     charts = _gpu_charts(slots, grid, [(f"GPU {gpu.index}", _of_gpu(gpu.pk)) for gpu in shown])
     charts += _other_charts(slots, grid, lambda content: content.machine, disk="disk_used_gb")
+    charts += error_charts(slots, grid, [(f"GPU {gpu.index}", _of_gpu(gpu.pk)) for gpu in shown])
     return _history(period, grid, charts)
 
 
@@ -164,8 +170,10 @@ def task_history(task: Task, period: str, now: datetime) -> History:
     period, slots, grid = _slots(task.machine_id, period, now)
     held = {gpu_id for window in slots.values() for gpu_id in window.content.task_gpus.get(task.pk, ())}
     gpus = list(Gpu.objects.filter(pk__in=held).order_by("index"))
-    charts = _gpu_charts(slots, grid, [(f"GPU {number}", _of_held(task.pk, gpu.pk)) for number, gpu in enumerate(gpus)])
+    lines = [(f"GPU {number}", _of_held(task.pk, gpu.pk)) for number, gpu in enumerate(gpus)]
+    charts = _gpu_charts(slots, grid, lines)
     charts += _other_charts(slots, grid, lambda content: content.tasks.get(task.pk), disk="disk_used_mb")
+    charts += error_charts(slots, grid, lines)
     return _history(period, grid, charts)
 
 
@@ -178,12 +186,24 @@ def _slots(machine_id: int, period: str, now: datetime) -> tuple[str, Slots, lis
     length, step = PERIODS[name]
     first = slot_start(now - length, step)
     rows = TelemetryWindow.objects.filter(machine_id=machine_id, started_at__gte=first - step, started_at__lte=now)
-    windows = [
-        Stored(started, ended, unpacked(bytes(content)))
-        for started, ended, content in rows.values_list("started_at", "ended_at", "content")
-    ]
+    windows = stored_windows(machine_id, rows.values_list("started_at", "ended_at", "content"))
     points = int((now - first) / step) + 1
     return name, in_slots(windows, step), [first + step * number for number in range(points)]
+
+
+def stored_windows(machine_id: int, rows: Iterable[tuple[datetime, datetime, Any]]) -> list[Stored]:
+    """Rows (beginning, end, content) as windows; those that can't be read are left out."""
+    found: list[Stored] = []
+    unreadable = 0
+    for started_at, ended_at, data in rows:
+        content = unpacked(bytes(data))
+        if content is None:
+            unreadable += 1
+        else:
+            found.append(Stored(started_at, ended_at, content))
+    if unreadable:
+        logger.warning("telemetry_unreadable", machine_id=machine_id, rows=unreadable)
+    return found
 
 
 def _history(period: str, grid: list[datetime], charts: list[Chart]) -> History:
@@ -251,6 +271,34 @@ def _series(label: str, slots: Slots, grid: list[datetime], pick: Pick, field: s
         lowest=min(stat.least for stat in known) / divisor if count else None,
         highest=max(stat.most for stat in known) / divisor if count else None,
     )
+
+
+_ERRORS = {
+    "new_ecc_uncorrected": "memory errors not corrected",
+    "new_ecc_corrected": "memory errors corrected",
+    "new_xids": "errors of the driver",
+}
+
+
+def error_charts(slots: Slots, grid: list[datetime], gpus: list[tuple[str, Pick]]) -> list[Chart]:
+    """How many errors of GPUs there were; a line for each GPU and kind that had any. None where none are counted."""
+    lines = [
+        _counted(f"{label}: {words}", [_stat(slots.get(start), pick, field) for start in grid])
+        for field, words in _ERRORS.items()
+        for label, pick in gpus
+    ]
+    known = [line for line in lines if line.total is not None]
+    return (
+        [Chart("gpu_errors", "Errors of GPUs", "", [one for one in known if one.total], counts=True)] if known else []
+    )
+
+
+def _counted(label: str, stats: list[Stat | None]) -> Series:
+    points = [None if stat is None else float(stat.total) for stat in stats]
+    known = [point for point in points if point is not None]
+    total = int(sum(known)) if known else None
+    average = sum(known) / len(known) if known else None
+    return Series(label, points, points, points, average, min(known, default=None), max(known, default=None), total)
 
 
 def _stat(window: Stored | None, pick: Pick, field: str) -> Stat | None:

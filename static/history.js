@@ -43,7 +43,7 @@
       values: one.mean,
     }));
     // Of one thing alone there is room for the peaks that an average hides.
-    if (chart.series.length === 1) drawn.push({ label: "Peak", stroke: colours[0], dash: [2, 4], values: chart.series[0].most });
+    if (chart.series.length === 1 && !chart.counts) drawn.push({ label: "Peak", stroke: colours[0], dash: [2, 4], values: chart.series[0].most });
     return drawn;
   }
 
@@ -75,7 +75,9 @@
           stroke: one.stroke,
           dash: one.dash,
           width: 1.5,
-          points: { show: one.values.filter((value) => value !== null).length < 3 },
+          paths: chart.counts ? uPlot.paths.bars({ size: [0.9, 8, 2] }) : undefined,
+          fill: chart.counts ? one.stroke : undefined,
+          points: { show: !chart.counts && one.values.filter((value) => value !== null).length < 3 },
           value: (_, value) => (value === null || value === undefined ? "–" : `${short(value)} ${chart.unit}`),
         })),
       ],

@@ -8,7 +8,7 @@ import zlib
 
 from agent.inventory.sources import HostFacts
 from agent.protocol import GpuFacts
-from agent.telemetry_protocol import GpuReading, MachineReading
+from agent.telemetry_protocol import GpuReading, MachineReading, XidSeen
 
 _SLOW_SECONDS = 900.0
 _FAST_SECONDS = 97.0
@@ -17,6 +17,12 @@ _BUSY_C = 71.0
 _IDLE_POWER_SHARE = 0.08
 _BUSY_POWER_SHARE = 0.82
 _CUDA_CONTEXT_MB = 350
+_DAY_SECONDS = 86_400.0
+_MONTH_SECONDS = 30 * _DAY_SECONDS
+_XID_SECONDS = 20 * 3600.0
+_PROGRAM_XID = 31
+"""A program used memory that it does not have."""
+_WITH_ECC = ("H100", "H200", "B200", "A100", "A40", "A30", "A10", "L40", "L4", "V100", "P100", "P40", "T4", "A6000")
 
 
 def gpu(facts: GpuFacts, now: float, *, busy: bool) -> GpuReading:
@@ -36,8 +42,32 @@ def gpu(facts: GpuFacts, now: float, *, busy: bool) -> GpuReading:
         power_limit_w=float(facts.power_limit_w),
         fan_percent=round(52 + 14 * slow) if busy else 30,
         pcie_lanes=facts.pcie_lanes,
-        xids=[],
+        ecc_corrected=_corrected(facts, now),
+        ecc_uncorrected=0 if _has_ecc(facts) else None,
+        xids=_xids(facts, now),
     )
+
+
+def _has_ecc(facts: GpuFacts) -> bool:
+    return any(word in facts.model for word in _WITH_ECC)
+
+
+def _corrected(facts: GpuFacts, now: float) -> int | None:
+    """One every day or few since the driver was loaded, which was some time in the last month."""
+    if not _has_ecc(facts):
+        return None
+    return int(now % _MONTH_SECONDS / (_DAY_SECONDS * (1 + _draw(facts.uuid) % 5)))
+
+
+def _xids(facts: GpuFacts, now: float) -> list[XidSeen]:
+    """On one GPU of six programs go wrong now and then, which harms nothing."""
+    count = 0 if _draw(facts.uuid) % 6 else int(now % _MONTH_SECONDS / _XID_SECONDS)
+    return [XidSeen(xid=_PROGRAM_XID, count=count, age_seconds=now % _XID_SECONDS)] if count else []
+
+
+def _draw(name: str) -> int:
+    """Always the same for a name, and different for others."""
+    return zlib.crc32(name.encode())
 
 
 def machine(facts: HostFacts, now: float, *, busy_share: float) -> MachineReading:
@@ -56,5 +86,5 @@ def machine(facts: HostFacts, now: float, *, busy_share: float) -> MachineReadin
 
 def _wave(name: str, now: float, period_seconds: float) -> float:
     """-1 to 1, each thing at its own point of the wave."""
-    phase = zlib.crc32(name.encode()) % 1000 / 1000
+    phase = _draw(name) % 1000 / 1000
     return math.sin(2 * math.pi * (now / period_seconds + phase))

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
+from agent.telemetry.errors import ErrorCounts, NewErrors
 from agent.telemetry_protocol import (
     MOST_WINDOWS,
     GpuFigures,
@@ -55,21 +56,23 @@ class Backlog:
     _open: _Span | None = None
     _closed: list[_Span] = field(default_factory=list)
     _numbers: int = 0
+    _errors: ErrorCounts = field(default_factory=ErrorCounts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, live: Live, now: float) -> None:
         """Take in a look at ``now``, of a clock that never goes back."""
         with self._lock:
+            gpus = {gpu.uuid: _gpu(gpu, self._errors.news(gpu)) for gpu in live.gpus}
             if self._open is not None and now - self._open.began >= WINDOW_SECONDS:
                 self._closed.append(self._open)
                 self._open = None
                 if len(self._closed) > self.most_kept:
                     self._closed = _thinned(self._closed)
             if self._open is None:
-                self._open = _span(live, now, now, self._numbers)
+                self._open = _span(live, gpus, now, now, self._numbers)
                 self._numbers += 1
             else:
-                self._open = self._open.with_later(_span(live, self._open.began, now, self._open.number))
+                self._open = self._open.with_later(_span(live, gpus, self._open.began, now, self._open.number))
 
     def due(self, now: float) -> list[Window]:
         """The oldest windows that the server does not have."""
@@ -90,13 +93,13 @@ def _thinned(spans: list[_Span]) -> list[_Span]:
     ]
 
 
-def _span(live: Live, began: float, ended: float, number: int) -> _Span:
+def _span(live: Live, gpus: dict[str, GpuFigures], began: float, ended: float, number: int) -> _Span:
     return _Span(
         number=number,
         began=began,
         ended=ended,
         machine=_machine(live.machine),
-        gpus={gpu.uuid: _gpu(gpu) for gpu in live.gpus if not gpu.lost},
+        gpus=gpus,
         tasks={task.task_id: _task(task) for task in live.tasks},
         task_gpus={task.task_id: task.gpu_uuids for task in live.tasks},
     )
@@ -118,8 +121,18 @@ def _machine(reading: MachineReading) -> MachineFigures:
     return MachineFigures(*(stat(getattr(reading, name)) for name in MachineFigures.__struct_fields__))
 
 
-def _gpu(reading: GpuReading) -> GpuFigures:
-    return GpuFigures(*(stat(getattr(reading, name)) for name in GpuFigures.__struct_fields__))
+def _gpu(reading: GpuReading, news: NewErrors) -> GpuFigures:
+    """One that fell off the bus has no figures any more, but the error that says so."""
+    seen = GpuReading(uuid=reading.uuid) if reading.lost else reading
+    return GpuFigures(
+        utilization_percent=stat(seen.utilization_percent),
+        memory_used_mb=stat(seen.memory_used_mb),
+        temperature_c=stat(seen.temperature_c),
+        power_w=stat(seen.power_w),
+        new_ecc_corrected=stat(news.ecc_corrected),
+        new_ecc_uncorrected=stat(news.ecc_uncorrected),
+        new_xids=stat(news.xids),
+    )
 
 
 def _task(reading: TaskReading) -> TaskFigures:

@@ -35,6 +35,7 @@ from billing.selectors.months import (
 from billing.selectors.movements import NOT_USE, AccountMovement, movements, movements_count
 from billing.selectors.payments import cards_of, default_card, payment_by_key, payment_of, payments_of
 from billing.selectors.proofs import Discrepancy, ledger_check
+from billing.selectors.running_earnings import EarningNow, earning_now
 from billing.selectors.statements import StatementRow, statement
 from billing.selectors.terms import least_spend_limit_micros
 from billing.selectors.usage import By, UseSum, charges_by, charges_streamed, earnings_by, earnings_streamed
@@ -44,6 +45,7 @@ __all__ = [
     "AccountMovement",
     "By",
     "Discrepancy",
+    "EarningNow",
     "Flights",
     "MonthStatement",
     "MonthSum",
@@ -63,6 +65,7 @@ __all__ = [
     "default_card",
     "disks_end_at",
     "earned_by_earner",
+    "earning_now",
     "earnings_by",
     "earnings_by_reference",
     "earnings_streamed",

@@ -5,9 +5,11 @@ be trusted until the machine has booted anew, and those that a program caused by
 GPU: 13, 31, 43 and 45 above all. The numbers are NVIDIA's (https://docs.nvidia.com/deploy/xid-errors/).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from agent.telemetry_protocol import XidSeen
 
 HOT = "overheated"
 MISSING = "missing"
@@ -146,6 +148,18 @@ def reason(condition: Condition) -> str:
 def remedy(fault: str) -> str:
     """What the host can do about it."""
     return RULES[fault].remedy if fault in RULES else ""
+
+
+def xid_words(seen: Iterable[XidSeen]) -> str:
+    """Errors of the driver as pages say them: "Xid 31, 2 times"; with what it means where the hardware is at fault."""
+    return ", ".join(
+        f"Xid {error.xid}{_meaning(error.xid)}, {'once' if error.count == 1 else f'{error.count} times'}"
+        for error in seen
+    )
+
+
+def _meaning(xid: int) -> str:
+    return f" ({HARDWARE_XIDS[xid]})" if xid in HARDWARE_XIDS else ""
 
 
 def judged(before: Condition, seen: Seen, now: datetime) -> Condition:

@@ -26,6 +26,8 @@ MOST_CHARS = 2000
 MOST_OPEN_PER_ACCOUNT = 20
 MOST_A_DAY = 10
 """Of an account, whatever became of them: each is a mail to somebody."""
+MOST_ANSWERS = 5
+"""To one report: each is a mail to whoever reported it."""
 ASKED_FOR_DAYS = 14
 """How long after an instance is gone its client may report its machine."""
 

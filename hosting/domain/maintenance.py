@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 MOST_AHEAD = timedelta(days=60)
 LONGEST = timedelta(days=7)
 NOTE_CHARS = 200
+MOST_A_DAY = 4
+"""Announcements of a machine by its host: each is a mail to everybody who has something there."""
 
 
 def problem(starts_at: datetime, ends_at: datetime, now: datetime) -> tuple[str, str] | None:

@@ -1,12 +1,21 @@
 """What others ask for the same GPU."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEAST_MACHINES = 3
-"""Fewer say nothing about a market."""
+from hosting.domain.earning_estimate import LARGEST_HOST_SHARE, LEAST_HOSTS, LEAST_MACHINES
+
 HOURS_PER_MONTH = 730
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one host asks for a GPU and hour of one of its machines, in micro-dollars."""
+
+    host_id: int
+    micros: int
 
 
 @dataclass(frozen=True)
@@ -19,10 +28,15 @@ class PriceRange:
     machines: int
 
 
-def price_range(prices: Sequence[int]) -> PriceRange | None:
-    """Of the prices of ``LEAST_MACHINES`` machines or more; None for fewer. A quartile lies between prices asked."""
-    if len(prices) < LEAST_MACHINES:
+def price_range(asked: Sequence[Asked]) -> PriceRange | None:
+    """A quartile lies between prices asked. None for too few machines or hosts, and where most are one host's: that is
+    no market, by the measure of the estimator of earnings."""
+    by_host = Counter(each.host_id for each in asked)
+    if len(asked) < LEAST_MACHINES or len(by_host) < LEAST_HOSTS:
         return None
+    if max(by_host.values()) > LARGEST_HOST_SHARE * len(asked):
+        return None
+    prices = [each.micros for each in asked]
     low, median, high = (round(value) for value in statistics.quantiles(prices, n=4, method="inclusive"))
     return PriceRange(low, median, high, len(prices))
 

@@ -150,6 +150,24 @@ NO_HISTORY = reliability_of(Standing(datetime.min.replace(tzinfo=UTC)))
 """What the priors alone say."""
 
 
+def inherited(past: Standing, at: datetime) -> Standing:
+    """Where a machine begins at ``at`` that had a past under another number: what that came to, faded since."""
+    return advance(replace(past, listed=False, online=False, hit_seconds=0.0), Record(), at)
+
+
+def tracks_kept(standing: Standing) -> list[list[float]]:
+    """The three tracks as they are stored."""
+    return [[track.good, track.bad] for track in (standing.availability, standing.launches, standing.checks)]
+
+
+def beginning(at: datetime, kept: list[list[float]] | None) -> Standing:
+    """Where a machine began at ``at``: with what ``tracks_kept`` of its past, or with nothing."""
+    if kept is None:
+        return Standing(at)
+    availability, launches, checks = (Track(good, bad) for good, bad in kept)
+    return Standing(at, availability, launches, checks)
+
+
 def advance(standing: Standing, record: Record, until: datetime) -> Standing:
     """The standing at ``until``, with every fact before it. Facts before ``standing.as_of`` are in it already."""
     for stretch in stretches(standing, record, until):

@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from agent.telemetry_protocol import GpuFigures, MachineFigures, TaskFigures, Window, joined, joined_by_key
+from hosting.domain.plausible import MOST_GPUS, plausible_figures
+
+F = TypeVar("F", GpuFigures, MachineFigures, TaskFigures)
 
 KEPT_FOR = timedelta(days=30)
 LATEST_AGE = timedelta(days=3)
 """Older windows than this are not taken in: an agent that was away so long tells coarse ones anyway."""
-AHEAD = timedelta(minutes=1)
+MOST_AN_HOUR = 600
+"""Windows that are taken in of a machine in an hour. A minute each, and what waited while the server was away, is half
+of that at most."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +75,30 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def unpacked(data: bytes) -> Content:
-    return msgspec.msgpack.decode(data, type=Content)
+def unpacked(data: bytes) -> Content | None:
+    """None for what can't be read: one bad row must not take with it all that is shown beside it."""
+    try:
+        return msgspec.msgpack.decode(data, type=Content)
+    except msgspec.DecodeError:
+        return None
 
 
 def content_of(window: Window, gpu_ids: dict[str, int], task_ids: frozenset[int]) -> Content:
-    """A window as an agent tells it, without GPUs and tasks that are not the machine's."""
+    """A window as an agent tells it, without GPUs and tasks that are not the machine's and figures that can't be."""
+
+    def sane(figures: F) -> F:
+        return plausible_figures(figures, window.seconds)
+
     return Content(
-        machine=window.machine,
-        gpus={gpu_ids[uuid]: figures for uuid, figures in window.gpus.items() if uuid in gpu_ids},
-        tasks={key: figures for key, figures in window.tasks.items() if key in task_ids},
-        task_gpus={
-            key: [gpu_ids[uuid] for uuid in uuids if uuid in gpu_ids]
-            for key, uuids in window.task_gpus.items()
-            if key in task_ids
-        },
+        machine=sane(window.machine),
+        gpus={gpu_ids[uuid]: sane(figures) for uuid, figures in window.gpus.items() if uuid in gpu_ids},
+        tasks={key: sane(figures) for key, figures in window.tasks.items() if key in task_ids},
+        task_gpus={key: _known(uuids, gpu_ids) for key, uuids in window.task_gpus.items() if key in task_ids},
     )
+
+
+def _known(uuids: list[str], gpu_ids: dict[str, int]) -> list[int]:
+    return [gpu_ids[uuid] for uuid in dict.fromkeys(uuids) if uuid in gpu_ids][:MOST_GPUS]
 
 
 def span_of(window: Window, now: datetime) -> tuple[datetime, datetime] | None:

@@ -102,6 +102,11 @@ class Machine(models.Model):
     reliability_lower = models.FloatField(
         default=NO_HISTORY.lower, help_text="Its lower 10% quantile: what the search ranks by."
     )
+    inherited_tracks = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Where its reliability begins: what an earlier machine with its GPUs came to, faded until then.",
+    )
     verification = models.CharField(
         max_length=12,
         choices=[(v, v) for v in ("unverified", "verified", "deverified")],

@@ -24,6 +24,9 @@ class ReliabilityStanding(models.Model):
     online = models.BooleanField()
     engine_works = models.BooleanField()
     hit_seconds = models.FloatField()
+    availability = models.FloatField(null=True, help_text="0..1, as are the next two: what the figures are made of.")
+    launches = models.FloatField(null=True)
+    checks = models.FloatField(null=True)
     advanced_at = models.DateTimeField(help_text="What was recorded up to then is in this row.")
     computed_at = models.DateTimeField(help_text="Of what instant the machine's two figures are.")
 

@@ -35,6 +35,8 @@ class TelemetryReceipt(models.Model):
 
     machine = models.OneToOneField(Machine, on_delete=models.CASCADE, primary_key=True, related_name="+")
     sessions = models.JSONField(default=list, help_text="Pairs of session and number, the latest last.")
+    hour = models.DateTimeField(null=True, help_text="The hour that ``taken`` is of.")
+    taken = models.PositiveIntegerField(default=0, help_text="How many windows came in this hour.")
 
     def __str__(self) -> str:
         return f"measurements of machine {self.machine_id}"

@@ -1,6 +1,7 @@
 """Copies what an agent reports about its hardware into the machine's rows."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from django.db import DatabaseError, IntegrityError, transaction
@@ -13,6 +14,7 @@ from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.models import Gpu, Machine
 from hosting.services.events import machine_event
+from hosting.services.machine_past import past_follow
 from hosting.services.port_checks import ports_forget
 
 logger = structlog.get_logger(__name__)
@@ -112,10 +114,11 @@ def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: s
         ports_forget(machine)
     _reconsider_verification(machine, changed, now)
     _reconsider_score(machine, changed)
-    gpus_changed = gpus_apply(machine, inventory.gpus)
-    if changed or gpus_changed:
+    gpus = gpus_apply(machine, inventory.gpus)
+    if changed or gpus.changed:
         machine_event(machine, "inventory", now=now, message="hardware facts changed", columns=sorted(changed))
-    return bool(changed) or gpus_changed
+    past_follow(machine=machine, gpu_uuids=gpus.came, now=now)
+    return bool(changed) or gpus.changed
 
 
 def _reconsider_verification(machine: Machine, changed: dict[str, object], now: datetime) -> None:
@@ -135,7 +138,14 @@ def _reconsider_score(machine: Machine, changed: dict[str, object]) -> None:
         machine.save(update_fields=["measured_scores"])
 
 
-def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:
+class GpuNews(NamedTuple):
+    """Whether any of a machine's GPU rows changed, and the UUIDs of those that it did not have before."""
+
+    changed: bool
+    came: list[str]
+
+
+def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> GpuNews:
     """Bring the machine's GPU rows to what was reported. A GPU no longer reported stays as a row, not present.
 
     Raises HostingError(gpu_already_registered) when another machine has one of them.
@@ -143,8 +153,9 @@ def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> bool:
     known = {gpu.uuid: gpu for gpu in machine.gpus.all()}
     gone = [gpu.pk for uuid, gpu in known.items() if gpu.present and uuid not in {g.uuid for g in reported}]
     Gpu.objects.filter(pk__in=gone).update(present=False)
+    came = [facts.uuid for facts in reported if facts.uuid not in known or not known[facts.uuid].present]
     changed = [_gpu_apply(machine, known.get(facts.uuid), facts) for facts in reported]
-    return bool(gone) or any(changed)
+    return GpuNews(bool(gone) or any(changed), came)
 
 
 def _gpu_apply(machine: Machine, row: Gpu | None, facts: GpuFacts) -> bool:

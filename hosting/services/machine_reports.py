@@ -10,7 +10,7 @@ from hosting.domain import machine_reports as rules
 from hosting.domain.texts import clean
 from hosting.errors import HostingError
 from hosting.locks import lock_machine, lock_report
-from hosting.models import MachineReport
+from hosting.models import MachineEvent, MachineReport
 from hosting.services.events import machine_event
 
 
@@ -51,9 +51,9 @@ def report_file(
 
 @transaction.atomic
 def report_answer(*, report_id: int, host: AbstractBaseUser, text: str, solved: bool, now: datetime) -> MachineReport:
-    """The host answers, and says perhaps that it is solved; whoever reported it is told.
+    """The host answers, and says perhaps that it is solved; whoever reported it is told. The same again is nothing new.
 
-    Raises HostingError: no_such_report (404), invalid_args with the field, wrong_state (409).
+    Raises HostingError: no_such_report (404), invalid_args with the field, wrong_state (409), too_many_answers (429).
     """
     report = lock_report(report_id)
     if report is None or report.machine.host_id != host.pk:
@@ -63,13 +63,26 @@ def report_answer(*, report_id: int, host: AbstractBaseUser, text: str, solved: 
         raise HostingError("invalid_args", problem, field="text")
     if report.state not in (rules.OPEN, rules.SOLVED):
         raise HostingError("wrong_state", f"This report is {report.state}.", status=409)
-    report.answer, report.answered_at = clean(text.strip(), rules.MOST_CHARS), now
-    if solved and report.state == rules.OPEN:
+    words, is_end = clean(text.strip(), rules.MOST_CHARS), solved and report.state == rules.OPEN
+    if words == report.answer and not is_end:
+        return report
+    _refuse_too_many_answers(report)
+    report.answer, report.answered_at = words, now
+    if is_end:
         report.state, report.closed_at = rules.SOLVED, now
     report.save(update_fields=["answer", "answered_at", "state", "closed_at"])
     machine_event(report.machine, "report_answered", now=now, actor=host, report=report.pk, solved=solved)
     hooks.market().report_answered(report, now)
     return report
+
+
+def _refuse_too_many_answers(report: MachineReport) -> None:
+    answers = MachineEvent.objects.filter(
+        machine_id=report.machine_id, kind="report_answered", details__report=report.pk
+    )
+    if answers.count() >= rules.MOST_ANSWERS:
+        message = f"You have answered this report {rules.MOST_ANSWERS} times. Whoever reported it knows what you say."
+        raise HostingError("too_many_answers", message, status=429)
 
 
 @transaction.atomic

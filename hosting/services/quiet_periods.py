@@ -8,7 +8,7 @@ from django.db import transaction
 
 from hosting import hooks
 from hosting.access import lock_own_machine
-from hosting.domain.maintenance import NOTE_CHARS, problem
+from hosting.domain.maintenance import MOST_A_DAY, NOTE_CHARS, problem
 from hosting.errors import HostingError
 from hosting.locks import lock_machine, lock_pulse, lock_quiet_period
 from hosting.market_prices import maintenance_of
@@ -83,7 +83,7 @@ def own_maintenance_announce(
 ) -> QuietPeriod:
     """The same for a host's own machine, once at a time.
 
-    Raises HostingError: no_such_machine (404), bad_period, already_announced (409).
+    Raises HostingError: no_such_machine (404), bad_period, already_announced (409), too_many_announcements (429).
     """
     machine = lock_own_machine(machine_id, host)
     if len(note) > NOTE_CHARS:
@@ -93,6 +93,12 @@ def own_maintenance_announce(
         span = f"{known.starts_at:%Y-%m-%d %H:%M} to {known.ends_at:%Y-%m-%d %H:%M} UTC"
         message = f"Maintenance is announced from {span} already. Call that off first."
         raise HostingError("already_announced", message, field="starts_at", status=409)
+    lately = QuietPeriod.objects.filter(machine=machine, kind=QuietPeriod.Kind.MAINTENANCE, actor_id=host.pk)
+    if lately.filter(recorded_at__gt=now - timedelta(days=1)).count() >= MOST_A_DAY:
+        message = (
+            f"You have announced maintenance of this machine {MOST_A_DAY} times within a day. Its clients were told."
+        )
+        raise HostingError("too_many_announcements", message, status=429)
     return _announce(machine, starts_at, ends_at, host, note, now)
 
 

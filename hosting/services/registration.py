@@ -19,6 +19,7 @@ from hosting.models import InstallToken, Machine
 from hosting.services.events import machine_event
 from hosting.services.install_tokens import unused_token
 from hosting.services.inventory import gpus_apply, inventory_apply, machine_columns
+from hosting.services.machine_past import past_follow, reliability_inherit
 
 
 @transaction.atomic
@@ -73,10 +74,12 @@ def _create(token: InstallToken, request: RegisterRequest, remote_address: str, 
         credential_hash=token.token_hash,  # unique, until the machine's own follows in this transaction
         **machine_columns(request.inventory, remote_address),
     )
-    gpus_apply(machine, request.inventory.gpus)
+    gpus = gpus_apply(machine, request.inventory.gpus)
     token.machine = machine
     token.save(update_fields=["machine"])
     machine_event(machine, "registered", now=now, message=str(machine))
+    past_follow(machine=machine, gpu_uuids=gpus.came, now=now)
+    reliability_inherit(machine=machine, gpu_uuids=gpus.came, now=now)
     return machine
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from hosting import hooks
-from hosting.domain.reliability import Standing
+from hosting.domain.reliability import Reliability, Standing
 from hosting.errors import HostingError
 from hosting.locks import lock_idle_machines
 from hosting.models import Machine, MachineEvent, ReliabilityStanding
@@ -32,6 +32,9 @@ _STANDING_COLUMNS = (
     "online",
     "engine_works",
     "hit_seconds",
+    "availability",
+    "launches",
+    "checks",
     "advanced_at",
     "computed_at",
 )
@@ -136,34 +139,38 @@ def _store(computed: dict[int, Computed], rows: dict[int, ReliabilityStanding], 
     moved = [machine for machine in machines if machine.pk in changed]
     Machine.objects.bulk_update(moved, ["reliability", "reliability_lower"])
     hooks.market().reliability_changed([machine.pk for machine in moved])
-    _store_standings({machine.pk: computed[machine.pk].standing for machine in machines}, known_by)
+    _store_standings({machine.pk: computed[machine.pk] for machine in machines}, known_by)
     return len(moved)
 
 
-def _store_standings(standings: dict[int, Standing], known_by: datetime) -> None:
+def _store_standings(computed: dict[int, Computed], known_by: datetime) -> None:
     ReliabilityStanding.objects.bulk_create(
-        [
-            ReliabilityStanding(
-                machine_id=pk,
-                as_of=standing.as_of,
-                up_hours=standing.availability.good,
-                down_hours=standing.availability.bad,
-                launched=standing.launches.good,
-                launch_failed=standing.launches.bad,
-                checks_passed=standing.checks.good,
-                checks_failed=standing.checks.bad,
-                listed=standing.listed,
-                online=standing.online,
-                engine_works=standing.engine_works,
-                hit_seconds=standing.hit_seconds,
-                advanced_at=known_by,
-                computed_at=known_by,
-            )
-            for pk, standing in standings.items()
-        ],
+        [_row(pk, one.standing, one.figures, known_by) for pk, one in computed.items()],
         update_conflicts=True,
         unique_fields=["machine"],
         update_fields=_STANDING_COLUMNS,
+    )
+
+
+def _row(machine_id: int, standing: Standing, figures: Reliability, known_by: datetime) -> ReliabilityStanding:
+    return ReliabilityStanding(
+        machine_id=machine_id,
+        as_of=standing.as_of,
+        up_hours=standing.availability.good,
+        down_hours=standing.availability.bad,
+        launched=standing.launches.good,
+        launch_failed=standing.launches.bad,
+        checks_passed=standing.checks.good,
+        checks_failed=standing.checks.bad,
+        listed=standing.listed,
+        online=standing.online,
+        engine_works=standing.engine_works,
+        hit_seconds=standing.hit_seconds,
+        availability=figures.availability,
+        launches=figures.launches,
+        checks=figures.checks,
+        advanced_at=known_by,
+        computed_at=known_by,
     )
 
 

@@ -7,10 +7,11 @@ from django.db import transaction
 
 from hosting import hooks
 from hosting.access import lock_own_machine
-from hosting.domain.removal import Kept, removal_problem
+from hosting.domain.removal import Held, Kept, held_problem, removal_problem
+from hosting.domain.verification import CASE_UPHELD, CASES_UNDECIDED
 from hosting.domain.volumes import LIVE
 from hosting.errors import HostingError
-from hosting.models import IdleJob, Listing, Machine, Task, Volume
+from hosting.models import IdleJob, Listing, Machine, Task, VerificationCase, Volume
 from hosting.services.events import machine_event
 from hosting.services.tasks import desired_changed, task_remove
 
@@ -25,15 +26,30 @@ def kept_on(machine: Machine) -> Kept:
     )
 
 
+def held_by(machine: Machine) -> Held:
+    """What of the machine's past is not settled: a read, likewise."""
+    states = set(VerificationCase.objects.filter(machine=machine).values_list("state", flat=True))
+    return Held(
+        suspended=machine.suspended_at is not None,
+        case_undecided=bool(states.intersection(CASES_UNDECIDED)),
+        found_out=CASE_UPHELD in states and machine.verification == "deverified",
+    )
+
+
 @transaction.atomic
 def machine_remove(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> None:
     """Take the machine off the market and off the host's pages; its history and its earnings stay.
 
     The agent is still heard until it has removed what the marketplace had on the machine, the idle job's containers
-    among it; then it is told that the machine was removed, and ends. The hardware may be registered again.
-    Raises HostingError: no_such_machine (404), machine_in_use (409) with what is in the way.
+    among it; then it is told that the machine was removed, and ends. The hardware may be registered again, and what
+    speaks against it comes along (``machine_past``).
+    Raises HostingError: no_such_machine (404), machine_held (409) while it is suspended or was found out,
+    machine_in_use (409) with what is in the way.
     """
     machine = lock_own_machine(machine_id, host)
+    held = held_problem(held_by(machine))
+    if held:
+        raise HostingError("machine_held", held, status=409)
     problem = removal_problem(kept_on(machine), now)
     if problem:
         raise HostingError("machine_in_use", problem, status=409)

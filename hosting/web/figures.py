@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from agent.telemetry_protocol import GpuReading, MachineReading
 from billing.web.requests import AccountRequest
 from hosting.access import machine_for
-from hosting.domain.gpu_health import HARDWARE_XIDS, remedy
+from hosting.domain.gpu_health import remedy
 from hosting.domain.telemetry import PERIODS
 from hosting.models import Gpu, Machine
 from hosting.services.gpu_health import condition_of
@@ -37,19 +37,6 @@ class GpuNow:
     @property
     def throttle(self) -> str:
         return " and ".join(THROTTLES[why] for why in self.reading.throttle) if self.reading else ""
-
-    @property
-    def xids(self) -> str:
-        seen = (self.reading.xids or []) if self.reading else []
-        return ", ".join(f"Xid {one.xid}{_meaning(one.xid)}, {_often(one.count)}" for one in seen)
-
-
-def _often(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-def _meaning(xid: int) -> str:
-    return f" ({HARDWARE_XIDS[xid]})" if xid in HARDWARE_XIDS else ""
 
 
 @dataclass(frozen=True)

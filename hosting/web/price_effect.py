@@ -12,8 +12,9 @@ from django.views.decorators.http import require_GET
 from billing.selectors.terms import host_share_bps_of
 from billing.web.requests import AccountRequest
 from hosting.access import machine_for
+from hosting.domain.earning_estimate import LEAST_HOSTS, LEAST_MACHINES
 from hosting.domain.listing import MAX_GPU_MICROS_PER_HOUR
-from hosting.domain.market_prices import HOURS_PER_MONTH, LEAST_MACHINES, PriceRange, host_part_micros
+from hosting.domain.market_prices import HOURS_PER_MONTH, PriceRange, host_part_micros
 from hosting.market_prices import market_prices
 from hosting.models import Machine
 from hosting.web.fields import DollarsField
@@ -65,4 +66,4 @@ def price_effect(machine: Machine, typed: str) -> dict[str, Any]:
         micros = None
     share_bps = host_share_bps_of(machine.host_id)
     effect = PriceEffect(machine.gpu_count, share_bps, micros, market_prices(machine))
-    return {"effect": effect, "least_machines": LEAST_MACHINES}
+    return {"effect": effect, "least_machines": LEAST_MACHINES, "least_hosts": LEAST_HOSTS}

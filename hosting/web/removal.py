@@ -10,8 +10,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from billing.web.requests import AccountRequest
 from hosting.access import machine_for
-from hosting.domain.removal import removal_problem
-from hosting.services.removal import kept_on, machine_remove
+from hosting.domain.removal import held_problem, removal_problem
+from hosting.services.removal import held_by, kept_on, machine_remove
 
 
 @login_required
@@ -20,7 +20,7 @@ def remove(request: AccountRequest, machine_id: int) -> HttpResponse:
     """Say what stands in the way, or ask; then remove it."""
     machine, now = machine_for(request.user, machine_id), timezone.now()
     if request.method != "POST":
-        problem = removal_problem(kept_on(machine), now)
+        problem = held_problem(held_by(machine)) or removal_problem(kept_on(machine), now)
         return render(request, "hosting/remove.html", {"machine": machine, "problem": problem})
     machine_remove(machine_id=machine.pk, host=request.user, now=now)
     messages.success(request, f"Machine {machine.pk} is removed. What it earned stays on your pages.")

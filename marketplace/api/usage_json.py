@@ -100,7 +100,10 @@ def period_of(asked: str | None) -> str:
 
 
 def history_json(history: History) -> dict[str, Any]:
-    """All lines over the same ``times``, in seconds since 1970; null where nothing was measured."""
+    """All lines over the same ``times``, in seconds since 1970; null where nothing was measured.
+
+    ``total`` is how many there were of what is counted, as errors are, and null for all else.
+    """
     return {
         "success": True,
         "period": history.period,
@@ -111,7 +114,8 @@ def history_json(history: History) -> dict[str, Any]:
                 "key": chart.key,
                 "unit": chart.unit,
                 "series": [
-                    {"label": one.label, "mean": one.mean, "min": one.least, "max": one.most} for one in chart.series
+                    {"label": one.label, "mean": one.mean, "min": one.least, "max": one.most, "total": one.total}
+                    for one in chart.series
                 ],
             }
             for chart in history.charts

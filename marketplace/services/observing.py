@@ -11,7 +11,7 @@ from hosting.volumes import volume_owner_ids
 from marketplace.domain import instance_states as states
 from marketplace.domain import notices
 from marketplace.locks import lock_runners, share_machine
-from marketplace.models import Instance
+from marketplace.models import Instance, User
 from marketplace.selectors import earnings_by_machine
 from marketplace.services.audit import audit_record
 from marketplace.services.clearing import machine_clear
@@ -122,6 +122,10 @@ class InstanceHooks:
     def machine_restored(self, machine: Machine, now: datetime) -> None:
         """See MarketHooks."""
         machine_readmit(machine=machine, now=now)
+
+    def account_suspended_at(self, account_id: int) -> datetime | None:
+        """See MarketHooks."""
+        return User.objects.filter(pk=account_id).values_list("suspended_at", flat=True).first()
 
     def reliability_changed(self, machine_ids: Collection[int]) -> None:
         """See MarketHooks."""

@@ -14,9 +14,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing.domain.money import MICROS_PER_DOLLAR, exact_dollars, format_dollars
+from hosting.domain.gpu_health import xid_words
 from hosting.domain.sandboxes import TITLES
 
 register = template.Library()
+register.filter("xid_words", xid_words)
 
 MICROS_PER_CENT = 10_000
 
@@ -73,15 +75,19 @@ def per_gpu(micros: int, num_gpus: int) -> int:
 
 
 @register.filter
-def gb(megabytes: float) -> str:
-    """Megabytes as gigabytes: 24576 becomes "24 GB"."""
+def gb(megabytes: float | None) -> str:
+    """Megabytes as gigabytes: 24576 becomes "24 GB"; a dash where it is not known."""
+    if megabytes is None:
+        return "\N{EN DASH}"
     size = megabytes / 1024
     return f"{size:.0f} GB" if size >= 10 or size == int(size) else f"{size:.1f} GB"
 
 
 @register.filter
-def gigabytes(amount: float) -> str:
-    """Gigabytes, from 1000 on as terabytes: 2500 becomes "2.5 TB"."""
+def gigabytes(amount: float | None) -> str:
+    """Gigabytes, from 1000 on as terabytes: 2500 becomes "2.5 TB"; a dash where it is not known."""
+    if amount is None:
+        return "\N{EN DASH}"
     return f"{amount / 1000:.1f} TB".replace(".0 TB", " TB") if amount >= 1000 else f"{amount:.0f} GB"
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.engine.usage import usage_of
 from agent.engine.usage_types import ContainerUsage
+from agent.inventory import simulated_readings
 from agent.inventory.host import HostOptions, RealHost
 from agent.inventory.nvml_readings import throttles
 from agent.inventory.simulated import SimulatedMachine
@@ -32,6 +33,7 @@ from agent.telemetry_protocol import (
     TelemetryRequest,
     XidSeen,
 )
+from hosting.domain.gpu_health import HARDWARE_XIDS
 from tests.agent.fakes import FakeEngine, Life, ManualPool, task
 
 SEED = "0123456789abcdef"
@@ -95,6 +97,26 @@ def test_missing_sensors_and_lost_gpus_leave_no_figures() -> None:
     backlog.add(live(2, 1.0), 60.0)
     (window,) = backlog.due(60.0)
     assert window.gpus["GPU-1"].utilization_percent is None
+
+
+def test_errors_are_counted_in_the_minute_in_which_they_came() -> None:
+    backlog = Backlog()
+
+    def look(at: float, corrected: int | None, *xids: XidSeen, lost: bool = False) -> None:
+        gpu = GpuReading(uuid="GPU-1", lost=lost, utilization_percent=1.0, ecc_corrected=corrected, xids=list(xids))
+        backlog.add(msgspec.structs.replace(live(0, None), gpus=[gpu]), at)
+
+    look(0.0, 7)
+    look(15.0, 9, XidSeen(xid=31, count=2, age_seconds=1.0))
+    look(60.0, None, XidSeen(xid=31, count=2, age_seconds=46.0))
+    look(75.0, 3, XidSeen(xid=31, count=2, age_seconds=61.0))  # the driver was loaded anew
+    look(90.0, 3, XidSeen(xid=31, count=2, age_seconds=76.0), XidSeen(xid=79, count=1, age_seconds=0.0), lost=True)
+    look(120.0, 3)
+    first, second = (window.gpus["GPU-1"] for window in backlog.due(120.0))
+    assert (first.new_ecc_corrected, first.new_xids) == (Stat(0, 2, 2, 2), Stat(0, 2, 2, 2))
+    assert (second.new_ecc_corrected, second.new_xids) == (Stat(0, 3, 3, 2), Stat(0, 1, 1, 3))
+    assert first.new_ecc_uncorrected is None
+    assert second.utilization_percent == Stat(1.0, 1.0, 2.0, 2)
 
 
 @given(st.integers(1, 700), st.integers(4, 40))
@@ -172,6 +194,22 @@ def test_simulated_gpus_work_while_a_container_has_them() -> None:
     reading = simulated.reading([first.uuid])
     assert reading.cpu_percent is not None
     assert reading.cpu_percent > (simulated.reading([]).cpu_percent or 0)
+
+
+def test_simulated_gpus_have_errors_where_real_ones_do() -> None:
+    def seen(model: str, day: float) -> list[GpuReading]:
+        return [simulated_readings.gpu(facts, 86_400 * day, busy=True) for facts in machine(f"16x {model}").gpus()]
+
+    assert {reading.ecc_corrected for reading in seen("RTX 3090", 20)} == {None}
+    servers = seen("A100 PCIe 40GB", 20)
+    assert {reading.ecc_uncorrected for reading in servers} == {0}
+    assert 20 >= max(reading.ecc_corrected or 0 for reading in servers) > 0
+    xids = [one.xid for reading in servers for one in reading.xids or []]
+    assert set(xids) == {31}
+    assert len(xids) < 16
+    assert {31} & HARDWARE_XIDS.keys() == set()
+    later = seen("A100 PCIe 40GB", 25)
+    assert all((now.ecc_corrected or 0) >= (then.ecc_corrected or 0) for then, now in zip(servers, later, strict=True))
 
 
 def test_the_real_machine_is_measured(tmp_path: Path) -> None:

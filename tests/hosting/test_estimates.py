@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
 
 from billing.services import settle_running
 from hosting.domain.earning_estimate import LEAST_HOSTS, LEAST_MACHINES, Sample, estimate
@@ -99,13 +100,29 @@ def test_the_estimate_comes_from_real_rentals(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_simulated_machines_count_in_the_demo_only() -> None:
-    agent = market.listed_machine()
-    yields_compute(now=T0 + DAY)
-    assert MachineYield.objects.get().machine == agent.machine
-    assert earning_estimate("RTX 3090", 4) is None
-    yields_compute(now=T0 + DAY)
-    assert MachineYield.objects.count() == 1
+def test_simulated_machines_count_in_the_demo_only(settings: Settings) -> None:
+    hosts = [market.user() for _ in range(3)]
+    for host in (*hosts, hosts[0]):
+        agent = market.listed_machine(host, gpus=2)
+        renter = market.user(dollars=1000)
+        instance_rent(client=renter, offer_id=market.offer(agent, 2).pk, request=market.wish(), now=T0)
+        agent.obey(T0)
+    settle_running(now=T0 + 4 * DAY)
+    for _ in range(2):
+        assert yields_compute(now=T0 + 4 * DAY) == 4
+    assert MachineYield.objects.count() == 4
+    settings.DEMO = True
+    found = earning_estimate("RTX 3090", 2)
+    assert found is not None
+    assert (found.machines, found.hosts) == (4, 3)
+    settings.DEMO = False
+    assert earning_estimate("RTX 3090", 2) is None
+
+
+@pytest.mark.django_db
+def test_visitors_find_the_estimator(client: Client) -> None:
+    assert f'href="{reverse("host_estimate")}"' in client.get(reverse("search")).content.decode()
+    assert client.get(reverse("host_estimate")).status_code == 200
 
 
 @pytest.mark.django_db

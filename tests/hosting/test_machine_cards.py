@@ -3,19 +3,25 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.services import settle_running
+from dlperf.domain.score import Score, Scores
+from hosting.domain.benchmarks import scores_to_keep
 from hosting.domain.machine_alerts import BAD, AlertFacts, alerts
 from hosting.machine_cards import machine_cards
+from hosting.models import Machine
 from hosting.selectors import machines_of
+from hosting.services.reliability import performance_check_record, reliability_refresh
 from marketplace.services.lifecycle import instance_stop
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0
+from tests.web.pages import text
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -83,6 +89,56 @@ def test_earnings_and_occupancy_of_a_rental() -> None:
     assert (unused.machine, unused.earned.month, unused.occupancy_percent) == (idle.machine, 0, 0)
     (yesterday, _) = machine_cards(host, list(machines_of(host)), T0 + 2 * DAY)
     assert yesterday.earned.week > yesterday.earned.today
+
+
+@pytest.mark.django_db
+def test_what_each_rental_earns_now_and_what_the_machine_is_worth(client: Client) -> None:
+    agent = market.listed_machine()
+    host, renter = agent.machine.host, market.user(dollars=10)
+    sizes = (1, 2)
+    first, second = (
+        instance_rent(client=renter, offer_id=market.offer(agent, size).pk, request=market.wish(), now=T0)
+        for size in sizes
+    )
+    agent.obey(T0)
+    (card,) = machine_cards(host, list(machines_of(host)), T0)
+    assert list(card.earning.rentals) == [f"instance:{first.pk}", f"instance:{second.pk}"]
+    for size, micros in zip(sizes, card.earning.rentals.values(), strict=True):
+        assert 375_000 * size < micros < 377_000 * size  # three quarters of half a dollar, and of its disk
+    assert (card.earning.kept, card.earning.total) == (0, sum(card.earning.rentals.values()))
+    instance_stop(instance_id=first.pk, actor=renter, now=T0)
+    agent.obey(T0)
+    (card,) = machine_cards(host, list(machines_of(host)), T0)
+    assert list(card.earning.rentals) == [f"instance:{second.pk}"]
+    assert 0 < card.earning.kept < 2_000
+    client.force_login(host)
+    with time_machine.travel(T0, tick=False):
+        shown = text(client.get(reverse("host_machines")))
+    assert f"Instance {second.pk} $0.75" in shown
+    assert "Disks and volumes besides $0.0" in shown
+
+
+@pytest.mark.django_db
+def test_dlperf_says_where_it_comes_from_and_reliability_what_it_is_made_of(client: Client) -> None:
+    agent = market.listed_machine()
+    host, machine = agent.machine.host, agent.machine
+    client.force_login(host)
+
+    def shown() -> str:
+        return text(client.get(reverse("host_machines")))
+
+    with time_machine.travel(T0 + DAY, tick=False):
+        assert "of the model" in shown()
+        assert "Reliability 88.5% availability 95.8%, launches 90.0%, checks 90.0%" in shown()
+        performance_check_record(machine_id=machine.pk, passed=False, at=T0)
+        reliability_refresh(machine_ids=[machine.pk], now=T0 + DAY)
+        assert "checks 81." in shown()
+        Machine.objects.filter(pk=machine.pk).update(gpu_name="Abacus")
+        assert "estimate" in shown()
+        score = Score(12.5, is_estimate=False)
+        kept = scores_to_keep(Scores(score, score, score, score, score))
+        Machine.objects.filter(pk=machine.pk).update(measured_scores=kept)
+        assert "DLPerf per GPU 12.5 measured here" in shown()
 
 
 @pytest.mark.django_db

@@ -118,6 +118,27 @@ def test_a_host_is_not_flooded_with_mails(rental: Instance) -> None:
     assert Notice.objects.filter(kind="machine_report").count() == rules.MOST_A_DAY
 
 
+def test_whoever_reports_is_not_flooded_with_answers(rental: Instance) -> None:
+    report, host = filed(rental), rental.machine.host
+
+    def answer(text: str, *, solved: bool = False) -> None:
+        report_answer(report_id=report.pk, host=host, text=text, solved=solved, now=next(moments))
+
+    moments = (T0 + timedelta(minutes=minute) for minute in range(100))
+    for _ in range(3):
+        answer("Looking.")
+    answer("Looking.", solved=True)
+    assert Notice.objects.filter(kind="report_answered").count() == 2
+    for number in range(rules.MOST_ANSWERS - 2):
+        answer(f"More {number}.")
+    with pytest.raises(HostingError) as refused:
+        answer("And more.")
+    assert (refused.value.code, refused.value.status) == ("too_many_answers", 429)
+    assert Notice.objects.filter(kind="report_answered").count() == rules.MOST_ANSWERS
+    other = filed(rental)
+    report_answer(report_id=other.pk, host=host, text="Looking.", solved=False, now=T0)
+
+
 def test_the_history_tells_what_became_of_it_and_names_no_client(rental: Instance) -> None:
     report = filed(rental)
     report_answer(report_id=report.pk, host=rental.machine.host, text="Looking.", solved=False, now=T0)

@@ -17,6 +17,9 @@ from hosting.models import IdleJob, Machine, MachineEvent
 from hosting.selectors import desired_state, machines_of
 from hosting.services.idle_jobs import idle_job_set
 from hosting.services.removal import machine_remove
+from hosting.services.suspension import machine_restore, machine_suspend
+from hosting.services.verification import machine_set_verification
+from hosting.services.verification_cases import case_appeal, case_decide, case_open
 from marketplace.models import AuditEntry, Offer, User
 from marketplace.services.keys import api_key_create
 from marketplace.services.lifecycle import instance_destroy
@@ -117,6 +120,43 @@ def test_the_same_hardware_may_come_back() -> None:
     second = market.register(host, facts)
     assert list(machines_of(host)) == [second]
     assert second.gpus.filter(present=True).count() == 2
+
+
+@pytest.mark.django_db
+def test_a_suspended_machine_is_not_removed(client: Client) -> None:
+    agent = market.listed_machine()
+    machine_suspend(machine_id=agent.machine.pk, actor=None, reason="Stolen hardware.", now=T0)
+    assert refusal_of(agent).startswith("machine_held 409: The marketplace has suspended this machine.")
+    client.force_login(agent.machine.host)
+    page = client.get(reverse("host_remove", args=[agent.machine.pk])).content.decode()
+    assert "The marketplace has suspended this machine." in page
+    assert 'type="submit"' not in page
+    machine_restore(machine_id=agent.machine.pk, actor=None, now=T0)
+    machine_remove(machine_id=agent.machine.pk, host=agent.machine.host, now=T0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("appealed", "uphold", "said"),
+    [(False, None, "is decided"), (True, None, "is decided"), (False, True, "Write to us")],
+)
+def test_a_machine_that_was_found_out_is_not_removed(*, appealed: bool, uphold: bool | None, said: str) -> None:
+    agent, staff = market.listed_machine(), market.user()
+    staff.is_staff = True
+    host = agent.machine.host
+    case = case_open(machine=agent.machine, evidence="Too slow.", now=T0)
+    if appealed:
+        case_appeal(case_id=case.pk, host=host, text="It was hot.", now=T0)
+    if uphold is not None:
+        case_decide(case_id=case.pk, staff=staff, uphold=uphold, now=T0)
+    assert said in refusal_of(agent)
+    if uphold:
+        machine_set_verification(
+            machine_id=agent.machine.pk, verification="unverified", actor=staff, reason="New GPUs.", now=T0
+        )
+    else:
+        case_decide(case_id=case.pk, staff=staff, uphold=False, now=T0)
+    machine_remove(machine_id=agent.machine.pk, host=host, now=T0)
 
 
 @pytest.mark.django_db

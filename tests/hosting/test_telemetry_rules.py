@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from agent.telemetry_protocol import GpuFigures, MachineFigures, Stat, TaskFigures, joined, joined_stat, stat
 from hosting.domain.telemetry import (
@@ -86,10 +88,10 @@ def test_what_is_stored_comes_back() -> None:
 
 def test_a_minute_of_a_machine_with_four_gpus_and_two_tasks_is_small() -> None:
     """What ARCHITECTURE.md reckons with: whole numbers where sensors give them, fractions where they don't."""
-    whole, broken = Stat(11.0, 98.0, 12_345.0, 4), Stat(11.5, 98.25, 512.125, 4)
+    whole, broken, none = Stat(11.0, 98.0, 12_345.0, 4), Stat(11.5, 98.25, 512.125, 4), Stat(0, 0, 0, 4)
     content = Content(
         machine=MachineFigures(broken, whole, broken, broken, broken),
-        gpus={1000 + index: GpuFigures(whole, whole, whole, broken) for index in range(4)},
+        gpus={1000 + index: GpuFigures(whole, whole, whole, broken, none, none, none) for index in range(4)},
         tasks={2000 + index: TaskFigures(broken, whole, whole, broken, broken) for index in range(2)},
         task_gpus={2000 + index: [1000 + index] for index in range(2)},
     )
@@ -107,3 +109,16 @@ def test_slots_hold_their_moments(seconds: int, length: timedelta) -> None:
     start = slot_start(moment, length)
     assert start <= moment < start + length
     assert slot_start(start, length) == start
+
+
+def test_figures_of_agents_that_count_no_errors_go_on() -> None:
+    class Before(Struct, array_like=True):
+        """What a window had of a GPU before."""
+
+        utilization_percent: Stat
+        memory_used_mb: Stat | None = None
+
+    seen = Stat(1.0, 2.0, 3.0, 2)
+    assert msgspec.json.decode(msgspec.json.encode(Before(seen)), type=GpuFigures) == GpuFigures(seen)
+    counted = GpuFigures(seen, new_xids=seen)
+    assert msgspec.json.decode(msgspec.json.encode(counted), type=Before).utilization_percent == seen

@@ -93,7 +93,7 @@ def stat(value: float, count: int = 4) -> Stat:
 def window(machine: Machine, number: int, age_seconds: float, task_id: int | None = None, **values: Any) -> Window:
     """A minute on a machine: each GPU at ``util`` percent, and a task on the first of them."""
     util, uuids = values.get("util", 50.0), [gpu.uuid for gpu in machine.gpus.order_by("index")]
-    figures = GpuFigures(stat(util), stat(2048.0), stat(60.0), stat(200.0))
+    figures = GpuFigures(stat(util), stat(2048.0), stat(60.0), stat(200.0), *values.get("errors", ()))
     task = TaskFigures(stat(30.0), stat(1024.0), stat(512.0), stat(1e6), stat(2e6))
     return Window(
         number=number,

@@ -69,10 +69,10 @@ def test_a_price_stands_beside_those_of_others_and_what_it_brings(host_web: Clie
     shown = effect(host_web, agent, "0.6")
     assert "All 4 GPUs rented bring you $1.80 an hour, your 75%." in shown
     assert "A month at 100% occupancy: $1314.00 , at 50% occupancy: $657.00" in shown
-    assert "4 other machines with this GPU ask $0.275 to $0.50 per GPU and hour" in shown
+    assert "4 machines of other hosts with this GPU ask $0.275 to $0.50 per GPU and hour" in shown
     assert "$0.35 in the middle" in shown
     assert "dearer than three quarters" in shown
     assert "cheaper than three quarters" in effect(host_web, agent, "0.1")
     for rubbish in ("", "much", "-1", "1e99", "99999"):
         assert "an hour" not in effect(host_web, agent, rubbish)
-    assert "4 other machines" in text(host_web.get(f"/host/machines/{agent.machine.pk}/prices/"))
+    assert "4 machines of other hosts" in text(host_web.get(f"/host/machines/{agent.machine.pk}/prices/"))

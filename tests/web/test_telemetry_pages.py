@@ -4,10 +4,11 @@ import itertools
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 
-from agent.telemetry_protocol import TaskReading, XidSeen
+from agent.telemetry_protocol import Stat, TaskReading, XidSeen
 from marketplace.models import Instance, User
 from marketplace.services.keys import api_key_create
 from marketplace.services.rent import instance_rent
@@ -130,6 +131,29 @@ def test_a_client_sees_what_its_instance_uses(web: Client, sensors: TestSensors,
     assert "Utilisation 90%" in text(web.get(f"/instances/{instance.pk}/live/"))
 
 
+def test_errors_of_gpus_stand_on_the_pages_of_host_and_client(
+    web: Client, host_web: Client, agent: TestAgent, sensors: TestSensors, instance: Instance
+) -> None:
+    use(sensors, instance)
+    assert "Errors of GPUs" not in text(web.get(f"/instances/{instance.pk}/"))  # an agent that counts none
+    sensors.change(0, ecc_corrected=3, xids=[XidSeen(xid=31, count=2, age_seconds=60.0)])
+    errors = [Stat(0, 2, 3, 4), Stat(0, 0, 0, 4), Stat(0, 2, 2, 4)]
+    sensors.tell(T0, window(agent.machine, 1, 0, task_id=instance.task_id, errors=errors))
+    for shown in (text(web.get(f"/instances/{instance.pk}/")), text(host_web.get(page(agent)))):
+        assert "Memory errors: 3 corrected, 0 not. Errors of the driver since the boot: Xid 31, 2 times." in shown
+        assert "Errors of GPUs, GPU 0: memory errors corrected 3 in all" in shown
+        assert "Errors of GPUs, GPU 0: errors of the driver 2 in all" in shown
+        assert "not corrected" not in shown.replace("corrected, 0 not", "")
+    chart = api(agent.machine.host, f"machines/{agent.machine.pk}/history/?period=1h").json()["charts"][-1]
+    assert chart["key"] == "gpu_errors"
+    assert [one["total"] for one in chart["series"]] == [3] * 4 + [2] * 4
+
+
+def test_that_there_were_no_errors_is_told(host_web: Client, agent: TestAgent, sensors: TestSensors) -> None:
+    sensors.tell(T0, window(agent.machine, 0, 0, errors=[None, Stat(0, 0, 0, 4), None]))
+    assert "Errors of GPUs none" in text(host_web.get(page(agent)))
+
+
 def test_a_client_learns_what_is_wrong_with_its_gpu(web: Client, sensors: TestSensors, instance: Instance) -> None:
     use(sensors, instance)
     sensors.change(0, ecc_uncorrected=4)
@@ -186,3 +210,19 @@ def test_the_api_tells_a_host_how_its_gpus_are(agent: TestAgent, sensors: TestSe
     assert (healthy["gpu_util"], healthy["gpu_temp"], healthy["problem"]) == (90.0, 70, None)
     assert broken["problem"].startswith("NVIDIA's driver reported a fault of the hardware: Xid 48")
     assert row["cpu_util"] == 12.5
+
+
+def test_figures_that_are_not_known_break_no_page(
+    web: Client, host_web: Client, agent: TestAgent, sensors: TestSensors, instance: Instance
+) -> None:
+    sensors.change(0, memory_used_mb=1, memory_total_mb=None)
+    sensors.system = msgspec.structs.replace(sensors.system, disk_free_gb=None)
+    use(sensors, instance)
+    for address in (f"/instances/{instance.pk}/", f"/instances/{instance.pk}/live/"):
+        answer = web.get(address)
+        assert answer.status_code == 200
+        assert "Memory 0.0 GB Temperature" in text(answer)
+    for address in (page(agent), f"{page(agent)}figures/"):
+        answer = host_web.get(address)
+        assert answer.status_code == 200
+        assert "Disk 100 GB used Network" in text(answer)
