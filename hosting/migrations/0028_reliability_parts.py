@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("hosting", "0026_inherited_reliability")]
+    dependencies = [("hosting", "0027_inherited_reliability")]
 
     operations = [
         migrations.AddField(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("hosting", "0025_telemetry_quota")]
+    dependencies = [("hosting", "0026_telemetry_quota")]
 
     operations = [
         migrations.AddField(
