@@ -28,6 +28,8 @@ _NETWORK_LABEL = "spotyard.guest"
 _SHARED_NETWORK = "spotyard"
 """Of all guests, as agents before this one made it."""
 _DISKS = "spotyard-disks"
+_VOLUME_DISKS = "spotyard-volumes"
+_VOLUME_NAMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
 _ENGINE_EMPTY = ("etc/cni/net.d", "etc/cni")
 _ENGINE_DIRECTORIES = ("var/lib/docker", "var/lib/containerd", "etc/docker", "run/docker", "opt/containerd")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
@@ -37,8 +39,12 @@ def remove(layout: Layout, manifest: Manifest, *, dry: bool, force: bool) -> Non
     """Raises ``InstallError``, with nothing done, where clients' containers are here and ``force`` is not given."""
     if not dry:
         manifest.settle()
+    # First, so that nothing more begins here.
+    stopped = not dry and layout.unit.exists() and run(["systemctl", "stop", SERVICE]).ok
     guests = Guests(_listed(layout, ["ps", "--all"]), _listed(layout, ["volume", "ls"], _VOLUME_LABEL))
     if (guests.containers or guests.volumes) and not force:
+        if stopped:
+            run(["systemctl", "start", SERVICE])
         raise InstallError(
             f"This machine has {guests}; their data would be lost. Take the machine off the market, wait until they "
             "have gone, and run this again; or add --force."
@@ -151,9 +157,10 @@ def _clear_engine(layout: Layout, guests: Guests) -> None:
     """What bears the agent's labels and names. Others' containers, images and volumes are left alone."""
     if not has("docker"):
         return
+    own = _listed(layout, ["volume", "ls"])
+    _unmount_volumes(layout, [*own, *_volumes_of(guests.containers)])
     if guests.containers:
         run(["docker", "rm", "--force", "--volumes", *guests.containers], 600)
-    own = _listed(layout, ["volume", "ls"])
     if own:
         run(["docker", "volume", "rm", "--force", *own], 600)
     if run(["docker", "ps", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}"]).out.strip():
@@ -162,6 +169,8 @@ def _clear_engine(layout: Layout, guests: Guests) -> None:
     _drop("volume", ["docker", "volume", "ls", "--quiet", "--filter", f"label={_TOOLS_LABEL}"])
     for reference in ("spotyard-disk/*", "spotyard/empty"):
         _drop("image", ["docker", "image", "ls", "--quiet", "--filter", f"reference={reference}"])
+    for image in _fetched(layout):
+        run(["docker", "image", "rm", image], 600)  # without force: one that somebody uses stays
     _remove_disks(layout)
     _drop("network", ["docker", "network", "ls", "--quiet", "--filter", f"label={_NETWORK_LABEL}"])
     run(["docker", "network", "rm", _SHARED_NETWORK])
@@ -169,9 +178,32 @@ def _clear_engine(layout: Layout, guests: Guests) -> None:
         run(["nft", "delete", "table", "inet", _TABLE])
 
 
+def _volumes_of(containers: list[str]) -> list[str]:
+    return run(["docker", "inspect", "--format", _VOLUME_NAMES, *containers]).out.split() if containers else []
+
+
+def _unmount_volumes(layout: Layout, names: list[str]) -> None:
+    """The agent gave them file systems of their own; the engine deletes nothing that is mounted on."""
+    for name in sorted(set(names)):
+        run(["umount", str(engine_directory(layout.root) / "volumes" / name)])
+
+
+def _fetched(layout: Layout) -> list[str]:
+    """Ids of the images that the agent has fetched for guests, as it wrote them down."""
+    try:
+        told = json.loads((layout.var / "fetched-images.json").read_text())
+        return sorted(str(image) for image in told["images"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def _remove_disks(layout: Layout) -> None:
-    """Of containers that are gone: their file systems lie as files beside what the engine keeps."""
-    place = engine_directory(layout.root) / _DISKS
+    """Of containers and volumes that are gone: their file systems lie as files beside what the engine keeps."""
+    for name in (_DISKS, _VOLUME_DISKS):
+        _remove_files_of_disks(engine_directory(layout.root) / name)
+
+
+def _remove_files_of_disks(place: Path) -> None:
     for staging in [*place.glob("*.staging"), *place.glob("*.files")]:
         run(["umount", str(staging)])
     shutil.rmtree(str(place), ignore_errors=True)

@@ -61,8 +61,45 @@ def test_it_refuses_while_clients_have_anything_here(machine: Machine) -> None:
     machine.keep("ps --all --quiet --filter label=spotyard.owner=7-abc", "c1")
     with pytest.raises(InstallError, match="1 container and 2 volumes of clients"):
         removal.remove(machine.layout, machine.manifest, dry=False, force=False)
-    assert machine.done("apt-get") == machine.done("systemctl") == []
+    assert machine.done("apt-get") == []
     assert machine.layout.opt.exists()
+    unit = machine.layout.unit
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    with pytest.raises(InstallError):
+        removal.remove(machine.layout, machine.manifest, dry=False, force=False)
+    assert machine.done("systemctl") == [
+        "systemctl stop spotyard-agent.service",
+        "systemctl start spotyard-agent.service",
+    ]
+    assert unit.exists()
+
+
+def test_nothing_begins_while_it_looks_whether_somebody_is_here(machine: Machine) -> None:
+    machine.keep("ps --all --quiet --filter label=spotyard.owner=7-abc")
+    machine.layout.unit.parent.mkdir(parents=True)
+    machine.layout.unit.touch()
+    removal.remove(machine.layout, machine.manifest, dry=False, force=False)
+    calls = machine.done("")
+    first = next(number for number, call in enumerate(calls) if call.startswith("docker ps"))
+    assert "systemctl stop spotyard-agent.service" in calls[:first]
+
+
+def test_images_that_were_fetched_for_guests_go_and_volumes_are_unmounted(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "_VOLUME_NAMES", "names")  # its quotes are not for a pattern of a shell's
+    machine.keep("ps --all --quiet --filter label=spotyard.owner=7-abc", "c1")
+    machine.keep("volume ls --quiet --filter label=spotyard.owner=7-abc", "v1")
+    machine.keep("inspect --format names c1", ANONYMOUS, "v1")
+    machine.keep("info --format {{.DockerRootDir}}", str(machine.layout.root / "engine"))
+    (machine.layout.root / "engine").mkdir()
+    machine.program("umount", "true")
+    (machine.layout.var / "fetched-images.json").write_text('{"images": {"sha256:1": {}, "sha256:2": {}}, "begun": {}}')
+    removal.remove(machine.layout, machine.manifest, dry=False, force=True)
+    volumes = machine.layout.root / "engine/volumes"
+    assert machine.done("umount") == [f"umount {volumes}/{ANONYMOUS}", f"umount {volumes}/v1"]
+    assert machine.done("docker image rm sha256") == ["docker image rm sha256:1", "docker image rm sha256:2"]
 
 
 def test_with_force_what_clients_have_goes(machine: Machine) -> None:
