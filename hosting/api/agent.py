@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from agent.protocol import MOST_RESULT_BYTES, ErrorReply, Message, SyncRequest, decode, encode
 from agent.register_protocol import CheckReply, CheckRequest, RegisterReply, RegisterRequest, TokenChange, TokenChanged
 from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
+from hosting.api.turns import Turns
 from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
@@ -40,6 +41,7 @@ MACHINE_REMOVED = (
     "token from Host / Setup."
 )
 
+_turns = Turns()
 _handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
 
 
@@ -94,7 +96,8 @@ async def sync(request: HttpRequest) -> HttpResponse:
     if settings.SYNC_HOLD_MAX_SECONDS <= 0:
         machine_id, _message = await sync_to_async(handle)()
         return reply_with(await sync_to_async(desired_state)(machine_id))
-    machine_id, message = await in_pool(handle)
+    with _turns.working(credential):
+        machine_id, message = await in_pool(handle)
     hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
     if hold_seconds > 0:
         await _hold(machine_id, message.known_generation, hold_seconds)
@@ -106,11 +109,7 @@ async def sync(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def check(request: HttpRequest) -> HttpResponse:
     """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
-    body = body_of(request)
-    _check_protocol(body)
-    inventory = decode(CheckRequest, body).inventory
-    facts = requirements.facts_of(inventory, inventory.gpus)
-    return reply_with(CheckReply(requirements=requirements.check(facts)))
+    return reply_with(await sync_to_async(_check)(body_of(request)))
 
 
 @csrf_exempt
@@ -151,6 +150,13 @@ def _check_protocol(body: bytes) -> None:
         require_protocol(told)
 
 
+def _check(body: bytes) -> CheckReply:
+    _check_protocol(body)
+    inventory = decode(CheckRequest, body).inventory
+    facts = requirements.facts_of(inventory, inventory.gpus)
+    return CheckReply(requirements=requirements.check(facts))
+
+
 def _register(body: bytes, remote_address: str) -> RegisterReply:
     _check_protocol(body)
     message = decode(RegisterRequest, body)
@@ -187,11 +193,16 @@ async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> 
     """
     deadline = time.monotonic() + hold_seconds
     async with Listener(machine_id) as listener:
-        while await in_pool(functools.partial(desired_generation, machine_id)) == known_generation:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            await listener.wait(left)
+        with _turns.holding(machine_id, listener):
+            await _await_news(listener, machine_id, known_generation, deadline)
+
+
+async def _await_news(listener: Listener, machine_id: int, known_generation: int, deadline: float) -> None:
+    while await in_pool(functools.partial(desired_generation, machine_id)) == known_generation:
+        left = deadline - time.monotonic()
+        if left <= 0 or listener.ended:
+            return
+        await listener.wait(left)
 
 
 async def in_pool(work: Callable[[], T]) -> T:

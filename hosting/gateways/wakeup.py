@@ -13,6 +13,7 @@ from hosting.gateways.presence import client
 logger = structlog.get_logger(__name__)
 
 RECHECK_WHEN_DEAF_SECONDS = 1.0
+_SUBSCRIBE_SECONDS = 5.0
 
 
 def _channel(machine_id: int) -> str:
@@ -37,14 +38,25 @@ class Listener:
         self._connection = redis.asyncio.Redis.from_url(settings.REDIS_URL)
         self._pubsub = self._connection.pubsub(ignore_subscribe_messages=True)
         self._machine_id = machine_id
-        self._deaf = False
+        self._deaf = self.ended = False
+        """``ended``: nobody waits for the answer any more."""
+        self._waiting: asyncio.Timeout | None = None
 
     async def __aenter__(self) -> "Listener":
         try:
-            await self._pubsub.subscribe(_channel(self._machine_id))
-        except redis.RedisError:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await self._pubsub.subscribe(_channel(self._machine_id))
+                # Sent is not heard: what is read before Redis has answered could be out of date unnoticed.
+                await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=_SUBSCRIBE_SECONDS)
+        except (redis.RedisError, TimeoutError):
             self._deaf = True
         return self
+
+    def end(self) -> None:
+        """Let ``wait`` return now."""
+        self.ended = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __aexit__(self, *_: object) -> None:
         with contextlib.suppress(redis.RedisError):
@@ -63,6 +75,7 @@ class Listener:
 
     async def _wait_for_message(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(0 if self.ended else seconds) as self._waiting:
                 while await self._pubsub.get_message(timeout=seconds) is None:
                     pass
+        self._waiting = None
