@@ -144,9 +144,9 @@ REDIS_URL = read(
 )
 CACHES = {
     "default": {
-        "BACKEND": "marketplace.caches.OptionalRedisCache",
+        "BACKEND": "marketplace.cache.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},  # a Redis that hangs must hang no page
     }
 }
 
