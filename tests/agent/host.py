@@ -58,6 +58,7 @@ class Host:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        print(self.output)  # noqa: T201 - shown where the test fails
         self.market.__exit__()
         volumes = [name for container in self._containers() for name in volumes_of(container)]
         unmount(self.engine, [*volumes, *(str(volume.name) for volume in self.client_volumes())])
