@@ -9,10 +9,11 @@ from typing import Any, cast
 import docker.errors
 from docker.api.client import APIClient
 
+from agent.engine.alive import engine_started_at
 from agent.engine.disks import own_mounts
 from agent.engine.guest_volumes import GuestVolumes, all_volumes, own_volumes
 from agent.engine.labels import DISK_LABEL
-from agent.engine.own_disks import OwnDisks, layer_of, obstacle, show_one_device
+from agent.engine.own_disks import OwnDisks, is_mounted, layer_of, obstacle, show_one_device
 from agent.engine.own_files import OwnFiles
 from agent.engine.types import (
     NEVER,
@@ -97,6 +98,10 @@ class GuestDisks:
         layer = self._layer(client, container_id)
         if layer is None:
             return
+        if not is_mounted(layer):
+            # An engine that ends takes its own mount from above all layers, while it answers still, and puts it there
+            # again when it starts: what is mounted in between would be hidden.
+            engine_started_at()
         try:
             self._own.cover(container_id, layer)
         except OSError as error:

@@ -47,7 +47,8 @@ exec 9>"$file.lock"
 flock 9
 umount "$staging" 2>/dev/null || true
 cover() {
-    mountpoint -q "$layer" || attach "$file" "$layer"
+    # Of another device than what is above it; mountpoint takes a hidden one for one.
+    [ "$(stat -c %d "$layer")" != "$(stat -c %d "$layer/..")" ] || attach "$file" "$layer"
 }
 attach() {
     tries=0
@@ -218,9 +219,9 @@ class OwnDisks:
 
 
 def is_mounted(layer: Path) -> bool:
-    """Whether something is mounted there; a namespace of the agent's own gets what is mounted outside."""
-    with _MOUNTS.open(encoding="utf-8", errors="replace") as lines:
-        return any(line.split(" ", 5)[4] == str(layer) for line in lines)
+    """Whether something is to be seen mounted there: a mount may be hidden by one that came later on a directory
+    above. A namespace of the agent's own may not see what is mounted outside; then asking again does no harm."""
+    return layer.is_mount()
 
 
 def _way_out() -> list[str] | None:

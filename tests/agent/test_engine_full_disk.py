@@ -6,6 +6,9 @@ from pathlib import Path
 import docker
 import pytest
 
+from agent.engine import guest_disks
+from agent.engine.docker_engine import DockerEngine
+from agent.engine.types import EngineDownError
 from agent.protocol import DesiredTask
 from tests.agent.fakes import changed
 from tests.agent.host import Host, volumes_of
@@ -114,6 +117,26 @@ def test_data_outlive_the_mount_and_commands_find_them(host: Host) -> None:
     subprocess.run(["umount", layer(host)], check=True)  # as the engine does when it ends
     running(host, changed(wish, state="running", run_generation=2))
     assert host.read("/log") == "again\nagain\n"
+
+
+def test_nothing_is_mounted_while_the_engine_is_ending(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.start()
+    stopped(host, running(host, host.args_task(SLEEP, disk_gb=1)))
+    host.end()
+    subprocess.run(["umount", layer(host)], check=True)
+    engine = DockerEngine()
+    engine.info()
+
+    def gone() -> float | None:
+        raise EngineDownError("It takes no new connections.")
+
+    with monkeypatch.context() as ending:
+        ending.setattr(guest_disks, "engine_started_at", gone)
+        with pytest.raises(EngineDownError):
+            engine.disk_parts(str(host.container().id))
+    assert not Path(layer(host)).is_mount()
+    assert engine.disk_parts(str(host.container().id)) is not None
+    assert Path(layer(host)).is_mount()
 
 
 def test_nothing_is_left_of_a_disk(host: Host, place: Path) -> None:

@@ -76,6 +76,20 @@ def test_again_changes_nothing_and_a_lost_mount_comes_back_with_all_data(scene: 
     assert scene.file("mine").read_text() == "data"
 
 
+def test_a_mount_that_is_hidden_does_not_count(scene: Scene) -> None:
+    scene.provide()
+    layers = scene.layer.parent
+    subprocess.run(["mount", "--bind", layers, layers], check=True)  # as an engine does when it starts
+    try:
+        assert not is_mounted(scene.layer)
+        scene.disks.cover(scene.id, scene.layer)
+        assert scene.file("made before").read_text() == "kept"
+        subprocess.run(["umount", scene.layer], check=True)
+    finally:
+        subprocess.run(["umount", layers], check=True)
+    assert scene.file("made before").read_text() == "kept"
+
+
 def test_one_file_is_one_file_system_though_others_keep_it_mounted(scene: Scene) -> None:
     scene.provide()
     kept = subprocess.Popen(
