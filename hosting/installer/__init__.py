@@ -28,7 +28,7 @@ def install_script() -> InstallScript:
 
 @functools.lru_cache(maxsize=4)
 def rendered(site: str, bundle: AgentBundle) -> InstallScript:
-    """The script with addresses and digests filled in, each of which stands between single quotes there.
+    """The script with addresses and digests filled in, where the shell takes them as they are: between single quotes.
 
     Raises ValueError for an address that would end the quotes.
     """

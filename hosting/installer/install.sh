@@ -2,12 +2,7 @@
 # Makes this machine a host of the marketplace at the address below.
 #
 #   curl -fsSL @SITE@/install.sh | sudo bash -s -- TOKEN
-#   sudo bash install.sh                     asks for the token, so that it is on no command line
-#   sudo bash install.sh --token-file FILE   or SPOTYARD_TOKEN in the environment
-#   sudo bash install.sh --dry-run           tells what it would do
-#   sudo bash install.sh --simulate "2x RTX 3090"   pretends to have these GPUs; offers say so
-#   sudo bash install.sh uninstall           takes everything away again
-#   sudo bash install.sh --help              all options
+#   bash install.sh --help                   all that it can be told
 #
 # It checks the machine, installs Docker and NVIDIA's container toolkit where they are missing, and the agent as a
 # service. Run again, it upgrades or repairs. It fetches the agent's bundle from the marketplace and goes on only if that
@@ -24,6 +19,32 @@ fail() {
     exit 1
 }
 
+# The options are those of agent.installer, told here so that nothing has to be fetched for it.
+usage() {
+    cat <<'EOT'
+Makes this machine a host of @SITE@, or takes that back.
+
+  curl -fsSL @SITE@/install.sh | sudo bash -s -- TOKEN
+  sudo bash install.sh             asks for the token, so that it is on no command line
+  sudo bash install.sh uninstall   takes everything away again
+
+A token is from @SITE@/host/setup/. It may be in SPOTYARD_TOKEN, too. On a machine that is
+set up, run without a token, this upgrades or repairs, and options that are not given stay as they are.
+
+  --help                      this text
+  --dry-run                   look and tell, change nothing
+  --token-file FILE           read the token from there
+  --force                     install in spite of failed checks; uninstall in spite of clients' containers
+  --simulate "2x RTX 3090"    pretend to have these GPUs; offers say so
+  --ports FIRST-LAST          ports for guests (20000-20999)
+  --public-address A          address under which clients reach those ports
+  --geolocation "Oslo, NO"    city and country code
+  --hostname NAME             name to show
+  --disk-gb N                 disk space for guests
+  --no-firewall               load no rules that keep guests from this host's network
+EOT
+}
+
 # Reads the command line into: command, dry_run, token, token_file, passed_on.
 read_arguments() {
     command=install dry_run=no token=${SPOTYARD_TOKEN:-} token_file='' passed_on=()
@@ -34,7 +55,8 @@ read_arguments() {
             --token-file) [ $# -ge 2 ] || fail "--token-file needs the name of a file."; token_file=$2; shift ;;
             --token-file=*) token_file=${1#*=} ;;
             --dry-run) dry_run=yes; passed_on+=("$1") ;;
-            --force | --no-firewall | --help | -h | --*=*) passed_on+=("$1") ;;
+            --help | -h) usage; exit 0 ;;
+            --force | --no-firewall | --*=*) passed_on+=("$1") ;;
             --*) [ $# -ge 2 ] || fail "$1 needs a value."; passed_on+=("$1" "$2"); shift ;;
             *) token=$1 ;;
         esac
@@ -94,10 +116,7 @@ keep_token() {
 
 main() {
     read_arguments "$@"
-    case " ${passed_on[*]-} " in
-        *' --help '* | *' -h '* | *' --dry-run '*) ;;
-        *) [ "$(id -u)" = 0 ] || fail "Run it as root: put sudo before bash." ;;
-    esac
+    [ "$dry_run" = yes ] || [ "$(id -u)" = 0 ] || fail "Run it as root: put sudo before bash."
     umask 077
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
