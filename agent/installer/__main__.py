@@ -41,9 +41,13 @@ def _install(parsed: argparse.Namespace, layout: Layout, notes: manifest.Manifes
     simulate = parsed.simulate or known.get("simulate", "")
     ports = _range(parsed.ports or known.get("ports", "20000-20999"))
     say("Spotyard agent {}, for {}{}\n".format(parsed.version, parsed.site, ", dry run" if parsed.dry_run else ""))
+    token, obstacle = ("", None) if parsed.dry_run else _token_or_obstacle(parsed, layout)
     if not _fit(Wishes(site=parsed.site, simulate=simulate, ports=ports), force=parsed.force) and not parsed.dry_run:
+        if token:
+            say("Then run this again, without the token, which is worth nothing any more: this machine keeps another.")
         return 1
-    token = "" if parsed.dry_run else _token(parsed, layout)
+    if obstacle is not None:
+        raise obstacle
     say("")
     setup = Setup(
         site=parsed.site,
@@ -61,20 +65,31 @@ def _install(parsed: argparse.Namespace, layout: Layout, notes: manifest.Manifes
     return 0 if parsed.dry_run else _finish(setup)
 
 
+def _token_or_obstacle(parsed: argparse.Namespace, layout: Layout) -> tuple[str, InstallError | None]:
+    """As ``_token``, but that the checks may say better why the marketplace can't be reached. Raises InstallError."""
+    try:
+        return _token(parsed, layout), None
+    except tokens.AwayError as error:
+        return "", error
+
+
 def _token(parsed: argparse.Namespace, layout: Layout) -> str:
     """What the machine registers with; empty where it is, and nothing usable was given. Raises InstallError."""
     given = parsed.token_file.read_text().strip() if parsed.token_file else ""
     registered = machine_id(layout) != 0
-    if not given and not registered:
-        raise InstallError(f"This machine is not registered yet: give an install token from {parsed.site}/host/setup/")
+    if registered and not given:
+        return ""
     try:
-        return tokens.changed(parsed.site, layout, given) if given else ""
+        token = tokens.changed(parsed.site, layout, given) if given else tokens.kept(parsed.site, layout)
     except tokens.TokenRefusedError:
         tokens.forget(layout)
         if not registered:
             raise
-        say("\nThe token is not needed, as this machine is registered.")
+        say("The token is not needed, as this machine is registered.\n")
         return ""
+    if not token:
+        raise InstallError(f"This machine is not registered yet: give an install token from {parsed.site}/host/setup/")
+    return token
 
 
 def _begin(setup: Setup, packages_before: Path | None) -> None:

@@ -1,8 +1,9 @@
 """Makes the install token that was given worth nothing, so that it does not matter who read it on the command line.
 
 ``curl … | sudo bash -s -- TOKEN`` shows the token in the list of processes for as long as the installation takes, and
-in the shell's history for ever. So the first thing that is done with it, once the machine is found fit, is to give it
-another secret, which is in a file for root alone.
+in the shell's history for ever. So the first thing that is done, before the machine is looked at, is to give it another
+secret, which is in a file for root alone. There it stays until the machine is registered: whoever had to put something
+right runs the installer again without a token.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class TokenRefusedError(InstallError):
     """The marketplace said no to this token."""
 
 
+class AwayError(InstallError):
+    """The marketplace can't be reached, or makes no sense."""
+
+
 def changed(site: str, layout: Layout, token: str) -> str:
     """The secret that the token has from now on. The same for the same token until the machine is registered.
 
@@ -37,6 +42,17 @@ def changed(site: str, layout: Layout, token: str) -> str:
     write(layout.token_note, json.dumps({"of": of, "secret": replacement}), 0o600)
     _ask(site + _PATH, json.dumps({"token": token, "replacement": replacement}).encode())
     return replacement
+
+
+def kept(site: str, layout: Layout) -> str:
+    """The secret that an earlier run got, if the marketplace takes it still; empty where there was none.
+
+    Raises ``TokenRefusedError``, ``InstallError``.
+    """
+    secret = _noted(layout).get("secret", "")
+    if secret:  # in the place of itself, which asks and changes nothing
+        _ask(site + _PATH, json.dumps({"token": secret, "replacement": secret}).encode())
+    return secret
 
 
 def new_secret() -> str:
@@ -67,14 +83,14 @@ def _ask(url: str, body: bytes) -> None:
     except urllib.error.HTTPError as error:
         raise _refusal(error) from error
     except (OSError, ValueError) as error:
-        raise InstallError(f"{url} can't be reached: {error}. Run this again.") from error
+        raise AwayError(f"{url} can't be reached: {error}. Run this again.") from error
 
 
 def _refusal(error: urllib.error.HTTPError) -> InstallError:
     try:
         told = json.loads(error.read())["msg"]
     except (OSError, ValueError, KeyError, TypeError):
-        return InstallError(f"{error.url} answered with status {error.code}. Run this again.")
+        return AwayError(f"{error.url} answered with status {error.code}. Run this again.")
     if error.code in (401, 409):
         return TokenRefusedError(f"The marketplace refused this machine: {told}")
     return InstallError(f"The marketplace did not take the token: {told}")

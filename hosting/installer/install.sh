@@ -28,8 +28,9 @@ Makes this machine a host of @SITE@, or takes that back.
   sudo bash install.sh             asks for the token, so that it is on no command line
   sudo bash install.sh uninstall   takes everything away again
 
-A token is from @SITE@/host/setup/. It may be in SPOTYARD_TOKEN, too. On a machine that is
-set up, run without a token, this upgrades or repairs, and options that are not given stay as they are.
+A token is from @SITE@/host/setup/. It may be in SPOTYARD_TOKEN, too. The first thing that is
+done is to give it another secret, which this machine keeps: where something has to be put right first, this is run again
+without a token. On a machine that is set up it upgrades or repairs, and options that are not given stay as they are.
 
   --help                      this text
   --dry-run                   look and tell, change nothing
@@ -100,12 +101,14 @@ fetch_bundle() {
     tar -xzf "$work/agent.tar.gz" -C "$work"
 }
 
-# Leaves the token in a file that only root can read; asks for it where it was not given and somebody is there.
+# Leaves the token in a file that only root can read; asks for it where it was not given, no earlier run has left one and
+# somebody is there.
 keep_token() {
     [ "$command" = install ] || return 0
     if [ -n "$token_file" ]; then
         token=$(cat -- "$token_file") || fail "The token file $token_file can't be read."
-    elif [ -z "$token" ] && [ "$dry_run" = no ] && [ ! -e /var/lib/spotyard/state.json ] && { : >/dev/tty; } 2>/dev/null; then
+    elif [ -z "$token" ] && [ "$dry_run" = no ] && [ ! -e /var/lib/spotyard/state.json ] &&
+        [ ! -e /etc/spotyard/token.json ] && { : >/dev/tty; } 2>/dev/null; then
         read -rsp "Install token, from $SITE/host/setup/: " token </dev/tty
         printf '\n'
     fi

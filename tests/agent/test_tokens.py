@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.installer import __main__ as installer
 from agent.installer import tokens
+from agent.installer.checks import Check
 from agent.installer.layout import Layout
 from agent.installer.system import InstallError
 
@@ -95,3 +97,73 @@ def test_a_note_that_makes_no_sense_is_as_none(site: Site, tmp_path: Path) -> No
         site.good = {"syi_given"}
         assert {tokens.changed(site.url, layout, "syi_given")} == site.good
         tokens.forget(layout)
+
+
+class Installer:
+    """On a machine with this root, where the checks find what is set here; notes with which token it goes on."""
+
+    def __init__(self, site: Site, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.site, self.layout = site, Layout(root)
+        self.problem, self.began_with = "", [""]
+        self.looked_with: set[str] = set()
+        patch.setattr(installer, "Layout", lambda: self.layout)
+        patch.setattr(installer, "look", self._look)
+        patch.setattr(installer, "carry_out", lambda setup, **_: self.began_with.append(setup.token))
+        patch.setattr(installer, "_finish", lambda _setup: 0)
+
+    def _look(self, _wishes: object) -> list[Check]:
+        self.looked_with = set(self.site.good)
+        return [Check("GPUs", "none", self.problem)]
+
+    def run(self, token: str = "", *words: str) -> int:
+        file = self.layout.root / "given"
+        file.write_text(token)
+        options = [f"--site={self.site.url}", *([f"--token-file={file}"] if token else []), *words]
+        return installer.main(["install", *options])
+
+
+@pytest.fixture
+def installing(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
+    return Installer(site, tmp_path, monkeypatch)
+
+
+def test_a_machine_that_will_not_do_leaves_no_token_on_its_command_line(
+    installing: Installer, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installing.problem = "Put one in."
+    assert installing.run("syi_given") == 1
+    (secret,) = site.good
+    assert installing.looked_with == {secret} != {"syi_given"}, "before anything else"
+    assert "run this again, without the token" in capsys.readouterr().out
+    installing.problem = ""
+    assert installing.run() == 0
+    assert installing.began_with[-1] == secret
+
+
+def test_a_dry_run_leaves_the_token_and_the_machine_alone(installing: Installer, site: Site) -> None:
+    assert installing.run("syi_given", "--dry-run") == 0
+    assert (site.asked, installing.layout.etc.exists()) == ([], False)
+
+
+def test_a_marketplace_that_is_away_is_found_by_the_checks(
+    installing: Installer, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.status, installing.problem = 503, "Check the name server."
+    assert installing.run("syi_given") == 1
+    assert "Check the name server." in capsys.readouterr().out
+    installing.problem = ""
+    assert installing.run("syi_given") == 1
+    assert "answered with status 503. Run this again." in capsys.readouterr().err
+    assert installing.began_with == [""]
+
+
+def test_what_was_kept_and_is_no_good_any_more_is_said_and_forgotten(
+    installing: Installer, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installing.problem = "Put one in."
+    installing.run("syi_given")
+    site.good = set()
+    assert installing.run() == 1
+    assert "This install token is not valid." in capsys.readouterr().err
+    assert installing.run() == 1
+    assert "give an install token from" in capsys.readouterr().err
