@@ -6,7 +6,7 @@ Written down before anything is done: whoever is interrupted knows the next time
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Callable
 
@@ -18,7 +18,8 @@ class Manifest:
     """``packages`` came with us; ``before`` is what there was when an installation of packages began that did not end.
 
     ``files`` lie outside of our own directories. ``engine``: the container engine is among the packages, so all that it
-    keeps is ours too. ``groups`` were made by packages of ours.
+    keeps is ours too. ``groups`` were made by packages of ours. ``blind_engine``: the run of the engine that NVIDIA's
+    toolkit came into, and which does not know it.
     """
 
     path: Path
@@ -27,6 +28,7 @@ class Manifest:
     files: list[str] = field(default_factory=list)
     engine: bool = False
     groups: list[str] = field(default_factory=list)
+    blind_engine: str | None = None
 
     def save(self) -> None:
         facts = asdict(self)
@@ -66,7 +68,8 @@ def load(path: Path) -> Manifest:
         return Manifest(path)
     except (OSError, ValueError) as error:
         raise InstallError(f"{path} can't be read: {error}") from error
-    return Manifest(path, **told)
+    known = {one.name for one in fields(Manifest)} - {"path"}
+    return Manifest(path, **{name: value for name, value in told.items() if name in known})
 
 
 def installed_packages() -> list[str]:

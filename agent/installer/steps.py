@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from agent.installer import launch, python, service
+from agent.installer import launch, python, service, toolkit
 from agent.installer.checks import engine_directory, engine_kind
 from agent.installer.layout import SERVICE, Layout
 from agent.installer.manifest import Manifest
@@ -26,7 +26,6 @@ _PROGRAMS = {
     "mount": "mount",
 }
 """What the agent calls, and the packages that have it."""
-_TOOLKIT_PROGRAMS = ("nvidia-container-runtime-hook", "nvidia-ctk")
 _TOOLKIT = "https://nvidia.github.io/libnvidia-container"
 _KEY = "usr/share/keyrings/spotyard-nvidia-container-toolkit.asc"
 _SOURCE = "etc/apt/sources.list.d/spotyard-nvidia-container-toolkit.list"
@@ -102,26 +101,43 @@ def start_engine(_setup: Setup) -> None:
 
 
 def plan_toolkit(setup: Setup) -> str:
-    if setup.simulated or any(has(program) for program in _TOOLKIT_PROGRAMS):
+    if setup.simulated or toolkit.program():
         return ""
     return "add NVIDIA's package repository and install nvidia-container-toolkit from it"
 
 
 def bring_toolkit(setup: Setup) -> None:
-    """Docker looks for the toolkit when it starts, so it is restarted, unless that would end somebody's containers."""
+    setup.manifest.blind_engine = toolkit.engine_run(setup.layout)
+    setup.manifest.save()
     key, source = setup.layout.root / _KEY, setup.layout.root / _SOURCE
     for path in (key, source):
         setup.manifest.add_file(path)
     write(key, _fetched(_TOOLKIT + "/gpgkey"))
     write(source, f"deb [signed-by=/{_KEY}] {_TOOLKIT}/stable/deb/$(ARCH) /\n")
-    setup.manifest.bring(lambda: _apt(["nvidia-container-toolkit"]))
-    if run(["docker", "ps", "--quiet"]).out.strip():
-        say(
-            "note  Containers run here: restart Docker when that suits (systemctl restart docker). Until then guests "
-            "get no GPUs."
+    setup.manifest.bring(lambda: _apt(list(toolkit.PACKAGES)))
+
+
+def plan_restart(setup: Setup) -> str:
+    """Docker looks for the toolkit when it starts. One that began before that came launches no guest with GPUs."""
+    coming = not setup.simulated and not toolkit.program()
+    if not coming and setup.manifest.blind_engine != toolkit.engine_run(setup.layout):
+        return ""
+    ends = toolkit.restart_ends()
+    waits = f"; not while that would end containers, of which {ends} run here" if ends else ""
+    return f"restart Docker, so that it finds NVIDIA's container toolkit{waits}"
+
+
+def restart_engine(setup: Setup) -> None:
+    """Somebody's containers are not ended for it: the installation ends here then, before the machine is registered."""
+    ends = toolkit.restart_ends()
+    if ends:
+        raise InstallError(
+            f"Docker finds NVIDIA's container toolkit only when it starts, and a restart would end {ends} containers "
+            "that run here. Restart it when that suits, with systemctl restart docker. Then run this again."
         )
-        return
     change(["systemctl", "restart", "docker"], "Restarting Docker")
+    setup.manifest.blind_engine = None
+    setup.manifest.save()
 
 
 def _fetched(url: str) -> str:
@@ -204,6 +220,7 @@ STEPS = (
     Step(plan_packages, bring_packages),
     Step(plan_engine, start_engine),
     Step(plan_toolkit, bring_toolkit),
+    Step(plan_restart, restart_engine),
     Step(plan_python, bring_python),
     Step(plan_version, bring_version),
     Step(plan_files, write_files),

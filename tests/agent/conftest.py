@@ -1,6 +1,7 @@
 """Fixtures of the agent's tests."""
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.agent.host import Host
 from tests.plumbing.own_engine import OwnEngine
+
+Fake = Callable[[str, str], None]
 
 
 @pytest.fixture
@@ -46,3 +49,20 @@ def own_host(tmp_path: Path, own_engine: OwnEngine) -> Iterator[Host]:
         made.environment = {"DOCKER_HOST": own_engine.address}
         yield made
     client.close()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Puts a program with this shell script into PATH, in which there is nothing else but the shell's own tools."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in ("sh", "cat", "stat"):
+        found = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True)
+        (folder / tool).symlink_to(found.stdout.strip())
+    monkeypatch.setenv("PATH", str(folder))
+
+    def make(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return make

@@ -2,9 +2,8 @@
 
 import ast
 import http.server
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,29 +14,12 @@ from agent.installer.checks import Check
 from agent.installer.layout import Layout
 from agent.installer.manifest import Manifest, parse_packages
 from agent.installer.system import InstallError
+from tests.agent.conftest import Fake
 from tests.agent.program import ROOT
 
-Fake = Callable[[str, str], None]
 GTX_1080 = "NVIDIA GeForce GTX 1080, 6.1, 8192, 550.54.14"
 RTX_3090 = "NVIDIA GeForce RTX 3090, 8.6, 24576, 550.54.14"
 BANNER = "| NVIDIA-SMI 550.54.14   Driver Version: 550.54.14   CUDA Version: 12.4 |"
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Puts a program with this shell script into PATH, in which there is nothing else but the shell's own tools."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for tool in ("sh", "cat", "stat"):
-        found = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True)
-        (folder / tool).symlink_to(found.stdout.strip())
-    monkeypatch.setenv("PATH", str(folder))
-
-    def make(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return make
 
 
 def smi(fake: Fake, *rows: str, banner: str = BANNER) -> dict[str, Check]:
