@@ -1,9 +1,8 @@
 """The wire schema between host agents and the marketplace; the one definition of it, used by both ends.
 
 Everything travels as JSON over HTTPS. Decoding is strict about types and required fields and ignores unknown fields,
-so that either end may add optional fields without breaking the other. Times never travel as wall-clock instants of the
-host: a host's clock may be wrong, so the agent tells *ages* (seconds before the moment of sending) and the server turns
-them into instants of its own clock.
+so that either end may add optional fields without breaking the other. A host's clock may be wrong, so times travel
+as *ages* (seconds before the moment of sending), never as instants; the server turns them into those of its own clock.
 """
 
 from typing import Literal, TypeVar
@@ -121,6 +120,8 @@ class Inventory(Message, frozen=True):
     """The SANDBOXES that the engine has, each with why guests can't run in it; empty where they can."""
     user_namespaces: bool = False
     """Whether root in a container is an ordinary user to the host."""
+    toolkit_version: str = ""
+    """Of NVIDIA's container toolkit, "1.17.8" style; empty where none tells it, and with simulated GPUs."""
 
 
 class PortMapping(Message, frozen=True):
@@ -161,7 +162,6 @@ class ContainerSpec(Message, frozen=True):
     result_bytes: int = 0
     """Above 0, the last line that the container writes to its standard output is the task's result, told with its end;
     one that is longer than this as a JSON string, or than MOST_RESULT_BYTES, is no result."""
-
     jupyter: JupyterSpec | None = None
     """In ssh mode, Jupyter besides SSH. An agent without ABILITY_JUPYTER runs the container with SSH alone."""
     volumes: list[VolumeMount] = []

@@ -1,12 +1,12 @@
 """Looks whether this machine can be rented out, and says what to do about what is missing. Changes nothing."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent import __version__, firewall
 from agent.engine.types import Engine, EngineDownError, EngineInfo
+from agent.installer import toolkit
 from agent.installer.checks import is_free
 from agent.inventory.choosing import sources, surroundings
 from agent.inventory.collect import collect
@@ -19,7 +19,6 @@ from agent.relay import ssh
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.walls import SWITCHED_OFF, gap
 
-_TOOLKIT_PROGRAMS = ("nvidia-container-runtime-hook", "nvidia-container-runtime", "nvidia-ctk")
 _ENGINE_REMEDY = "Install it with apt-get install docker.io and start it with systemctl start docker."
 _DRIVER_REMEDY = "Install NVIDIA's driver, for example with apt-get install nvidia-driver, until nvidia-smi lists all."
 _TOOLKIT_REMEDY = "Install the package nvidia-container-toolkit from NVIDIA's repository and restart the engine."
@@ -77,8 +76,16 @@ def _gpus(source: GpuSource) -> Iterator[Finding]:
     told = ", ".join(f"{models.count(model)}x {model}" for model in dict.fromkeys(models))
     yield Finding("GPUs and driver", f"{told}, driver {driver.driver_version}" + (", simulated" * source.simulated))
     if not source.simulated:
-        found = next((program for program in _TOOLKIT_PROGRAMS if shutil.which(program)), None)
-        yield Finding("NVIDIA's container toolkit", found or "not found", "" if found else _TOOLKIT_REMEDY)
+        yield _toolkit()
+
+
+def _toolkit() -> Finding:
+    title = "NVIDIA's container toolkit"
+    if not toolkit.program():
+        return Finding(title, "not found", _TOOLKIT_REMEDY)
+    version = toolkit.version()
+    told = f"version {version}" if version else "of an unknown version"
+    return Finding(title, told, "" if toolkit.is_safe(version) else toolkit.REMEDY)
 
 
 def _firewall() -> Finding:

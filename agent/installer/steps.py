@@ -26,7 +26,6 @@ _PROGRAMS = {
     "mount": "mount",
 }
 """What the agent calls, and the packages that have it."""
-_TOOLKIT = "https://nvidia.github.io/libnvidia-container"
 _KEY = "usr/share/keyrings/spotyard-nvidia-container-toolkit.asc"
 _SOURCE = "etc/apt/sources.list.d/spotyard-nvidia-container-toolkit.list"
 _APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
@@ -101,20 +100,40 @@ def start_engine(_setup: Setup) -> None:
 
 
 def plan_toolkit(setup: Setup) -> str:
-    if setup.simulated or toolkit.program():
+    if setup.simulated:
         return ""
-    return "add NVIDIA's package repository and install nvidia-container-toolkit from it"
+    if not toolkit.program():
+        return "install NVIDIA's container toolkit from NVIDIA's package repository"
+    version = toolkit.version()
+    if toolkit.is_safe(version):
+        return ""
+    return f"upgrade NVIDIA's container toolkit {version}: guests can break out of this one"
 
 
 def bring_toolkit(setup: Setup) -> None:
-    setup.manifest.blind_engine = toolkit.engine_run(setup.layout)
-    setup.manifest.save()
+    """One that is there already Docker knows, and its programs are called anew for each container."""
+    if not toolkit.program():
+        setup.manifest.blind_engine = toolkit.engine_run(setup.layout)
+        setup.manifest.save()
+    _add_repository(setup)
+    setup.manifest.bring(lambda: _apt(list(toolkit.PACKAGES)))
+    version = toolkit.version()
+    if not toolkit.is_safe(version):
+        raise InstallError(
+            f"NVIDIA's container toolkit is {version or 'unknown'} still, and has to be {toolkit.LEAST} or newer: "
+            "guests can break out of it. Look for a copy that apt did not install, or packages that apt-mark holds."
+        )
+
+
+def _add_repository(setup: Setup) -> None:
+    """Not beside one of the host's own, whose key may lie elsewhere: apt refuses to work then."""
     key, source = setup.layout.root / _KEY, setup.layout.root / _SOURCE
+    if toolkit.is_in_sources(setup.layout.root, source):
+        return
     for path in (key, source):
         setup.manifest.add_file(path)
-    write(key, _fetched(_TOOLKIT + "/gpgkey"))
-    write(source, f"deb [signed-by=/{_KEY}] {_TOOLKIT}/stable/deb/$(ARCH) /\n")
-    setup.manifest.bring(lambda: _apt(list(toolkit.PACKAGES)))
+    write(key, _fetched(toolkit.REPOSITORY + "/gpgkey"))
+    write(source, f"deb [signed-by=/{_KEY}] {toolkit.REPOSITORY}/stable/deb/$(ARCH) /\n")
 
 
 def plan_restart(setup: Setup) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.engine.types import EngineInfo
+from agent.installer import toolkit
 from agent.inventory.collect import Surroundings
 from agent.inventory.host import RealHost
 from agent.inventory.nvml import NvmlSource
@@ -27,11 +28,12 @@ def sources(
 
 
 def surroundings(options: MachineOptions, engine: EngineInfo | None) -> Surroundings:
-    """What the host states and the engine tells, as far as it could be reached."""
+    """What the host states and programs tell, as far as they could be reached."""
     return Surroundings(
         port_first=options.port_first,
         port_last=options.port_last,
         public_address=options.public_address,
         geolocation=options.geolocation,
         engine=engine,
+        toolkit_version=toolkit.version() if options.simulate is None else "",
     )

@@ -24,6 +24,7 @@ class Surroundings:
     geolocation: str | None
     engine: EngineInfo | None
     """None where it could not be reached."""
+    toolkit_version: str = ""
 
 
 def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventory:
@@ -58,6 +59,7 @@ def collect(gpus: GpuSource, host: HostSource, around: Surroundings) -> Inventor
             geolocation=around.geolocation,
             sandboxes=obstacles(around.engine.runtimes, real_gpus=not gpus.simulated) if around.engine else {},
             user_namespaces=around.engine is not None and around.engine.user_namespaces,
+            toolkit_version=around.toolkit_version,
         )
     )
 

@@ -1,5 +1,6 @@
 """What a machine must have at least to be verified: the published list, and what becomes of it for one machine."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,8 @@ class Facts:
     inet_down_mbps: float
     inet_up_mbps: float
     ports: int
+    toolkit: float | None = None
+    """Version of NVIDIA's container toolkit as ``toolkit_number`` has it; None where it is not told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +37,42 @@ class Minimum:
     unit: str
     least: float
     remedy: str
-    of: Callable[[Facts], float]
+    of: Callable[[Facts], float | None]
+    """None where it is not told, and so not judged."""
+    spell: Callable[[float], str] = lambda value: f"{value:.1f}".removesuffix(".0")
 
     @property
     def needs(self) -> str:
         """The least, with its unit."""
         return self._spelled(self.least)
 
-    def check(self, facts: Facts) -> Requirement:
-        """Whether the machine has it."""
+    def check(self, facts: Facts) -> Requirement | None:
+        """Whether the machine has it; None where that is not judged."""
         value = self.of(facts)
+        if value is None:
+            return None
         return Requirement(
             title=self.title, needs=self.needs, has=self._spelled(value), met=value >= self.least, remedy=self.remedy
         )
 
     def _spelled(self, value: float) -> str:
-        return f"{value:.1f}".removesuffix(".0") + (f" {self.unit}" if self.unit else "")
+        return self.spell(value) + (f" {self.unit}" if self.unit else "")
+
+
+_PART = 1000
+"""More than any part of a version."""
+
+
+def toolkit_number(text: str) -> float | None:
+    """ "1.17.8" as a number to compare; None for what is no version."""
+    found = re.match(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\d)", text)
+    return None if found is None else (int(found[1]) * _PART + int(found[2])) * _PART + int(found[3])
+
+
+def toolkit_version(number: float) -> str:
+    """The version that ``toolkit_number`` made a number of."""
+    rest, patch = divmod(int(number), _PART)
+    return "{}.{}.{}".format(*divmod(rest, _PART), patch)
 
 
 MINIMUMS = (
@@ -80,6 +103,14 @@ MINIMUMS = (
         least=11.8,
         of=lambda facts: facts.cuda_version,
         remedy="Install a driver of version 520 or newer, for example with apt-get install nvidia-driver-535.",
+    ),
+    Minimum(
+        title="NVIDIA container toolkit",
+        unit="",
+        least=1_017_008,
+        of=lambda facts: facts.toolkit,
+        spell=toolkit_version,
+        remedy="Upgrade it, or run the install script again: guests can break out of containers with older ones.",
     ),
     Minimum(
         title="CPU cores for each GPU",
@@ -148,6 +179,8 @@ class MachineSaid(Protocol):
     @property
     def cuda_version(self) -> str: ...
     @property
+    def toolkit_version(self) -> str: ...
+    @property
     def cpu_cores(self) -> int: ...
     @property
     def ram_mb(self) -> int: ...
@@ -179,12 +212,14 @@ def facts_of(machine: MachineSaid, gpus: Sequence[GpuSaid]) -> Facts:
         inet_down_mbps=machine.inet_down_mbps,
         inet_up_mbps=machine.inet_up_mbps,
         ports=machine.port_last - machine.port_first + 1,
+        toolkit=toolkit_number(machine.toolkit_version),
     )
 
 
 def check(facts: Facts) -> list[Requirement]:
-    """All of them for this machine, in the order of the list."""
-    return [minimum.check(facts) for minimum in MINIMUMS]
+    """All that this machine can be judged by, in the order of the list."""
+    judged = (minimum.check(facts) for minimum in MINIMUMS)
+    return [requirement for requirement in judged if requirement is not None]
 
 
 def lacks(facts: Facts) -> list[Requirement]:

@@ -75,6 +75,9 @@ class Machine(models.Model):
     user_namespaces = models.BooleanField(
         default=False, help_text="Root in its containers is an ordinary user to the machine."
     )
+    toolkit_version = models.CharField(
+        max_length=40, blank=True, help_text="Of NVIDIA's container toolkit; empty where its agent does not tell it."
+    )
     port_first = models.PositiveIntegerField()
     port_last = models.PositiveIntegerField()
     port_last_leased = models.PositiveIntegerField(default=0)

@@ -41,6 +41,7 @@ _COPIED = (
     "motherboard",
     "engine_version",
     "user_namespaces",
+    "toolkit_version",
     "port_first",
     "port_last",
 )

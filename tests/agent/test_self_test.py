@@ -2,14 +2,19 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.engine.types import EngineDownError, EngineInfo
+from agent.inventory.choosing import surroundings
+from agent.inventory.host import HostOptions
+from agent.inventory.simulated import SimulatedMachine
 from agent.options import MachineOptions
 from agent.protocol import ErrorReply
-from agent.self_test import Finding, self_test
+from agent.self_test import Finding, _gpus, self_test
+from tests.agent.conftest import Fake
 from tests.agent.marketplace import Marketplace
 from tests.agent.program import NO_ENGINE, run
 from tests.plumbing.ports import claim_block
@@ -80,6 +85,32 @@ def test_no_driver(market: Marketplace, tmp_path: Path) -> None:
     found = look(market.url, tmp_path, simulate=None)
     assert "nvidia-smi" in failures(found)["GPUs and driver"]
     assert "Memory of each GPU" not in {finding.title for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("script", "told", "remedy"),
+    [
+        ("echo NVIDIA Container Toolkit CLI version 1.17.8", "version 1.17.8", ""),
+        ("echo NVIDIA Container Toolkit CLI version 1.17.7", "version 1.17.7", "apt-get install --only-upgrade"),
+        ("exit 1", "of an unknown version", "apt-get install --only-upgrade"),
+        ("", "not found", "restart the engine"),
+    ],
+)
+def test_the_toolkit(fake: Fake, script: str, told: str, remedy: str) -> None:
+    if script:
+        fake("nvidia-ctk", script)
+    real = SimulatedMachine("1x RTX 3090", "seed", HostOptions())
+    real.simulated = False
+    found = {finding.title: finding for finding in _gpus(real)}["NVIDIA's container toolkit"]
+    assert found.told == told
+    assert (remedy in found.remedy) if remedy else not found.remedy
+
+
+def test_the_inventory_tells_the_toolkit_of_real_gpus_alone(fake: Fake, tmp_path: Path) -> None:
+    fake("nvidia-ctk", "echo NVIDIA Container Toolkit CLI version 1.17.4")
+    options = MachineOptions(server="http://x", state_dir=tmp_path)
+    assert surroundings(options, None).toolkit_version == "1.17.4"
+    assert surroundings(replace(options, simulate="1x RTX 3090"), None).toolkit_version == ""
 
 
 def test_ports_that_others_use(market: Marketplace, tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from agent.installer.system import InstallError
 from agent.installer.versions import Bundle
 from tests.agent.conftest import Fake
 
+CTK = "#!/bin/sh\\necho NVIDIA Container Toolkit CLI version %s; echo commit: f202b80a9b9d0db00d9b1d73c0128c8962c55f4d"
+CLI = "echo cli-version: %s; echo lib-version: %s; echo build date: 2025-05-30T13:47+0000"
+
 
 class Machine:
     """With Docker; ``runs`` are its containers."""
@@ -21,11 +24,15 @@ class Machine:
         self.docker()
         self.fake("dpkg-query", "true")
         self.engine_run("first")
-        apt = (
-            f'echo "apt $*" >>{self.calls}',
-            f'case "$*" in *install*) echo "#!/bin/sh" >{root}/bin/nvidia-ctk; chmod 755 {root}/bin/nvidia-ctk ;; esac',
-        )
-        self.fake("apt-get", "\n".join(apt))
+        self.apt_brings("1.17.8")
+
+    def apt_brings(self, version: str) -> None:
+        script = f'case "$*" in *install*) printf "{CTK}" {version} >{self.root}/bin/nvidia-ctk ;; esac'
+        self.fake("apt-get", f'echo "apt $*" >>{self.calls}\n{script}; chmod 755 {self.root}/bin/nvidia-ctk')
+
+    def has(self, version: str) -> None:
+        """The toolkit, with the words of its own programs."""
+        self.fake("nvidia-ctk", CTK.partition("\\n")[2].replace("%s", version))
 
     def docker(self, *runs: str, live_restore: bool = False) -> None:
         told = " ".join(runs)
@@ -99,7 +106,7 @@ def test_an_installation_of_the_toolkit_that_was_cut_off_is_known(machine: Machi
 
 def test_a_toolkit_that_was_there_before_asks_for_nothing(machine: Machine) -> None:
     machine.docker("one")
-    machine.fake("nvidia-ctk", "true")
+    machine.has("1.17.8")
     machine.install()
     assert not machine.restarted
 
@@ -119,3 +126,60 @@ def test_where_systemd_does_not_tell_docker_s_run_its_process_does(machine: Mach
 def test_notes_of_a_newer_installer_are_read(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"packages": ["a"], "of_tomorrow": 1}')
     assert manifest.load(tmp_path / "manifest.json") == Manifest(tmp_path / "manifest.json", packages=["a"])
+
+
+@pytest.mark.parametrize(
+    ("ctk", "cli", "version"),
+    [
+        (CTK % "1.17.8", "", "1.17.8"),
+        (CTK % "1.18.0-rc.1", CLI % ("1.17.4", "1.17.4"), "1.17.4"),
+        ("", CLI % ("1.9.0", "1.9.0"), "1.9.0"),
+        (CTK % "1.17.10", CLI % ("1.17.9", "1.17.9"), "1.17.9"),
+        ("echo no such option; exit 1", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_version_is_the_least_that_its_programs_tell(fake: Fake, ctk: str, cli: str, version: str) -> None:
+    for name, script in (("nvidia-ctk", ctk.replace("\\n", "\n")), ("nvidia-container-cli", cli)):
+        if script:
+            fake(name, script)
+    assert toolkit.version() == version
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        *(("1.17.8", True), ("1.17.10", True), ("1.18.0", True), ("2.0.0", True)),
+        *(("1.17.7", False), ("1.16.1", False), ("1.9.0", False), ("", False), ("new", False)),
+    ],
+)
+def test_versions_with_known_ways_out_of_a_container_are_not_safe(version: str, safe: bool) -> None:
+    assert toolkit.is_safe(version) == safe
+
+
+def test_an_old_toolkit_is_upgraded_without_a_restart(machine: Machine) -> None:
+    machine.docker("one")
+    machine.has("1.17.4")
+    assert "upgrade NVIDIA's container toolkit 1.17.4: guests can break out" in steps.plan_toolkit(machine.setup())
+    machine.install()
+    assert toolkit.version() == "1.17.8"
+    assert "libnvidia-container1" in machine.calls.read_text()
+    assert not machine.restarted
+    assert [step.plan(machine.setup()) for step in STEPS] == ["", ""]
+
+
+def test_one_that_apt_does_not_make_newer_ends_the_installation(machine: Machine) -> None:
+    machine.has("1.16.1")
+    machine.apt_brings("1.16.2")
+    with pytest.raises(InstallError, match=r"is 1\.16\.2 still, and has to be 1\.17\.8 or newer"):
+        machine.install()
+
+
+@pytest.mark.parametrize("words", ["deb [arch=amd64] ", "URIs: ", "# deb "])
+def test_a_repository_that_the_host_has_is_not_added_again(machine: Machine, words: str) -> None:
+    """apt refuses to work where two sources of the same have different keys."""
+    mine = machine.root / "etc/apt/sources.list.d/nvidia.sources"
+    mine.parent.mkdir(parents=True)
+    mine.write_text(f"{words}https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /\n")
+    machine.install()
+    assert (mine.parent / "spotyard-nvidia-container-toolkit.list").exists() == words.startswith("#")

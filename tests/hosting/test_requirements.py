@@ -2,14 +2,16 @@
 
 from dataclasses import fields, replace
 
+import msgspec
 import pytest
 from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.protocol import PROTOCOL_VERSION, decode, encode
+from agent.installer import toolkit
+from agent.protocol import PROTOCOL_VERSION, Inventory, decode, encode
 from agent.register_protocol import CheckReply, CheckRequest
-from hosting.domain.requirements import MINIMUMS, Facts, Minimum, check, facts_of, lacks, version_number
+from hosting.domain.requirements import MINIMUMS, Facts, Minimum, check, facts_of, lacks, toolkit_number, version_number
 from hosting.machine_claims import facts_of_machine
 from tests.plumbing import market
 
@@ -26,6 +28,7 @@ ENOUGH = Facts(
     inet_down_mbps=10,
     inet_up_mbps=5,
     ports=4,
+    toolkit=1_017_008,
 )
 
 
@@ -58,8 +61,43 @@ def test_more_never_hurts(minimum: Minimum, more: float, gpus: int) -> None:
         inet_down_mbps=10 + more,
         inet_up_mbps=5 + more,
         ports=gpus * (4 + round(more)),
+        toolkit=1_017_008 + round(more),
     )
-    assert minimum.check(larger).met
+    judged = minimum.check(larger)
+    assert judged is not None
+    assert judged.met
+
+
+@pytest.mark.parametrize(
+    ("version", "met"), [("1.17.8", True), ("1.18.0-rc.1", True), ("1.17.7", False), ("1.9.10", False)]
+)
+def test_a_toolkit_that_guests_break_out_of_is_too_old(version: str, met: bool) -> None:
+    told = {one.title: one for one in check(replace(ENOUGH, toolkit=toolkit_number(version)))}[
+        "NVIDIA container toolkit"
+    ]
+    assert (told.needs, told.has, told.met) == (toolkit.LEAST, version.partition("-")[0], met)
+
+
+@pytest.mark.parametrize("version", ["", "unknown", "1.17", "1.1788.0"])
+def test_a_toolkit_that_is_not_told_is_not_judged(version: str) -> None:
+    facts = replace(ENOUGH, toolkit=toolkit_number(version))
+    assert "NVIDIA container toolkit" not in {one.title for one in check(facts)}
+    assert lacks(facts) == []
+
+
+@pytest.mark.django_db
+def test_what_a_machine_s_agent_tells_of_the_toolkit_is_kept() -> None:
+    host = market.user()
+    told = msgspec.structs.replace(market.inventory(1), toolkit_version="1.17.4")
+    machine = market.register(host, told)
+    assert machine.toolkit_version == "1.17.4"
+    assert [one.title for one in lacks(facts_of_machine(machine))] == ["NVIDIA container toolkit"]
+
+
+def test_agents_that_know_no_toolkit_are_understood() -> None:
+    told = msgspec.json.decode(encode(market.inventory(1)))
+    del told["toolkit_version"]
+    assert decode(Inventory, msgspec.json.encode(told)).toolkit_version == ""
 
 
 @pytest.mark.parametrize(("text", "number"), [("12.4", 12.4), ("8.6", 8.6), ("12.4.1", 12.4), ("", 0), ("new", 0)])
