@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("hosting", "0024_isolation")]
+    dependencies = [("hosting", "0028_reliability_parts")]
 
     operations = [
         migrations.AddField(
