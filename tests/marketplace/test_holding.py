@@ -13,6 +13,8 @@ from pytest_django.fixtures import Settings
 
 from hosting import selectors
 from hosting.api import agent
+from hosting.api.lanes import Lane
+from hosting.errors import HostingError
 from hosting.gateways import presence, wakeup
 from hosting.gateways.wakeup import Listener, ear, wake
 from hosting.services.reports import report_receive
@@ -275,5 +277,27 @@ def test_hanging_up_frees_no_place_before_its_thread(monkeypatch: pytest.MonkeyP
         slow.go.set()
         await patiently(asyncio.gather(*first))
         assert agent.REPORTS.callers == 0
+
+    story(told())
+
+
+def test_in_a_lane_with_room_callers_wait_for_their_turn() -> None:
+    lane, begun, go = Lane(abreast=1, waiting=1), threading.Semaphore(0), threading.Event()
+
+    def slow() -> bool:
+        begun.release()
+        return go.wait(60)
+
+    async def told() -> None:
+        first = asyncio.create_task(lane.run("one", slow))
+        assert await asyncio.to_thread(begun.acquire, timeout=60)
+        second = asyncio.create_task(lane.run("one", go.is_set))
+        await asyncio.sleep(0)
+        with pytest.raises(HostingError, match="No more than 2"):
+            await lane.run("one", go.is_set)
+        assert not await patiently(lane.run("another", go.is_set)), "nobody else has to wait"
+        go.set()
+        assert all(await patiently(asyncio.gather(first, second)))
+        assert lane.callers == 0
 
     story(told())
