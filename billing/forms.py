@@ -12,6 +12,7 @@ from billing.domain.adjustments import ADJUSTMENT, USAGE_REFUND
 from billing.domain.errors import InvalidAmountError
 from billing.domain.money import check_positive_amount, parse_dollars
 from billing.models import AccountKind, AdjustmentRequest, CreditGrant, PaymentRefund
+from billing.services.alone import alone_sentence
 
 
 class CreditGrantForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -29,6 +30,10 @@ class CreditGrantForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic 
     class Meta:
         model = CreditGrant
         fields: list[str] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["amount"].help_text = alone_sentence()
 
     def clean_account(self) -> AbstractBaseUser:
         return _account(self.cleaned_data["account"])

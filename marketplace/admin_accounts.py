@@ -18,6 +18,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from hosting.admin_suspension import SuspensionActions
@@ -47,7 +48,6 @@ class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore
     list_filter = ("is_active", ("suspended_at", admin.EmptyFieldListFilter), "is_staff", "groups", "is_simulated")
     search_fields = ("email", "full_name")
     ordering = ("email",)
-    filter_horizontal = ("groups",)
     readonly_fields = ("date_joined", "last_login", "is_simulated", "suspended_at", "suspended_reason")
     inlines = (SshKeyInline,)
     fieldsets = (
@@ -81,6 +81,13 @@ class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore
             (title, {**options, "fields": [name for name in options["fields"] if name != "password"]})
             for title, options in fieldsets
         ]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """Roles are few: all are to be seen."""
+        if db_field.name == "groups":
+            options |= {"label": "Roles", "help_text": "What staff may do who are no superusers."}
+            options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        return super().formfield_for_manytomany(db_field, request, **options)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str] | tuple[str, ...]:
         """All but the name for those who are no superusers."""

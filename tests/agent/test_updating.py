@@ -19,7 +19,7 @@ from agent.installer import service as unit_texts
 from agent.installer.launch import LaunchState, Places
 from agent.installer.layout import Layout
 from agent.installer.versions import TOP
-from agent.protocol import AgentRelease, ErrorReply
+from agent.protocol import AgentRelease, ErrorReply, UpdateFailure
 from agent.server import ServerAwayError
 from agent.upkeep import status
 from agent.upkeep.updater import HEALTHY_SYNCS, Place, Updater
@@ -109,6 +109,16 @@ class Service:
         return (self.places.root / "log").read_text()
 
 
+def given_up(market: Marketplace, bundle: AgentBundle) -> UpdateFailure:
+    """What the agent tells after this version was offered to the one that was installed."""
+    market.await_that(lambda: bool(market.syncs) and market.syncs[-1].agent_version == OLD)
+    market.offer(bundle.version, bundle.content)
+    market.await_that(lambda: market.syncs[-1].update_failure is not None)
+    failure = market.syncs[-1].update_failure
+    assert failure is not None
+    return failure
+
+
 def test_a_broken_version_gives_way_and_a_good_one_stays(market: Marketplace, tmp_path: Path) -> None:
     broken = changed_agent(
         tmp_path / "broken", host_agent=lambda text: text.replace("self._upkeep.start()", 'raise OSError("broken")')
@@ -117,11 +127,7 @@ def test_a_broken_version_gives_way_and_a_good_one_stays(market: Marketplace, tm
     service = Service(tmp_path / "host", market.url)
     service.have(broken.version, tmp_path / "broken")
     with service:
-        market.await_that(lambda: bool(market.syncs) and market.syncs[-1].agent_version == OLD)
-        market.offer(broken.version, broken.content)
-        market.await_that(lambda: market.syncs[-1].update_failure is not None)
-        failure = market.syncs[-1].update_failure
-        assert failure is not None
+        failure = given_up(market, broken)
         assert (market.syncs[-1].agent_version, failure.version) == (OLD, broken.version), service.log
         assert "ended 3 times" in failure.why
         assert (service.exits[0], len(service.exits)) == (75, 1 + launch.MOST_STARTS)
@@ -199,11 +205,7 @@ def test_a_version_that_does_not_take_the_hosts_options_is_never_begun(market: M
     service = Service(tmp_path / "host", market.url)
     service.have(changed_options.version, tmp_path / "renamed")
     with service:
-        market.await_that(lambda: bool(market.syncs) and market.syncs[-1].agent_version == OLD)
-        market.offer(changed_options.version, changed_options.content)
-        market.await_that(lambda: market.syncs[-1].update_failure is not None)
-        failure = market.syncs[-1].update_failure
-        assert failure is not None
+        failure = given_up(market, changed_options)
         assert "--no-firewall" in failure.why
         assert (market.syncs[-1].agent_version, service.exits) == (OLD, []), service.log
 
@@ -217,9 +219,7 @@ def test_a_version_that_ends_as_if_it_were_refused_gives_way(market: Marketplace
     service = Service(tmp_path / "host", market.url)
     service.have(broken.version, tmp_path / "broken")
     with service:
-        market.await_that(lambda: bool(market.syncs) and market.syncs[-1].agent_version == OLD)
-        market.offer(broken.version, broken.content)
-        market.await_that(lambda: market.syncs[-1].update_failure is not None)
+        given_up(market, broken)
         assert market.syncs[-1].agent_version == OLD, service.log
         assert service.exits == [75, 1, 1, 1]
 

@@ -56,3 +56,16 @@ def host_web(agent: TestAgent) -> Client:
     browser = Client()
     browser.force_login(agent.machine.host)
     return browser
+
+
+@pytest.fixture
+def boss() -> User:
+    """A superuser."""
+    return User.objects.create_superuser("boss@example.com", "a-long-enough-phrase")
+
+
+@pytest.fixture
+def staff(client: Client, boss: User) -> Client:
+    """The superuser's browser."""
+    client.force_login(boss)
+    return client

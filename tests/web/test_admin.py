@@ -27,12 +27,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
-    return client
-
-
-@pytest.fixture
 def staff_password(settings: Settings) -> str:
     """The password of staff@example.com, who has not signed in."""
     settings.ACCOUNT_RATE_LIMITS = False  # the clock stands still: all visits seem to come within one second

@@ -17,17 +17,6 @@ from tests.plumbing.market import T0, TestAgent
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def boss() -> User:
-    return User.objects.create_superuser("boss@example.com", "a-long-enough-phrase")
-
-
-@pytest.fixture
-def staff(client: Client, boss: User) -> Client:
-    client.force_login(boss)
-    return client
-
-
 def act() -> AuditEntry:
     """The one entry of something sent in the administration."""
     return AuditEntry.objects.get(action="admin.act")

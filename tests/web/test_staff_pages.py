@@ -25,17 +25,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def boss() -> User:
-    return User.objects.create_superuser("boss@example.com", "a-long-enough-phrase")
-
-
-@pytest.fixture
-def staff(client: Client, boss: User) -> Client:
-    client.force_login(boss)
-    return client
-
-
-@pytest.fixture
 def rental() -> Instance:
     """Runs for an hour on another's machine."""
     agent = market.listed_machine()

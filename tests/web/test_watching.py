@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from billing.domain.checks import LastCheck, check_alarms
 from billing.models import LedgerAccount
 from billing.services import ledger_check_record
-from marketplace.models import DirtyMark, User
+from marketplace.models import DirtyMark
 from marketplace.services.rent import instance_rent
 from tests.plumbing import market
 from tests.plumbing.market import T0
@@ -20,12 +20,6 @@ from tests.web.pages import text
 pytestmark = pytest.mark.django_db
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
-    return client
 
 
 def test_the_front_page_alarms_about_discrepancies(staff: Client) -> None:
