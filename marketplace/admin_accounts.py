@@ -48,7 +48,14 @@ class UserAdmin(SuspensionActions, DjangoUserAdmin, ModelAdmin):  # type: ignore
     list_filter = ("is_active", ("suspended_at", admin.EmptyFieldListFilter), "is_staff", "groups", "is_simulated")
     search_fields = ("email", "full_name")
     ordering = ("email",)
-    readonly_fields = ("date_joined", "last_login", "is_simulated", "suspended_at", "suspended_reason")
+    readonly_fields = (
+        "date_joined",
+        "last_login",
+        "is_simulated",
+        "host_agreement_accepted_at",
+        "suspended_at",
+        "suspended_reason",
+    )
     inlines = (SshKeyInline,)
     fieldsets = (
         (None, {"fields": ("email", "password", "full_name")}),

@@ -72,6 +72,18 @@ def test_nothing_that_is_sent_besides_hides_what_was_done(staff: Client, boss: U
     }
 
 
+def test_when_somebody_agreed_is_a_fact_that_no_form_changes(staff: Client, renter: User) -> None:
+    agreed_at = T0.replace(microsecond=123_456)
+    User.objects.filter(pk=renter.pk).update(host_agreement_accepted_at=agreed_at)
+    told = {"host_agreement_accepted_at_0": "2020-01-01", "host_agreement_accepted_at_1": "00:00:00"}
+    staff.post(
+        change_page(renter), {"email": renter.email, "full_name": "Another", "is_active": "on", **INLINE, **told}
+    )
+    renter.refresh_from_db()
+    assert (renter.full_name, renter.host_agreement_accepted_at) == ("Another", agreed_at)
+    assert "agreement" not in AuditEntry.objects.get(action="account.changed").message
+
+
 def test_what_changes_nothing_leaves_no_entry_of_a_change(staff: Client, renter: User) -> None:
     assert staff.post(change_page(renter), {"email": renter.email, "is_active": "on"} | INLINE).status_code == 302
     assert not AuditEntry.objects.filter(action="account.changed").exists()
