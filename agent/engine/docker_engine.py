@@ -98,7 +98,6 @@ class DockerEngine:
             cpus=int(facts["NCPU"]),
             ram_mb=int(facts["MemTotal"]) // _MB,
             data_root=str(facts["DockerRootDir"]),
-            started_at=self._started_at,
             runtimes=runtimes_of(facts.get("Runtimes")),
             seccomp=has_seccomp(facts),
             user_namespaces=has_user_namespaces(facts),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +43,7 @@ class GuestDisks:
         self._volumes: GuestVolumes | None = None
         self._volumes_of: dict[str, list[str]] = {}
         self._looked = False
-        self._layers: dict[str, Path | None] = {}
+        self._parts: dict[str, _Parts] = {}
 
     def look(self, client: APIClient, facts: Mapping[str, Any]) -> None:
         """Learn from what the engine tells of itself; once, delete what an earlier agent left."""
@@ -72,7 +73,7 @@ class GuestDisks:
         layer, wish = layer_of(inspected), _wish(inspected)
         if layer is None or wish is None or (inspected["State"].get("StartedAt") or NEVER) != NEVER:
             return
-        self._layers[container_id] = layer
+        self._parts[container_id] = _Parts(layer, all_volumes(inspected))
         try:
             self._own.provide(container_id, layer, wish[0], reserved=wish[1])
         except OSError as error:
@@ -94,8 +95,9 @@ class GuestDisks:
         """Before anything that touches what the container has written."""
         if self._own is None or not self._own.has(container_id):
             return
-        self.cover_volumes(self._volumes_in(client, container_id))
-        layer = self._layer(client, container_id)
+        parts = self._parts_of(client, container_id)
+        layer = parts.layer
+        self.cover_volumes(parts.volumes)
         if layer is None:
             return
         if not is_mounted(layer):
@@ -169,14 +171,14 @@ class GuestDisks:
             self._volumes.removing(self._volumes_of[container_id])
         self._uncover_files(container_id)
         if self._own is not None and self._own.has(container_id):
-            layer = self._layer(client, container_id)
+            layer = self._parts_of(client, container_id).layer
             if layer is not None:
                 self._own.release(container_id, layer)
 
     def removed(self, client: APIClient, container_id: str) -> None:
         """When the engine has."""
         self._removed_volumes(client, self._volumes_of.pop(container_id, []))
-        self._layers.pop(container_id, None)
+        self._parts.pop(container_id, None)
         if self._own is not None:
             self._own.delete(container_id)
 
@@ -194,13 +196,20 @@ class GuestDisks:
         except OSError as error:
             say(_log, "files_still_used", level=logging.DEBUG, container=container_id[:12], why=error)
 
-    def _volumes_in(self, client: APIClient, container_id: str) -> list[str]:
-        return all_volumes(cast("dict[str, Any]", client.inspect_container(container_id)))
+    def _parts_of(self, client: APIClient, container_id: str) -> "_Parts":
+        """Asked once: they never change."""
+        if container_id not in self._parts:
+            inspected = cast("dict[str, Any]", client.inspect_container(container_id))
+            self._parts[container_id] = _Parts(layer_of(inspected), all_volumes(inspected))
+        return self._parts[container_id]
 
-    def _layer(self, client: APIClient, container_id: str) -> Path | None:
-        if container_id not in self._layers:
-            self._layers[container_id] = layer_of(cast("dict[str, Any]", client.inspect_container(container_id)))
-        return self._layers[container_id]
+
+@dataclass(frozen=True)
+class _Parts:
+    """Where a container's data are: its layer, None where it has none of overlay2's, and its volumes by name."""
+
+    layer: Path | None
+    volumes: list[str]
 
 
 def _wish(inspected: Mapping[str, Any]) -> tuple[int, bool] | None:

@@ -82,8 +82,6 @@ class EngineInfo:
     ram_mb: int
     data_root: str
     """Directory that holds images and containers, where it can be seen from here."""
-    started_at: float | None
-    """When the engine came up, in seconds since the epoch; None where unknown."""
     runtimes: tuple[EngineRuntime, ...] = ()
     seccomp: bool = True
     """Containers run with the engine's own profile."""

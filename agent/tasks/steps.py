@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from agent.engine.image_types import FoundImage
 from agent.engine.timestamps import instant
 from agent.engine.types import (
     NEVER,
@@ -221,18 +222,23 @@ class Steps:
         say(_log, "pull_begins", task=slot.task_id, image=image)
         watch = PullWatch(on_progress=on_progress, abandoned=lambda: slot.desired is not desired)
         self._checkpoint("pulling", slot.task_id)
+        before = self._engine.found_image(image)
         with self._tools.fetching(image):
             self._engine.pull(image, watch, desired.registry_login)
-        self._require_place(image)
+        self._require_place(image, before)
         self._admission.fetched(slot, desired)
         say(_log, "pull_ends", task=slot.task_id, image=image, seconds=time.monotonic() - began)
 
-    def _require_place(self, image: str) -> None:
+    def _require_place(self, image: str, before: FoundImage | None) -> None:
+        """What was here ``before`` stays: it is the host's own, or somebody else's."""
         found = self._engine.found_image(image)
+        if found is None:
+            return
         try:
-            require_place(self._tools, image, found.size_bytes if found is not None else 0)
+            require_place(self._tools, image, found.size_bytes)
         except TaskError:
-            self._engine.drop_image(image)
+            if before is None or before.image_id != found.image_id:
+                self._engine.drop_image(image)
             raise
 
     def _start(self, slot: Slot, desired: DesiredTask, step: Start) -> None:

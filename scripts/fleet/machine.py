@@ -30,7 +30,7 @@ from scripts.fleet.tasks import SimulatedTasks
 
 _log = logging.getLogger(__name__)
 TELEMETRY_SECONDS = 15.0
-ENGINE = EngineInfo(version="drill", cpus=1, ram_mb=1024, data_root="", started_at=None)
+ENGINE = EngineInfo(version="drill", cpus=1, ram_mb=1024, data_root="")
 LISTED_DAYS = 60
 DAY_SECONDS = 24 * 3600
 

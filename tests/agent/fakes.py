@@ -184,7 +184,7 @@ class FakeEngine:
 
     def info(self) -> EngineInfo:
         self._check()
-        return EngineInfo(version="1.0", cpus=4, ram_mb=8192, data_root="/", started_at=None, runtimes=self.runtimes)
+        return EngineInfo(version="1.0", cpus=4, ram_mb=8192, data_root="/", runtimes=self.runtimes)
 
     def sweep_networks(self) -> None:
         self._check()

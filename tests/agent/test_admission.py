@@ -227,6 +227,18 @@ def test_an_image_larger_than_its_share_of_the_disk_does_not_stay(
     assert life.seen(2) == ("running", 1, None)
 
 
+def test_an_image_that_the_host_has_itself_is_never_deleted_for_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "_LARGE_IMAGE_BYTES", 999)
+    monkeypatch.setattr(tools, "_IMAGE_SHARE", 0.0)
+    engine = FakeEngine(images={IMAGE: ()}, pullable={IMAGE}, image_bytes=1000)
+    life = Life(engine, tmp_path, data_root=str(tmp_path))
+    life.want(with_image(1, None))
+    assert life.seen(1) == ("failed", 1, "disk_full")
+    assert IMAGE in engine.images
+
+
 @pytest.mark.engine
 def test_the_beginning_of_an_id_is_no_name_to_the_real_engine_either(host: Host, engine: docker.DockerClient) -> None:
     lent = engine.images.get(images.build("nosshd", engine))

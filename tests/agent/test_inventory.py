@@ -14,7 +14,7 @@ from agent.inventory.host import HostOptions, RealHost
 from agent.inventory.simulated import SimulatedMachine, SimulationError, parse
 from agent.protocol import Inventory, decode, encode
 
-ENGINE = EngineInfo(version="20.10", cpus=1, ram_mb=1, data_root="/", started_at=None)
+ENGINE = EngineInfo(version="20.10", cpus=1, ram_mb=1, data_root="/")
 AROUND = Surroundings(engine=ENGINE, port_first=20000, port_last=20099, public_address=None, geolocation="Oslo, NO")
 
 

@@ -120,9 +120,7 @@ def test_on_other_gpus_a_task_keeps_its_sandbox(tmp_path: Path) -> None:
 
 def test_the_inventory_tells_sandboxes_and_user_namespaces() -> None:
     machine = SimulatedMachine("RTX 3090", "seed", HostOptions())
-    engine = EngineInfo(
-        version="1", cpus=1, ram_mb=1, data_root="/", started_at=None, runtimes=(gvisor(),), user_namespaces=True
-    )
+    engine = EngineInfo(version="1", cpus=1, ram_mb=1, data_root="/", runtimes=(gvisor(),), user_namespaces=True)
     around = Surroundings(port_first=1, port_last=2, public_address=None, geolocation=None, engine=engine)
     found = decode(Inventory, encode(collect(machine, machine, around)))
     assert list(found.sandboxes) == ["gvisor"]

@@ -29,7 +29,7 @@ class AnEngine:
     def info(self) -> EngineInfo:
         if self.error:
             raise EngineDownError(self.error)
-        return EngineInfo(version="26.1", cpus=8, ram_mb=32_000, data_root="/nonexistent/docker", started_at=None)
+        return EngineInfo(version="26.1", cpus=8, ram_mb=32_000, data_root="/nonexistent/docker")
 
 
 @pytest.fixture
