@@ -4,6 +4,8 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from hosting.api.body_limit import body_limited
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
 
-application = get_asgi_application()
+application = body_limited(get_asgi_application())

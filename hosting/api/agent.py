@@ -1,26 +1,23 @@
 """The endpoints agents talk to. Agents only dial out; what they should do comes back in the reply of a sync."""
 
-import asyncio
 import functools
 import json
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from agent.protocol import MOST_RESULT_BYTES, ErrorReply, Message, SyncRequest, decode, encode
+from agent.protocol import ErrorReply, Message, SyncRequest, decode, encode
 from agent.register_protocol import CheckReply, CheckRequest, RegisterReply, RegisterRequest, TokenChange, TokenChanged
 from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
-from hosting.api.turns import Turns
+from hosting.api.lanes import Lane, in_pool
+from hosting.api.sizes import MOST_MESSAGE_BYTES, MOST_OPEN_BYTES
 from hosting.domain import requirements
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
@@ -31,18 +28,19 @@ from hosting.services.install_tokens import install_token_change
 from hosting.services.registration import machine_register
 from hosting.services.reports import report_receive
 
-T = TypeVar("T")
-HANDLER_THREADS = 8
-MAX_BODY_BYTES = 256 * 1024 + 2 * MOST_RESULT_BYTES
-"""A report on a thousand containers is smaller, with the results of two."""
+REPORTS = Lane(abreast=2, waiting=0)
+"""By credential: an agent sends its held request and one with news. Who sends more waits for its own machine's row."""
+REPLIES = Lane(abreast=1, waiting=1_000_000)
+"""By credential. Nobody is refused what its report has earned."""
+BESIDES = Lane(abreast=1, waiting=16)
+"""By credential, for measurements, output and logs."""
+OPEN = Lane(abreast=2, waiting=32)
+"""By address, for who has no credential."""
 
 MACHINE_REMOVED = (
     "Its host removed this machine from the marketplace, and nothing of it is left here. To join again, take a new "
     "token from Host / Setup."
 )
-
-_turns = Turns()
-_handlers = ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="sync")
 
 
 def reply_with(message: Message, status: int = 200) -> HttpResponse:
@@ -81,8 +79,8 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
 @refuses_clearly
 async def register(request: HttpRequest) -> HttpResponse:
     """Exchange an install token for a machine and its credential."""
-    body = body_of(request)
-    return reply_with(await sync_to_async(_register)(body, remote_address(request)))
+    address = remote_address(request)
+    return reply_with(await OPEN.run(address, functools.partial(_register, body_of(request, MOST_OPEN_BYTES), address)))
 
 
 @csrf_exempt
@@ -93,15 +91,11 @@ async def sync(request: HttpRequest) -> HttpResponse:
     body = body_of(request)
     credential = credential_in(request)
     handle = functools.partial(_handle, credential, body, remote_address(request))
-    if settings.SYNC_HOLD_MAX_SECONDS <= 0:
-        machine_id, _message = await sync_to_async(handle)()
-        return reply_with(await sync_to_async(desired_state)(machine_id))
-    with _turns.working(credential):
-        machine_id, message = await in_pool(handle)
+    machine_id, message = await REPORTS.run(credential, handle)
     hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
     if hold_seconds > 0:
         await _hold(machine_id, message.known_generation, hold_seconds)
-    return reply_with(await in_pool(functools.partial(desired_state, machine_id)))
+    return reply_with(await REPLIES.run(credential, functools.partial(desired_state, machine_id)))
 
 
 @csrf_exempt
@@ -109,7 +103,8 @@ async def sync(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def check(request: HttpRequest) -> HttpResponse:
     """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
-    return reply_with(await sync_to_async(_check)(body_of(request)))
+    look = functools.partial(_check, body_of(request, MOST_OPEN_BYTES))
+    return reply_with(await OPEN.run(remote_address(request), look))
 
 
 @csrf_exempt
@@ -117,10 +112,8 @@ async def check(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def token(request: HttpRequest) -> HttpResponse:
     """Give an install token another secret than the one that stands on a command line."""
-    told = decode(TokenChange, body_of(request))
-    change = functools.partial(install_token_change, raw=told.token, replacement=told.replacement, now=timezone.now())
-    await sync_to_async(change)()
-    return reply_with(TokenChanged())
+    change = functools.partial(_change_token, body_of(request, MOST_OPEN_BYTES))
+    return reply_with(await OPEN.run(remote_address(request), change))
 
 
 def credential_in(request: HttpRequest) -> str:
@@ -128,16 +121,16 @@ def credential_in(request: HttpRequest) -> str:
     return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
-def body_of(request: HttpRequest) -> bytes:
-    """The request's body. Raises HostingError(too_large, 413), where a length is stated before anything is read."""
-    too_large = HostingError("too_large", f"A message has at most {MAX_BODY_BYTES} bytes.", status=413)
+def body_of(request: HttpRequest, most_bytes: int = MOST_MESSAGE_BYTES) -> bytes:
+    """The request's body. Raises HostingError(too_large, 413).
+
+    Where requests are held, Django has read all of the body by now: there ``hosting.api.body_limit`` has refused it.
+    """
     stated = request.headers.get("Content-Length") or "0"
-    if not stated.isascii() or not stated.isdecimal() or len(stated) > 15 or int(stated) > MAX_BODY_BYTES:
-        raise too_large
-    body: bytes = request.body
-    if len(body) > MAX_BODY_BYTES:
-        raise too_large
-    return body
+    sensible = stated.isascii() and stated.isdecimal() and len(stated) <= 15
+    if not sensible or int(stated) > most_bytes or len(request.body) > most_bytes:
+        raise HostingError("too_large", f"At most {most_bytes} bytes may be sent here at a time.", status=413)
+    return request.body
 
 
 def _check_protocol(body: bytes) -> None:
@@ -155,6 +148,12 @@ def _check(body: bytes) -> CheckReply:
     inventory = decode(CheckRequest, body).inventory
     facts = requirements.facts_of(inventory, inventory.gpus)
     return CheckReply(requirements=requirements.check(facts))
+
+
+def _change_token(body: bytes) -> TokenChanged:
+    told = decode(TokenChange, body)
+    install_token_change(raw=told.token, replacement=told.replacement, now=timezone.now())
+    return TokenChanged()
 
 
 def _register(body: bytes, remote_address: str) -> RegisterReply:
@@ -187,32 +186,17 @@ def machine_of(credential: str) -> Machine:
 
 
 async def _hold(machine_id: int, known_generation: int, hold_seconds: float) -> None:
-    """Return when the machine's desired state is of another generation, or when the time is over.
+    """Return when the machine's desired state is of another generation, when a newer request of the machine is held,
+    or when the time is over.
 
     An idle machine's request costs one small query here: there are many of them, at all times.
     """
     deadline = time.monotonic() + hold_seconds
     async with Listener(machine_id) as listener:
-        with _turns.holding(machine_id, listener):
-            await _await_news(listener, machine_id, known_generation, deadline)
-
-
-async def _await_news(listener: Listener, machine_id: int, known_generation: int, deadline: float) -> None:
-    while await in_pool(functools.partial(desired_generation, machine_id)) == known_generation:
-        left = deadline - time.monotonic()
-        if left <= 0 or listener.ended:
-            return
-        await listener.wait(left)
-
-
-async def in_pool(work: Callable[[], T]) -> T:
-    """Run database work on a few threads with lasting connections, however many requests are held."""
-
-    def run() -> T:
-        close_old_connections()
-        try:
-            return work()
-        finally:
-            close_old_connections()
-
-    return await asyncio.get_running_loop().run_in_executor(_handlers, run)
+        while not listener.superseded:
+            if await in_pool(functools.partial(desired_generation, machine_id)) != known_generation:
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            await listener.wait(left)

@@ -29,6 +29,10 @@ class Clock:
             self._ended = True
             self._changed.notify_all()
 
+    def now(self) -> float:
+        """In seconds; it never goes back."""
+        return time.monotonic()
+
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something once, so many seconds from now."""
         with self._changed:

@@ -1,5 +1,6 @@
 """One simulated machine: registers, syncs and measures over the real protocol, and has its ups and downs."""
 
+import functools
 import logging
 import random
 import threading
@@ -21,15 +22,16 @@ from agent.protocol import PROTOCOL_VERSION, SYNC_PATH, Inventory, SyncReply, Sy
 from agent.register_protocol import RegisterRequest
 from agent.server import RefusedError, ServerAwayError, ServerClient
 from agent.sync import Account, Session, Surroundings, SyncLoop
-from agent.telemetry_protocol import Live, TaskReading, TelemetryRequest
+from agent.telemetry.telling import LOOK_SECONDS, MachineTelemetry
+from agent.telemetry_protocol import TelemetryReply, TelemetryRequest
 from scripts.fleet import plan
 from scripts.fleet.api import Api, ApiError
 from scripts.fleet.clock import Clock
+from scripts.fleet.figures import SimulatedLooker
 from scripts.fleet.tally import Tally
 from scripts.fleet.tasks import SimulatedTasks
 
 _log = logging.getLogger(__name__)
-TELEMETRY_SECONDS = 15.0
 ENGINE = EngineInfo(version="drill", cpus=1, ram_mb=1024, data_root="")
 LISTED_DAYS = 60
 DAY_SECONDS = 24 * 3600
@@ -76,6 +78,17 @@ class TimedClient(ServerClient):
             self._tally.took("sync", time.monotonic() - began)
         return reply
 
+    def tell(self, base: str, credential: str, request: TelemetryRequest) -> TelemetryReply:
+        """See ServerClient."""
+        began = time.monotonic()
+        try:
+            reply = super().tell(base, credential, request)
+        except (ServerAwayError, RefusedError) as error:
+            self._tally.count(f"error: telemetry {type(error).__name__}")
+            raise
+        self._tally.took("telemetry", time.monotonic() - began)
+        return reply
+
 
 class Machine:
     """``start`` it once; it goes away and comes back by itself until ``stop``."""
@@ -90,11 +103,12 @@ class Machine:
         self.known = known
         self.tasks = SimulatedTasks(drill.clock, drill.rates, self._dice, self._changed)
         self._loop: SyncLoop | None = None
-        self._session = ""
-        self._boot = uuid.uuid4().hex
-        self._looks = 0
+        self._turning = threading.Lock()
+        """Held while it goes on or off line: however that comes about, it has one loop at the most."""
         self._lost: set[str] = set()
         self._client = TimedClient(drill.tally)
+        self._figures: MachineTelemetry | None = self._measuring()
+        """None while it is restarted."""
         self._ended = threading.Event()
 
     @property
@@ -108,7 +122,7 @@ class Machine:
             self.known = self._register()
         self._go_online()
         self._list(until=int(time.time()) + LISTED_DAYS * DAY_SECONDS)
-        self._drill.clock.after(self._dice.uniform(0, TELEMETRY_SECONDS), self._measure)
+        self._drill.clock.after(self._dice.uniform(0, LOOK_SECONDS), self._measure)
         self._expect_event()
 
     def stop(self) -> None:
@@ -151,18 +165,19 @@ class Machine:
             on_sync_url=lambda _url: None,
             on_refused=self._on_refused,
         )
-        self._session = uuid.uuid4().hex
-        self._loop = SyncLoop(
-            Session(account, self.tasks, around),
-            client=lambda: TimedClient(self._drill.tally),
-            pool=self._drill.pool,
-        )
-        self._loop.start()
+        session = Session(account, self.tasks, around)
+        with self._turning:
+            if self._loop is not None or self._ended.is_set():
+                return
+            client = functools.partial(TimedClient, self._drill.tally)
+            self._loop = SyncLoop(session, client=client, pool=self._drill.pool)
+            self._loop.start()
 
     def _go_offline(self) -> None:
-        if self._loop is not None:
-            self._loop.stop()
-            self._loop = None
+        with self._turning:
+            if self._loop is not None:
+                self._loop.stop()
+                self._loop = None
 
     def _on_refused(self, error: RefusedError) -> None:
         _log.warning("machine %s is refused: %s", self._plan.name, error.msg)
@@ -180,13 +195,16 @@ class Machine:
             self._drill.clock.after(seconds, lambda: self._drill.pool.submit(lambda: self._happen(event)))
 
     def _happen(self, event: plan.MachineEvent) -> None:
-        """Let it happen, and what ends it; then wait for the next."""
+        """Let it happen, and what ends it; then wait for the next, which meets no machine that is away."""
         self._drill.tally.count(event)
         away = plan.away_seconds(event, self._dice)
         if event in ("offline", "reboot"):
             self._go_offline()
+            if event == "reboot":
+                self._figures = None
             self._later(away, lambda: self._return(rebooted=event == "reboot"))
-        elif event == "gpu_lost":
+            return
+        if event == "gpu_lost":
             lost = self._dice.choice(self._hardware.gpus()).uuid
             self._lost.add(lost)
             self._later(away, lambda: self._lost.discard(lost))
@@ -203,9 +221,10 @@ class Machine:
 
     def _return(self, *, rebooted: bool) -> None:
         if rebooted:
-            self._boot = uuid.uuid4().hex
+            self._figures = self._measuring()
             self.tasks.reboot()
         self._go_online()
+        self._expect_event()
 
     @property
     def _id(self) -> int:
@@ -235,26 +254,25 @@ class Machine:
     def _measure(self) -> None:
         if self._ended.is_set():
             return
-        self._drill.clock.after(TELEMETRY_SECONDS, self._measure)
-        if self.is_online:
-            self._drill.pool.submit(self._tell_figures)
+        self._drill.clock.after(LOOK_SECONDS, self._measure)
+        figures = self._figures
+        if figures is not None:
+            self._drill.pool.submit(lambda: self._tell_figures(figures))
 
-    def _tell_figures(self) -> None:
-        known, busy = self.known, self.tasks.busy()
+    def _tell_figures(self, figures: MachineTelemetry) -> None:
+        """A machine that is cut off goes on measuring, and tells it all when it is back."""
+        figures.look()
+        if self.is_online:
+            figures.tell()
+
+    def _measuring(self) -> MachineTelemetry:
+        """Of a boot that begins now."""
+        looker = SimulatedLooker(self._hardware, self.tasks, lambda: set(self._lost), uuid.uuid4().hex)
+        send = functools.partial(self._send_figures, TimedClient(self._drill.tally))
+        return MachineTelemetry(looker, send, self._drill.clock.now)
+
+    def _send_figures(self, client: TimedClient, request: TelemetryRequest) -> TelemetryReply:
+        known = self.known
         if known is None:
-            return
-        self._looks += 1
-        in_use = [uuid for gpus in busy.values() for uuid in gpus]
-        gpus = self._hardware.readings(in_use)
-        live = Live(
-            number=self._looks,
-            boot_id=self._boot,
-            gpus=[msgspec.structs.replace(gpu, lost=gpu.uuid in self._lost) for gpu in gpus],
-            machine=self._hardware.reading(in_use),
-            tasks=[TaskReading(task_id=task_id, gpu_uuids=uuids) for task_id, uuids in busy.items()],
-        )
-        base = known.sync_url.removesuffix(SYNC_PATH)
-        try:
-            self._client.tell(base, known.credential, TelemetryRequest(session_id=self._session, live=live))
-        except (ServerAwayError, RefusedError) as error:
-            self._drill.tally.count(f"error: telemetry {type(error).__name__}")
+            raise ServerAwayError("not registered yet")
+        return client.tell(known.sync_url.removesuffix(SYNC_PATH), known.credential, request)

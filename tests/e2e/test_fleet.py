@@ -17,10 +17,21 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MACHINES = 5
 
 
-def drill(stack: Stack, host: Account, renter: Account, state: Path, *, clients: int, seconds: int) -> str:
+def drill(
+    stack: Stack, host: Account, renter: Account, state: Path, *, clients: int, seconds: int, churn: int = 0
+) -> str:
     """What a short, busy drill prints."""
     command = [sys.executable, "-m", "scripts.fleet", "--server", stack.url, "--state", str(state)]
-    command += ["--machines", str(MACHINES), "--clients", str(clients), "--churn", "0", "--seconds", str(seconds)]
+    command += [
+        "--machines",
+        str(MACHINES),
+        "--clients",
+        str(clients),
+        "--churn",
+        str(churn),
+        "--seconds",
+        str(seconds),
+    ]
     environment = os.environ | {"SPOTYARD_HOST_KEY": host.api_key, "SPOTYARD_CLIENT_KEYS": renter.api_key}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
@@ -41,6 +52,15 @@ def test_a_drill_rents_and_the_next_one_goes_on_with_its_machines(stack: Stack, 
     again = drill(stack, host, renter, tmp_path, clients=0, seconds=8)
     assert "machine refused" not in again, again
     assert [row["id"] for row in host.call("GET", "/machines/?owner=me")["machines"]] == [row["id"] for row in machines]
+
+
+def test_a_busy_drill_meets_no_refusal_of_its_machines(stack: Stack, tmp_path: Path) -> None:
+    host, renter = account(stack), account(stack, dollars=100)
+    told = drill(stack, host, renter, tmp_path, clients=0, seconds=15, churn=1000)
+    assert re.search(r"\d+  (offline|reboot)$", told, re.MULTILINE), told
+    assert re.search(r"telemetry \d+/\d+ ms", told), told
+    for wrong in ("machine refused", "error: sync", "error: telemetry"):
+        assert wrong not in told, told
 
 
 def test_without_an_account_it_says_what_is_missing(tmp_path: Path) -> None:

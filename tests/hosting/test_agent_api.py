@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from agent.protocol import PROTOCOL_VERSION
-from hosting.api.agent import MAX_BODY_BYTES
+from hosting.api.sizes import MOST_MESSAGE_BYTES
 from hosting.domain.secrets import secret_hash
 from hosting.models import Machine
 from tests.plumbing import market
@@ -49,4 +49,4 @@ def test_nonsense_is_refused_clearly(path: str) -> None:
 
 @pytest.mark.parametrize("path", [SYNC, REGISTER])
 def test_a_message_has_a_greatest_length(path: str) -> None:
-    assert post(path, " " * (MAX_BODY_BYTES + 1)) == (413, "too_large")
+    assert post(path, " " * (MOST_MESSAGE_BYTES + 1)) == (413, "too_large")
