@@ -269,9 +269,12 @@ def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:
 
 
 def judged_runs(machine: Machine) -> QuerySet[ChallengeRun]:
-    """The machine's challenges that were passed or failed, oldest first, since the last case that was overturned."""
+    """The machine's challenges that were passed or failed, oldest first, since the last case that was overturned.
+
+    Those that its host asked for, at a moment of its own choice, say nothing.
+    """
     overturned = machine.verification_cases.filter(state=CASE_OVERTURNED).order_by("-decided_at").first()
-    runs = machine.challenge_runs.filter(passed__isnull=False)
+    runs = machine.challenge_runs.filter(passed__isnull=False).exclude(measurement__reason=Measurement.Reason.HOST)
     if overturned is not None:
         runs = runs.filter(judged_at__gt=overturned.decided_at)
     return runs.order_by("judged_at", "pk")

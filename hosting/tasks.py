@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from hosting.services.challenge_settling import challenges_settle
 from hosting.services.challenge_sweeps import challenges_ask_due
+from hosting.services.challenge_talks import challenges_talk_on
 from hosting.services.idle_jobs import idle_jobs_restart
 from hosting.services.jobs import jobs_sweep
 from hosting.services.listing import listings_expire
@@ -73,9 +74,9 @@ def check_ports() -> int:
 
 @shared_task
 def verify_machines() -> int:
-    """Every half minute: answers to challenges are judged, and machines that are due are challenged."""
+    """Every half minute: challenges that run are asked on, answers judged, and machines that are due challenged."""
     now = timezone.now()
-    return challenges_settle(now=now) + challenges_ask_due(now=now)
+    return challenges_talk_on(now=now) + challenges_settle(now=now) + challenges_ask_due(now=now)
 
 
 @shared_task

@@ -1,5 +1,6 @@
 """Which kinds of jobs this agent can do."""
 
+from agent.jobs.asking import Ask
 from agent.jobs.copying import Copy
 from agent.jobs.disks import ReceiveDisk, SendDisk
 from agent.jobs.execute import Execute
@@ -17,6 +18,7 @@ def handlers(workplace: Workplace) -> dict[str, Handler]:
         "execute": Execute(workplace),
         "copy": Copy(workplace),
         "url": UrlCopy(workplace),
+        "ask": Ask(workplace),
         "disk_send": SendDisk(workplace),
         "disk_receive": ReceiveDisk(workplace),
     }

@@ -1,7 +1,7 @@
 """The challenge: a computation whose answer is the same, bit for bit, on all honest hardware.
 
-Nothing here but ``prove`` needs torch, and nothing needs more than that: the same files make the program that machines
-run (``python -m dlperf.challenge``) and the server's check of what it prints.
+``plan`` says what is computed. ``prove`` and ``serve`` are the program that machines run, ``ask`` how it is spoken
+with; they need torch and nothing else. ``answers``, ``recompute`` and ``verify`` are the server's check of that.
 """
 
-CHALLENGE_VERSION = 1
+CHALLENGE_VERSION = 2

@@ -1,45 +1,62 @@
 """What a challenge is made of, in integers: where its numbers come from, how they are multiplied, what is hashed.
 
-Version 1. A *plan* is what the server sends. Each GPU has keys of its own, from the nonce and its number. Its memory is
-filled with rows of pseudo-random bytes (splitmix64 of a counter, so any row can be reproduced alone). Then, for each
-step and each pass of it:
+Version 2. A *plan* is what the server sends, with a nonce and, new for each machine and each time, a tag.
 
-1. from the state follow a key, a row of the buffer and a salt;
-2. A is the ``width`` rows of the buffer that begin there, B as many rows of bytes that follow from the key;
-3. bytes become small integers, as the pass's kind says, and C = A x B transposed is computed exactly;
-4. every entry of C is mixed with its place and the salt; the sums of the mixed entries of each block of 256 x 256 are
-   the pass's digests.
+*The buffer.* Each GPU's memory is filled with rows of ``depth`` bytes. A row begins as pseudo-random bytes (splitmix64
+of a counter, with the GPU's key) and goes through ``LAYERS`` products with matrices that follow from the nonce; after
+each, the entries are hashed to bytes. So any row can be reproduced alone, which the server does for a few, but at the
+price of thousands of operations for each byte: a prover that lacks the memory is better off moving the rows to and
+fro, and either way is several times slower than one that reads them.
 
-The next state is the SHA-256, cut to 16 bytes, of the state and of the SHA-256 of every pass's digests: so no step can
-begin before the one before it is known whole.
+*A step* follows from the state before it.
+
+1. Each pass multiplies: A is a window of the buffer, ``products`` times ``side`` rows; B is ``side`` rows of bytes that
+   follow from the pass's key. Bytes become small integers as the pass's kind says, and of each part of ``side`` rows
+   of A the product with B transposed is computed exactly.
+2. The scan reads the whole buffer: of each group of ``GROUP_ROWS`` rows, as words of 64 bits, the sum of all words,
+   each times an odd word of the scan's own stream, modulo 2^64.
+3. The *digest* of a product is a sum over all its entries, modulo 2^64: two neighbouring entries are a word w; with the
+   odd word k of the pass's own stream at that place, and x = w XOR k, the sum is that of x * (x + k). It is no linear
+   function of the entries, so nothing but the entries gives it.
+
+The next state is the SHA-256, cut to 16 bytes, of the state and of what the digests of all passes and of the scan come
+to: so no step can begin before the one before it is known whole.
+
+*Two chains.* The first ``steps`` begin with a state that follows from nonce and tag: nobody else's work is of use for
+them. The last ``common_steps`` begin with one that follows from the nonce alone: so machines of several hosts that got
+the same nonce must agree there.
 
 *Exactness.* An entry is a sum of ``depth`` products. In half passes these are of -1, 0 and 1, so that every partial
-sum, in any order, is an integer of at most ``depth`` <= 2048, which float16 holds exactly. In byte and single passes
-they are of -16..15, so that partial sums are at most 256 x ``depth`` <= 2^24, which float32 (and TF32's sums) hold
-exactly.
+sum, in any order, is an integer of at most ``depth`` <= 2048, which float16 holds exactly. In byte and single passes,
+and in the layers, they are of -16..15, so that partial sums are at most 256 x ``depth`` <= 2^24, which float32 (and
+TF32's sums) hold exactly.
 """
 
 import hashlib
 import struct
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-BLOCK = 256
-"""Rows and columns of what a digest is about and an audit looks at."""
 STATE_BYTES = 16
+WORD_BYTES = 8
+ENTRY_BYTES = 4
 MASK_64 = 2**64 - 1
-MASK_32 = 2**32 - 1
 GAMMA = 0x9E3779B97F4A7C15
 MIX_64 = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 """splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014)."""
-ROW_32, COLUMN_32 = 0x85EBCA6B, 0xC2B2AE35
-MIX_32 = (0x21F0AAAD, 0x735A2D97)
+LAYERS = 4
+LAYER_FACTOR, LAYER_SHIFT = 0x9E3779B1, 24
+"""An entry of a layer becomes the byte that its product with this, modulo 2^32, has above this many bits."""
+GROUP_ROWS = 256
+SHELF_LEAVES = 1024
+"""Digests are hashed on shelves of so many, so that one can be shown with its shelf and the hashes of the others."""
 LARGEST_HALF_SUM = 2**11
 LARGEST_SINGLE_SUM = 2**24
-MOST_STEPS = 1024
-MOST_PASSES = 64
+MOST_STEPS = 2048
+MOST_PASSES = 48
+MOST_PRODUCTS = 256
+MOST_BUFFER_BYTES = 2**40
 MOST_GPUS = 16
 
 
@@ -53,52 +70,83 @@ class Kind(IntEnum):
 
 LARGEST_ENTRY = {Kind.HALF: 1, Kind.BYTE: 16, Kind.SINGLE: 16}
 _LARGEST_SUM = {Kind.HALF: LARGEST_HALF_SUM, Kind.BYTE: LARGEST_SINGLE_SUM, Kind.SINGLE: LARGEST_SINGLE_SUM}
-_TABLES = {
-    Kind.HALF: bytes(((byte & 1) - (byte >> 1 & 1)) & 255 for byte in range(256)),
-    Kind.BYTE: bytes(((byte & 31) - 16) & 255 for byte in range(256)),
-    Kind.SINGLE: bytes(((byte & 31) - 16) & 255 for byte in range(256)),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The size of a challenge. Raises ValueError where a sum might not be exact or something would be out of bounds."""
 
-    width: int
+    side: int
     """Rows and columns of each product."""
     depth: int
-    """How many products each entry is the sum of."""
-    steps: int
+    """How many products each entry is the sum of; bytes of a row of the buffer."""
+    products: int
+    """Of a pass."""
     passes: int
-    """Products of a step."""
+    """Of a step."""
+    steps: int
+    """Of the machine's own chain."""
+    common_steps: int
+    """Of the chain that all who got the nonce have in common."""
     buffer_rows: int
-    """Rows of ``depth`` bytes that are to be kept in each GPU's memory."""
+    """Rows that are to be kept in each GPU's memory."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be computed exactly, or not at all."""
-        if self.width < BLOCK or self.width % BLOCK or self.width > 2**15 or self.depth < 8 or self.depth % 8:
-            raise ValueError("width must be a multiple of 256 up to 32768, depth one of 8")
+        if not 32 <= self.side <= 4096 or self.side % 32 or self.depth < 8 or self.depth % 8:
+            raise ValueError("side must be a multiple of 32 up to 4096, depth one of 8")
         if any(self.largest_sum(kind) > _LARGEST_SUM[kind] for kind in Kind):
             raise ValueError("with that depth not every sum is exact")
-        if not 1 <= self.steps <= MOST_STEPS or not 1 <= self.passes <= MOST_PASSES:
-            raise ValueError("too many or too few steps or passes")
-        if not self.width <= self.buffer_rows <= 2**40:
-            raise ValueError("the buffer must hold one product's rows")
+        if not 1 <= self.products <= MOST_PRODUCTS or not 1 <= self.passes <= MOST_PASSES:
+            raise ValueError("too many or too few products or passes")
+        if self.steps < 1 or self.common_steps < 1 or self.all_steps > MOST_STEPS:
+            raise ValueError("too many or too few steps")
+        if self.buffer_rows % GROUP_ROWS or not self.window_rows <= self.buffer_rows:
+            raise ValueError(f"the buffer must hold one pass's rows, and a multiple of {GROUP_ROWS}")
+        if self.buffer_bytes > MOST_BUFFER_BYTES:
+            raise ValueError("the buffer is too large")
 
     def largest_sum(self, kind: Kind) -> int:
         """The largest absolute value that an entry, or a partial sum of it, can have."""
         return int(self.depth * LARGEST_ENTRY[kind] ** 2)
 
     @property
-    def blocks(self) -> int:
-        """Digests of a pass."""
-        return (self.width // BLOCK) ** 2
+    def all_steps(self) -> int:
+        """Of both chains, counted through: the machine's own ones first."""
+        return self.steps + self.common_steps
 
     @property
-    def operations(self) -> dict[Kind, int]:
-        """Multiplications and additions of one GPU, by the path that they go through."""
-        each = 2 * self.width * self.width * self.depth * self.steps
-        return {kind: each * len(range(kind, self.passes, len(Kind))) for kind in Kind}
+    def window_rows(self) -> int:
+        """Rows of the buffer that a pass multiplies."""
+        return self.products * self.side
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Of each GPU."""
+        return self.buffer_rows * self.depth
+
+    @property
+    def groups(self) -> int:
+        """Of rows, that a scan has a digest of."""
+        return self.buffer_rows // GROUP_ROWS
+
+    @property
+    def product_words(self) -> int:
+        """Words of 64 bits in a product."""
+        return self.side * self.side * ENTRY_BYTES // WORD_BYTES
+
+    @property
+    def group_words(self) -> int:
+        """Words of 64 bits in a group of rows."""
+        return GROUP_ROWS * self.depth // WORD_BYTES
+
+    def passes_of(self, kind: Kind) -> int:
+        """How many of a step's passes go through this path."""
+        return len(range(kind, self.passes, len(Kind)))
+
+    def leaves(self, part: int) -> int:
+        """Digests of a pass, or of the scan, which is the part after the last pass."""
+        return self.groups if part == self.passes else self.products
 
 
 @dataclass(frozen=True)
@@ -113,95 +161,79 @@ class Draw:
 
 @dataclass(frozen=True)
 class Place:
-    """One block of one product of one GPU."""
+    """What one digest is about: of which GPU, in which step, of which part of it, and which of that part's.
+
+    Steps of both chains are counted through. The part is the number of a pass; the scan is the one after the last.
+    """
 
     gpu: int
     step: int
-    pass_number: int
-    block: int
+    part: int
+    leaf: int
 
 
-def first_state(nonce: bytes, gpu: int) -> bytes:
-    """The state before the first step of the GPU with this number."""
-    return _hash(b"state", nonce, gpu.to_bytes(2, "little"))
+def first_state(nonce: bytes, tag: bytes, gpu: int) -> bytes:
+    """The state before the first step of the GPU with this number. The common chain's has an empty tag."""
+    return _hash(b"state", _sized(nonce), _sized(tag), gpu.to_bytes(2, "little"))
+
+
+def state_before(plan: Plan, nonce: bytes, tag: bytes, *, gpu: int, step: int, states: Sequence[bytes]) -> bytes:
+    """The state that a step begins with; ``states`` are those after each step of both chains."""
+    if step == 0:
+        return first_state(nonce, tag, gpu)
+    return first_state(nonce, b"", gpu) if step == plan.steps else states[step - 1]
 
 
 def buffer_key(nonce: bytes, gpu: int) -> int:
-    """The key of the bytes that fill this GPU's memory."""
-    return int.from_bytes(_hash(b"buffer", nonce, gpu.to_bytes(2, "little"))[:8], "little")
+    """The key of the bytes that this GPU's rows begin as."""
+    return _key(_hash(b"buffer", _sized(nonce), gpu.to_bytes(2, "little")))
+
+
+def layer_key(nonce: bytes, layer: int) -> int:
+    """The key of the matrix that all rows of all GPUs are multiplied with in this layer."""
+    return _key(_hash(b"layer", _sized(nonce), layer.to_bytes(2, "little")))
 
 
 def draw(plan: Plan, state: bytes, pass_number: int) -> Draw:
     """What a pass of the step after this state multiplies."""
     drawn = hashlib.sha256(b"draw" + state + pass_number.to_bytes(2, "little")).digest()
-    key, row, salt = struct.unpack_from("<QQI", drawn)
-    return Draw(Kind(pass_number % len(Kind)), key, row % (plan.buffer_rows - plan.width + 1), salt)
+    key, row, salt = struct.unpack_from("<QQQ", drawn)
+    return Draw(Kind(pass_number % len(Kind)), key, row % (plan.buffer_rows - plan.window_rows + 1), salt)
 
 
-def words(key: int, first: int, count: int) -> "array[int]":
-    """So many 64-bit words of the stream with this key, from the word with the number ``first`` on."""
-    one, two = MIX_64
-    found = array("Q", bytes(8 * count))
-    x = (key + first * GAMMA) & MASK_64
-    for number in range(count):
-        x = (x + GAMMA) & MASK_64
-        z = ((x ^ x >> 30) * one) & MASK_64
-        z = ((z ^ z >> 27) * two) & MASK_64
-        found[number] = z ^ z >> 31
-    return found
+def scan_key(state: bytes) -> int:
+    """The key of the words that the scan of the step after this state multiplies with."""
+    return _key(_hash(b"scan", state))
 
 
-def entries(kind: Kind, key: int, *, first_row: int, rows: int, depth: int) -> list[int]:
-    """Small integers of so many rows of a stream, row by row."""
-    per_row = depth // 8
-    stream = words(key, first_row * per_row, rows * per_row)
-    if struct.pack("=H", 1) != struct.pack("<H", 1):
-        stream.byteswap()
-    return memoryview(stream.tobytes().translate(_TABLES[kind])).cast("b").tolist()
+def leaves_root(leaves: bytes, leaf_bytes: int) -> bytes:
+    """What a row of digests, or of states, comes to."""
+    return shelves_root(shelf_hashes(leaves, leaf_bytes))
 
 
-def block_digest(values: Sequence[int], *, salt: int, row: int, column: int) -> int:
-    """The digest of a block whose first entry is at this row and column of its product; ``values`` row by row."""
-    one, two = MIX_32
-    offsets = [(column + c) * COLUMN_32 & MASK_32 for c in range(BLOCK)]
-    total = 0
-    for r in range(BLOCK):
-        shift = (row + r) * ROW_32 + salt
-        for value, offset in zip(values[r * BLOCK : (r + 1) * BLOCK], offsets, strict=True):
-            x = (value + shift + offset) * one & MASK_32
-            total += (x ^ x >> 15) * two & 0x7FFFFFFF
-    return total
+def shelf_hashes(leaves: bytes, leaf_bytes: int) -> list[bytes]:
+    """The hash of each shelf of ``SHELF_LEAVES``; the last one may have fewer."""
+    size = SHELF_LEAVES * leaf_bytes
+    return [_hash(b"shelf", leaves[at : at + size]) for at in range(0, len(leaves), size)]
 
 
-def pass_hash(digests: Sequence[int]) -> bytes:
-    """What all digests of a pass come to."""
-    return _hash(b"pass", struct.pack(f"<{len(digests)}Q", *digests))
+def shelves_root(hashes: Sequence[bytes]) -> bytes:
+    """What the hashes of all shelves come to."""
+    return _hash(b"root", *hashes)
 
 
-def next_state(state: bytes, pass_hashes: Sequence[bytes]) -> bytes:
-    """The state after a step."""
-    return _hash(b"step", state, *pass_hashes)
+def next_state(state: bytes, parts: Sequence[bytes]) -> bytes:
+    """The state after a step whose passes and scan come to these."""
+    return _hash(b"step", state, *parts)
 
 
-def root(states: Sequence[bytes]) -> bytes:
-    """What a GPU's states, the first not included, come to."""
-    return _hash(b"root", *states)
+def _sized(data: bytes) -> bytes:
+    """So that two of them in a row can't be taken for two others."""
+    return len(data).to_bytes(2, "little") + data
 
 
-def audited(plan: Plan, roots: Sequence[bytes]) -> Place:
-    """The block that is to be shown whole. It follows from all states of all GPUs, so nobody knows it before all is
-    computed."""
-    drawn = int.from_bytes(hashlib.sha256(b"audit" + b"".join(roots)).digest(), "little")
-    drawn, gpu = divmod(drawn, len(roots))
-    drawn, step = divmod(drawn, plan.steps)
-    drawn, pass_number = divmod(drawn, plan.passes)
-    return Place(gpu, step, pass_number, drawn % plan.blocks)
-
-
-def block_corner(plan: Plan, block: int) -> tuple[int, int]:
-    """Row and column of the block's first entry. Blocks are counted row by row."""
-    row, column = divmod(block, plan.width // BLOCK)
-    return row * BLOCK, column * BLOCK
+def _key(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "little")
 
 
 def _hash(*parts: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hosting.domain.verification import Finding
+from hosting.domain.findings import Finding
 
 DRIVER_FACTS, MEASURED_OTHERWISE, SAME_HARDWARE = "driver_facts", "measured_otherwise", "same_hardware"
 

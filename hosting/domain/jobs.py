@@ -29,6 +29,8 @@ COPY = "copy"
 URL = "url"
 DISK_SEND = "disk_send"
 DISK_RECEIVE = "disk_receive"
+ASK = "ask"
+"""A question to a program of ours that runs in a container of a measurement."""
 
 KEPT_FOR = timedelta(hours=24)
 """How long a job that is over, its output, and the log of a container that is gone are kept."""
@@ -62,6 +64,7 @@ KINDS: dict[str, JobKind] = {
     URL: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
     DISK_SEND: JobKind(patience=timedelta(hours=48), most_output_bytes=0, most_open=1),
     DISK_RECEIVE: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=1),
+    ASK: JobKind(patience=timedelta(minutes=5), most_output_bytes=4 * _KB * _KB, most_open=32),
 }
 
 

@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 
 from agent.protocol import ContainerSpec
 from dlperf.challenge.plan import Plan
-from hosting.domain.verification import challenge_spec, plan_for
+from hosting.domain.challenge_plans import challenge_spec, plan_for
 from hosting.models import ChallengeQuestion, Machine, Measurement
-from hosting.selectors import specified_hardware, usable_gpus
+from hosting.selectors import hardware_of, specified_hardware, usable_gpus
 
 QUORUM = 3
 """Hosts whose machines get the same question."""
@@ -27,7 +27,10 @@ def machine_plan(machine: Machine) -> Plan:
 
 
 def question_ask(machine: Machine, gpus: int, label: str, now: datetime) -> tuple[dict[str, Any], ContainerSpec]:
-    """Choose a question for the locked machine; the challenge's parameters and its container."""
+    """Choose a question for the locked machine; the challenge's parameters and its container.
+
+    The tag is new for each challenge: what is computed with it is of use for no other, whoever got the same question.
+    """
     plan = machine_plan(machine)
     question = _known(plan, gpus) or _shared(machine, plan, gpus, now) or _new(plan, gpus)
     if question.asked_at is None:
@@ -35,7 +38,6 @@ def question_ask(machine: Machine, gpus: int, label: str, now: datetime) -> tupl
         question.save(update_fields=["asked_at"])
     spec = challenge_spec(
         plan,
-        bytes.fromhex(question.nonce),
         image=settings.DLPERF_IMAGE,
         label=label,
         gpus=gpus,
@@ -43,7 +45,19 @@ def question_ask(machine: Machine, gpus: int, label: str, now: datetime) -> tupl
         cpu_cores=machine.cpu_cores,
         ram_mb=machine.ram_mb,
     )
-    return {"question": question.pk, "gpus": gpus}, spec
+    parameters = {
+        "question": question.pk,
+        "gpus": gpus,
+        "tag": secrets.token_hex(NONCE_BYTES),
+        "hardware": challenged_hardware(machine),
+    }
+    return parameters, spec
+
+
+def challenged_hardware(machine: Machine) -> str:
+    """Names what a challenge of the machine would be about: its hardware, and which of its GPUs can be used."""
+    usable = ",".join(str(gpu.index) for gpu in machine.gpus.all() if gpu.present and not gpu.unhealthy_reason)
+    return f"{hardware_of(machine)}:{usable}"
 
 
 def _alike(plan: Plan, gpus: int) -> QuerySet[ChallengeQuestion]:

@@ -4,17 +4,21 @@ import hashlib
 import hmac
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
 from django.db.models import Aggregate, Count, Exists, Max, OuterRef, QuerySet
 
+from hosting.access import lock_own_machine
 from hosting.domain import measuring
 from hosting.domain import verification as rules
 from hosting.models import ChallengeRun, Machine, Measurement, VerificationCase, VerificationFinding
-from hosting.selectors import hardware_of
+from hosting.services.challenge_questions import challenged_hardware
 from hosting.services.measuring import challenge_order
 
 logger = structlog.get_logger(__name__)
@@ -59,10 +63,27 @@ def _due(machine_ids: Sequence[int], now: datetime) -> list[tuple[int, str]]:
     return [(pk, reason) for pk, reason in reasons if reason]
 
 
+@transaction.atomic
+def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> Measurement:
+    """Challenge the host's machine as soon as nobody uses it. Asking again while that is open returns the same.
+
+    Where the rule wants one anyway, only not so soon after one that came to nothing, it is that one. Else it shows the
+    host how its machine does, and counts for nothing: the host has chosen the moment.
+
+    Raises HostingError: no_such_machine (404), no_benchmark (409) where this marketplace has no program for it.
+    """
+    machine = lock_own_machine(machine_id, host)
+    past = replace(histories_of([machine.pk], now)[machine.pk], undecided_at=None)
+    is_on_market = hasattr(machine, "listing") and machine.listing.active and not machine.simulated
+    due = _reason(machine, past, now) if is_on_market else ""
+    reason = Measurement.Reason.HOST if due in ("", Measurement.Reason.DAILY) else due
+    return challenge_order(machine_id=machine_id, reason=reason, now=now, actor=host)
+
+
 def _reason(machine: Machine, past: rules.History, now: datetime) -> str:
     return rules.due_reason(
         past,
-        hardware=hardware_of(machine),
+        hardware=challenged_hardware(machine),
         listed_at=machine.listing.listed_at,
         started_at=machine.session_started_at,
         now=now,
@@ -103,7 +124,7 @@ def histories_of(machine_ids: Collection[int], now: datetime) -> dict[int, rules
             passed=[bool(run.passed) for run in judged[pk][-2:]],
             judged_at=judged[pk][-1].judged_at if judged[pk] else None,
             undecided_at=undecided.get(pk),
-            hardware=judged[pk][-1].measurement.hardware if judged[pk] else "",
+            hardware=judged[pk][-1].measurement.parameters.get("hardware", "") if judged[pk] else "",
             anomalies=kinds.get(pk, 0) + drops.get(pk, 0) + sum(not run.passed for run in judged[pk]),
         )
         for pk in machine_ids
@@ -113,13 +134,14 @@ def histories_of(machine_ids: Collection[int], now: datetime) -> dict[int, rules
 def _runs(
     machine_ids: Collection[int], since: datetime
 ) -> tuple[Mapping[int, list[ChallengeRun]], Mapping[int, datetime]]:
-    """By machine, oldest first: those that were passed or failed since the last case that was overturned, and when the
-    latest was judged that came to nothing."""
+    """By machine, oldest first: those by rule that were passed or failed since the last case that was overturned, and
+    when the latest was judged that came to nothing."""
     cases = VerificationCase.objects.filter(machine__in=machine_ids, state=rules.CASE_OVERTURNED)
     overturned = _by_machine(cases, Max("decided_at"))
     judged: dict[int, list[ChallengeRun]] = defaultdict(list)
     undecided: dict[int, datetime] = {}
     runs = ChallengeRun.objects.filter(machine__in=machine_ids, judged_at__gt=since).select_related("measurement")
+    runs = runs.exclude(measurement__reason=Measurement.Reason.HOST)
     for run in runs.order_by("judged_at", "pk"):
         if run.passed is None:
             undecided[run.machine_id] = run.judged_at

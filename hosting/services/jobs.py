@@ -1,7 +1,7 @@
 """Jobs: asked of a machine's agent, told of by it, and over at last, one way or another."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,10 +29,12 @@ def job_ask(
     secrets: dict[str, Any] | None = None,
     asked_by: AbstractBaseUser | None,
     now: datetime,
+    patience: timedelta | None = None,
 ) -> Job:
     """Ask for a job about a task whose machine is locked; its agent hears of it when this transaction commits.
 
-    ``secrets`` are arguments that are kept encrypted, and only until the job is over.
+    ``secrets`` are arguments that are kept encrypted, and only until the job is over. ``patience`` is how long it may
+    take, where that isn't what its kind says.
 
     Raises HostingError(too_many_jobs, 429).
     """
@@ -49,7 +51,7 @@ def job_ask(
         sealed=seal_secrets(secrets) if secrets else "",
         asked_by_id=asked_by.pk if asked_by else None,
         asked_at=now,
-        deadline=now + rule.patience,
+        deadline=now + (rule.patience if patience is None else patience),
     )
     desired_changed(task.machine)
     return job

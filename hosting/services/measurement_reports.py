@@ -47,8 +47,8 @@ def _ended(measurement: Measurement, task: Task, now: datetime) -> None:
     if task.exit_code != 0:
         message = f"{task.message} The program found nothing to measure, or broke off."
         measurement_fail(measurement=measurement, problem=task.reason or "exited", message=message, now=now)
-    elif task.result is not None:
-        JUDGES[measurement.kind](measurement, task.result, now)
+    elif task.result is not None or measurement.kind == Measurement.Kind.CHALLENGE:
+        JUDGES[measurement.kind](measurement, task.result or "", now)
 
 
 def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None:
@@ -61,15 +61,16 @@ def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None
     _succeed(measurement, result, rating, now)
 
 
-def _take_answer(measurement: Measurement, _text: str, now: datetime) -> None:
-    """An answer to a challenge is judged later: that takes a while, and here an agent waits and a lock is held."""
-    task_end(measurement, now)
-    measurement_transition(measurement=measurement, to=rules.SUCCEEDED, now=now, message="It answered.")
+def _nobody_asked(measurement: Measurement, _text: str, now: datetime) -> None:
+    """The program of a challenge ends by itself only when it has been asked nothing for long; while it is spoken with,
+    its container is removed once it has shown all (see ``hosting.services.challenge_talks``)."""
+    message = "The program ended because nobody asked it anything."
+    measurement_fail(measurement=measurement, problem="not_asked", message=message, now=now)
 
 
 JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {
     Measurement.Kind.BENCHMARK: _judge_benchmark,
-    Measurement.Kind.CHALLENGE: _take_answer,
+    Measurement.Kind.CHALLENGE: _nobody_asked,
 }
 """By kind: brings the measurement to its end by the text that its container printed. Nothing in it can be trusted."""
 

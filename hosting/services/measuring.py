@@ -46,20 +46,14 @@ def benchmark_order(
 
 
 @transaction.atomic
-def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> Measurement:
-    """Challenge the host's machine as soon as nobody uses it, with all that follows from the answer.
-
-    Raises HostingError: no_such_machine (404), no_benchmark (409) where this marketplace has no program for it.
-    """
-    return _ask(lock_own_machine(machine_id, host), _Kind.CHALLENGE, _Reason.HOST, now, actor=host)
-
-
-@transaction.atomic
 def challenge_order(
-    *, machine_id: int, reason: str, now: datetime, staff: AbstractBaseUser | None = None
+    *, machine_id: int, reason: str, now: datetime, actor: AbstractBaseUser | None = None
 ) -> Measurement:
-    """The same for staff, or by the rule that says when one is due. Raises HostingError(no_benchmark, 409)."""
-    return _ask(lock_machine(machine_id), _Kind.CHALLENGE, reason, now, actor=staff)
+    """Challenge the machine as soon as nobody uses it: by the rule that says when one is due, for staff, or its host.
+
+    Raises HostingError(no_benchmark, 409) where this marketplace has no program for it.
+    """
+    return _ask(lock_machine(machine_id), _Kind.CHALLENGE, reason, now, actor=actor)
 
 
 def _ask(machine: Machine, kind: str, reason: str, now: datetime, *, actor: AbstractBaseUser | None) -> Measurement:

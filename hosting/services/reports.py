@@ -18,6 +18,7 @@ from hosting.gateways import presence
 from hosting.locks import lock_machine
 from hosting.models import Machine, PortLease, Task, TaskEvent
 from hosting.services.agent_versions import agent_version_learn
+from hosting.services.challenge_talks import challenge_talk
 from hosting.services.events import machine_event
 from hosting.services.guest_reports import guest_told
 from hosting.services.idle_jobs import idle_task_observed
@@ -168,6 +169,8 @@ def report_apply(
     owners = {item.volume.owner_id for item in news} if was_online else volume_owner_ids(machine)
     tasks_changed, complete = _observe_all(machine, request.tasks, owners, floor, now)
     changed |= tasks_changed
+    if tasks_changed or request.jobs:
+        changed |= challenge_talk(machine=machine, now=now)
     changed |= volumes_observe(news=news, now=now)
     if not was_online:
         machine_event(machine, "online", now=now)

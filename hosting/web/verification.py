@@ -17,7 +17,7 @@ from hosting.domain.requirements import lacks
 from hosting.errors import HostingError
 from hosting.machine_claims import facts_of_machine
 from hosting.models import Machine, Measurement
-from hosting.services.measuring import challenge_ask
+from hosting.services.challenge_sweeps import challenge_ask
 from hosting.services.verification_cases import case_appeal
 
 RUNS_SHOWN = 10

@@ -192,6 +192,23 @@ def test_killed_before_and_after_a_command_it_is_never_run_twice(running: Host) 
         assert lines.count(point) == (0 if point == "job_noted" else 1)
 
 
+def test_a_question_is_asked_again_where_the_agent_was_killed_meanwhile(running: Host) -> None:
+    host = running
+    for point in ("job_noted", "job_carried_out", "job_over", "job_output_sent"):
+        host.kill()
+        host.start(kill_at=point)
+        words = ["sh", "-c", f"echo {point} >>/root/asked; echo 'told $HOME'"]
+        wanted = order("ask", arguments={"words": words})
+        host.market.ask(wanted)
+        host.await_death()
+        host.start()
+        end = host.market.end_of(wanted.job_id)
+        assert (end.state, end.result) == ("done", {"exit_code": 0, "ended_by": ""})
+        assert host.market.outputs[wanted.job_id] == b"told $HOME\n"
+        asked = host.execute("cat", "/root/asked").split().count(point)
+        assert asked == (2 if point == "job_carried_out" else 1)
+
+
 def test_the_log_outlives_its_container_and_a_server_that_is_away(running: Host, engine: docker.DockerClient) -> None:
     host = running
     container = str(host.container().id)

@@ -227,6 +227,24 @@ def test_a_command_runs_in_the_container(tmp_path: Path) -> None:
     assert server.ends[1].result == {"exit_code": 0, "where": "container", "ended_by": ""}
 
 
+def test_a_question_is_put_beside_the_program_and_no_word_of_it_is_the_shells(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    Life(engine, tmp_path / "tasks").want(task())
+    words = ["python3", "-m", "program", '{"do": "$(reboot)"}']
+    server = ask(engine, tmp_path, job(kind="ask", arguments={"words": words, "question": "ready"}))
+    assert engine.commands[-1].endswith("""python3 -m program '{"do": "$(reboot)"}'""")
+    assert server.ends[1].result == {"exit_code": 0, "ended_by": ""}
+    assert server.outputs[1].startswith(b"ran python3")
+
+
+def test_a_question_to_a_program_that_is_gone_says_so(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    server = ask(engine, tmp_path / "none", job(kind="ask", arguments={"words": ["true"]}))
+    assert server.ends[1].reason == "no_container"
+    server = ask(engine, tmp_path / "bad", job(kind="ask", arguments={"words": 7}))
+    assert server.ends[1].reason == "bad_arguments"
+
+
 def test_a_command_for_no_container_or_no_readable_disk_says_why(tmp_path: Path) -> None:
     engine = FakeEngine()
     server = ask(engine, tmp_path / "none", job(kind="execute", arguments={"command": "ls"}))

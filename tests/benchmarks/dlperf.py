@@ -1,8 +1,8 @@
 """What checking an answer to a challenge costs the server, against what computing it costs the prover.
 
-Both run on this CPU. The prover's cost is that of the passes of the smallest real challenge: one pass of each kind is
-measured at its full size, and counts as often as the challenge has it. The server checks an answer with a block of
-that size.
+Both run on this CPU. The prover's cost is that of the smallest real challenge, of one GPU: filling a part of its
+memory, one pass of each kind and the scan of that part are measured at their full width, and count as often as the
+challenge has them. The server checks as many places as it does for a machine with one GPU.
 """
 
 import argparse
@@ -11,23 +11,23 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from dlperf.catalogue import gpu_models
-from dlperf.challenge.plan import Kind, Plan, draw
-from dlperf.challenge.transcript import decode_transcript
-from dlperf.challenge.verify import problem
-from hosting.domain.verification import DEPTH, PASSES, WIDTH, plan_for
+from dlperf.challenge.answers import Commitment, decode_commitment, decode_revealed
+from dlperf.challenge.plan import Kind, Place, Plan, draw, scan_key
+from dlperf.challenge.verify import Auditor
+from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN, plan_for
 from tests.benchmarks.figures import Comparison, heading, tell
 
-ANSWERED = Plan(width=WIDTH, depth=DEPTH, steps=1, passes=len(Kind), buffer_rows=WIDTH)
-NONCE = b"benchmark"
+NONCE, TAG = b"benchmark", b"tag"
 
 
 def smallest() -> Plan:
     """The challenge with the fewest steps of all models."""
     plans = [plan_for(model.hardware, int(model.vram_gb * 1024), simulated=False) for model in gpu_models().values()]
-    return min(plans, key=lambda plan: plan.steps)
+    return min(plans, key=lambda plan: plan.all_steps)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -44,29 +44,47 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{multiprocessing.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     plan = smallest()
-    heading(f"Checking an answer, against computing it: {plan.steps} steps of {PASSES} products of {WIDTH} x {WIDTH}")
+    heading(
+        f"Checking an answer, against computing it: {plan.all_steps} steps, each of {plan.passes} passes of "
+        f"{plan.products} products and of {plan.buffer_bytes / 2**30:.1f} GiB read"
+    )
     tell(compare(plan, options.repeats))
 
 
 def compare(plan: Plan, repeats: int) -> Comparison:
     """CPU seconds of one check and of one GPU's whole chain."""
-    from dlperf.challenge.prove import Prover, transcript  # noqa: PLC0415  # torch loads when it is used
+    from dlperf.challenge.prove import Session  # noqa: PLC0415  # torch loads when it is used
+    from dlperf.challenge.serve import committed, revealed  # noqa: PLC0415
 
-    prover = Prover(ANSWERED, NONCE, 0, "cpu")
-    prover.run()
-    text = json.dumps(transcript(ANSWERED, NONCE, [prover]))
+    part = replace(plan, products=1, passes=len(Kind), steps=1, common_steps=1, buffer_rows=plan.side)
+    session = Session(part, ["cpu"])
+    told = decode_commitment(json.dumps(committed(session, NONCE, TAG)))
+    places = [Place(0, 0, number % part.passes, 0) for number in range(PRODUCTS_SHOWN)]
+    places += [Place(0, 1, part.passes, number % part.groups) for number in range(GROUPS_SHOWN)]
+    shown = [(place, json.dumps(revealed(session, place))) for place in places]
     comparison = Comparison("checking / computing", "s", at_most=0.01)
     for _ in range(repeats):
-        checking = seconds(lambda: _check(text))
-        each = [seconds(partial(prover.product, draw(ANSWERED, prover.first, kind))) for kind in Kind]
-        comparison.add(checking, sum(each) * plan.steps * plan.passes / len(Kind))
+        checking = seconds(lambda: _check(told, shown, part))
+        comparison.add(checking, _computing(session, plan, part))
     return comparison
 
 
-def _check(text: str) -> None:
-    wrong = problem(decode_transcript(text, ANSWERED), plan=ANSWERED, nonce=NONCE, gpus=1, seed=b"secret")
-    if wrong:
-        raise AssertionError(wrong)
+def _computing(session: object, plan: Plan, part: Plan) -> float:
+    prover = session.provers[0]  # type: ignore[attr-defined]  # torch is no requirement of the types
+    before = prover.state_before(0)
+    parts_of_buffer = plan.buffer_bytes / part.buffer_bytes
+    fill = seconds(prover.fill) * parts_of_buffer
+    scan = seconds(partial(prover.scan, scan_key(before))) * parts_of_buffer
+    each = [seconds(partial(prover.digests, draw(part, before, kind))) * plan.products for kind in Kind]
+    return float(fill + plan.all_steps * (scan + sum(each) / len(Kind) * plan.passes))
+
+
+def _check(told: Commitment, shown: list[tuple[Place, str]], plan: Plan) -> None:
+    auditor = Auditor(plan, told, nonce=NONCE, tag=TAG, seed=b"secret")
+    for place, text in shown:
+        wrong = auditor.problem(decode_revealed(text, place, plan))
+        if wrong:
+            raise AssertionError(wrong)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ CACHE = Path(__file__).resolve().parent.parent.parent / "var" / "cache"
 ASK = """
 from django.utils import timezone
 from hosting.models import Machine
-from hosting.services.measuring import benchmark_ask, challenge_ask
+from hosting.services.challenge_sweeps import challenge_ask
+from hosting.services.measuring import benchmark_ask
 machine = Machine.objects.get(pk={machine_id})
 {what}_ask(machine_id=machine.pk, host=machine.host, now=timezone.now())
 """

@@ -2,10 +2,13 @@
 
 from datetime import datetime, timedelta
 
+from agent.job_protocol import JobReport
 from billing.models import AccountTerms
+from dlperf.challenge.plan import Place
 from hosting.models import (
     ChallengeQuestion,
     ChallengeRun,
+    Job,
     Machine,
     Measurement,
     Task,
@@ -14,9 +17,11 @@ from hosting.models import (
 )
 from hosting.services.challenge_settling import challenges_settle
 from hosting.services.challenge_sweeps import challenges_ask_due
+from hosting.services.job_output import output_take
 from hosting.services.listing import listing_set
+from hosting.services.measuring import measurement_fail
 from marketplace.models import User
-from tests.dlperf.challenges import reference
+from tests.dlperf.challenges import Reference
 from tests.plumbing import market
 from tests.plumbing.benchmarks import seen
 from tests.plumbing.market import T0, TestAgent
@@ -48,21 +53,71 @@ def nonce_of(agent: TestAgent) -> bytes:
     return bytes.fromhex(question.nonce)
 
 
-def answer(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
-    """The machine's challenge ends with this line, by default the right one, and is judged."""
-    task = task_of(agent)
-    line = reference(nonce_of(agent), 2, error=error) if text is None else text
-    agent.report(now, seen(task, "running"))
-    agent.report(now, seen(task, "exited", exit_code=0, reason="exited", result=line))
+def program_of(agent: TestAgent, *, gpus: int = 2, error: int = 0, nonce: bytes | None = None) -> Reference:
+    """The program that the machine's challenge runs; by default an honest one."""
+    tag = bytes.fromhex(challenge_of(agent).parameters["tag"])
+    return Reference(nonce_of(agent) if nonce is None else nonce, tag, gpus, error=error)
+
+
+def questions_of(agent: TestAgent) -> list[Job]:
+    """What the machine is asked just now."""
+    asked = Job.objects.filter(task=task_of(agent), kind="ask", state="asked")
+    return list(asked.order_by("pk"))
+
+
+def reply(agent: TestAgent, now: datetime, *answers: tuple[Job, str], exit_code: int | None = 0) -> None:
+    """The machine's answers to questions."""
+    for job, text in answers:
+        output_take(machine=agent.machine, job_id=job.pk, start=0, content=text.encode(), now=now)
+    told = [JobReport(job_id=job.pk, state="done", result={"exit_code": exit_code}) for job, _ in answers]
+    agent.report(now, jobs=told)
+
+
+def said(program: Reference, job: Job) -> str:
+    """What a program says to a question."""
+    if job.arguments["question"] == "reveal":
+        gpu, *rest = job.arguments["place"]
+        return program.revealed(Place(gpu % len(program.states), *rest))
+    return program.commitment() if job.arguments["question"] == "commit" else "{}"
+
+
+def begun(agent: TestAgent, now: datetime) -> Job:
+    """The program runs and is ready; the question with the nonce."""
+    agent.report(now, seen(task_of(agent), "running"))
+    (ready,) = questions_of(agent)
+    assert ready.arguments["question"] == "ready"
+    reply(agent, now, (ready, "{}"))
+    (commit,) = questions_of(agent)
+    assert commit.arguments["question"] == "commit"
+    return commit
+
+
+def answer(
+    agent: TestAgent, now: datetime, program: Reference | None = None, *, seconds: float = 8.0, error: int = 0
+) -> ChallengeRun:
+    """The machine's challenge is talked with, takes so long until ``now``, and is judged."""
+    commit = begun(agent, now - timedelta(seconds=seconds))
+    spoken = program or program_of(agent, error=error)
+    reply(agent, now, (commit, said(spoken, commit)))
+    reply(agent, now, *[(job, said(spoken, job)) for job in questions_of(agent)])
     agent.obey(now)
     assert challenges_settle(now=now) == 1
     return ChallengeRun.objects.get(pk=challenge_of(agent).pk)
 
 
-def challenged(agent: TestAgent, now: datetime, text: str | None = None, *, error: int = 0) -> ChallengeRun:
+def came_to_nothing(agent: TestAgent, problem: str, now: datetime) -> ChallengeRun:
+    """The machine's challenge ends without an answer, is judged, and its container is removed."""
+    measurement = Measurement.objects.select_related("task", "machine").get(pk=challenge_of(agent).pk)
+    measurement_fail(measurement=measurement, problem=problem, message="", now=now)
+    agent.obey(now)
+    assert challenges_settle(now=now) == 1
+    return ChallengeRun.objects.get(pk=measurement.pk)
+
+
+def challenged(agent: TestAgent, now: datetime, program: Reference | None = None, *, error: int = 0) -> ChallengeRun:
     """A challenge asked for by the rule, from beginning to end."""
     assert challenges_ask_due(now=now) == 1
-    return answer(agent, now + timedelta(seconds=30), text, error=error)
+    return answer(agent, now + timedelta(seconds=30), program, error=error)
 
 
 def machine(agent: TestAgent) -> Machine:

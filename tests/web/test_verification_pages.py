@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from hosting.models import Machine, Measurement, VerificationCase
-from hosting.services.measuring import challenge_ask
+from hosting.services.challenge_sweeps import challenge_ask
 from hosting.services.verification_cases import case_open
 from marketplace.models import User
 from tests.plumbing import benchmarks, market

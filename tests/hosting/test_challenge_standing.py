@@ -1,0 +1,105 @@
+"""What a challenge says of a machine depends on who asked for it, and on how much of the machine it was about."""
+
+from datetime import timedelta
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from dlperf.challenge.plan import Plan
+from hosting.domain.verification import LAPSES_AFTER
+from hosting.models import Gpu, MachineEvent, VerificationCase
+from hosting.services import challenge_questions
+from hosting.services.challenge_sweeps import challenge_ask, challenges_ask_due
+from tests.dlperf.challenges import TINY
+from tests.hosting.challenging import (
+    after,
+    answer,
+    came_to_nothing,
+    challenge_of,
+    challenged,
+    machine,
+    machine_of,
+    program_of,
+)
+from tests.plumbing import benchmarks
+from tests.plumbing.market import TestAgent
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real GPUs would be asked for more than this computer can do in a test."""
+    settings.DLPERF_IMAGE = benchmarks.IMAGE
+
+    def tiny(*_facts: object, **_more: object) -> Plan:
+        return TINY
+
+    monkeypatch.setattr(challenge_questions, "plan_for", tiny)
+
+
+@pytest.fixture
+def agent() -> TestAgent:
+    """A listed machine of two GPUs that are not simulated."""
+    return machine_of()
+
+
+def test_what_the_host_asks_for_counts_for_nothing(agent: TestAgent) -> None:
+    challenged(agent, after(10))
+    checks = MachineEvent.objects.filter(kind="performance_check")
+    assert checks.count() == 1
+    for number in range(3):
+        at = after(100 + 100 * number)
+        agent.report(at)
+        challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=at)
+        assert challenge_of(agent).reason == "host"
+        assert not answer(agent, at + timedelta(seconds=40), error=1).passed
+    assert (checks.count(), machine(agent).verification, VerificationCase.objects.count()) == (1, "verified", 0)
+    agent.report(after(37 * 3600))
+    challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=after(37 * 3600))
+    assert challenge_of(agent).reason == "host"
+    assert answer(agent, after(37 * 3600 + 60)).passed
+    assert challenges_ask_due(now=after(37 * 3600 + 100)) == 1
+    assert challenge_of(agent).reason == "daily"
+
+
+def test_a_host_that_has_mended_its_machine_need_not_wait_for_the_next_try(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    assert came_to_nothing(agent, "image_pull_failed", after(20)).passed is None
+    assert challenges_ask_due(now=after(3600)) == 0
+    challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=after(3600))
+    assert challenge_of(agent).reason == "listing"
+    assert answer(agent, after(3700)).passed
+    assert machine(agent).verification == "verified"
+
+
+def test_gpus_that_are_left_out_are_not_verified_by_the_others(agent: TestAgent) -> None:
+    Gpu.objects.filter(machine=agent.machine, index=1).update(unhealthy_reason="xid_79")
+    assert challenges_ask_due(now=after(10)) == 1
+    run = answer(agent, after(60), program_of(agent, gpus=1))
+    assert (run.passed, machine(agent).verification) == (True, "unverified")
+    Gpu.objects.filter(machine=agent.machine).update(unhealthy_reason="")
+    assert challenges_ask_due(now=after(100)) == 1
+    assert challenge_of(agent).reason == "hardware"
+    assert answer(agent, after(160)).passed
+    assert machine(agent).verification == "verified"
+
+
+@pytest.mark.parametrize("comes_to_nothing", [True, False])
+def test_a_machine_that_never_comes_to_a_whole_answer_does_not_stay_verified(
+    agent: TestAgent, comes_to_nothing: bool
+) -> None:
+    challenged(agent, after(10))
+    if not comes_to_nothing:
+        Gpu.objects.filter(machine=agent.machine, index=1).update(unhealthy_reason="xid_79")
+    for number in range(1, LAPSES_AFTER + 1):
+        assert machine(agent).verification == "verified"
+        at = after(number * 40 * 3600)
+        agent.report(at)
+        assert challenges_ask_due(now=at) == 1
+        if comes_to_nothing:
+            assert came_to_nothing(agent, "engine_down", at + timedelta(seconds=60)).passed is None
+        else:
+            assert answer(agent, at + timedelta(seconds=60), program_of(agent, gpus=1)).passed
+    assert machine(agent).verification == "unverified"
+    assert "came to nothing or left out" in MachineEvent.objects.filter(kind="unverified").latest("pk").message

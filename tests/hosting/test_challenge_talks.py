@@ -1,0 +1,154 @@
+"""The talk with a challenge's program: which question comes when, what is told twice, late or not at all."""
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from agent.job_protocol import JobReport
+from dlperf.challenge.plan import Plan
+from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN
+from hosting.models import ChallengeRun, Job, Measurement, VerificationFinding
+from hosting.services import challenge_questions
+from hosting.services.challenge_settling import challenges_settle
+from hosting.services.challenge_sweeps import challenges_ask_due
+from hosting.services.challenge_talks import challenges_talk_on
+from hosting.services.jobs import jobs_sweep
+from hosting.services.quiet_periods import own_outage_record, pulse_beat
+from marketplace.services.lifecycle import instance_destroy
+from marketplace.services.rent import instance_rent
+from tests.dlperf.challenges import TINY
+from tests.hosting.challenging import (
+    after,
+    answer,
+    begun,
+    challenge_of,
+    codes,
+    machine_of,
+    program_of,
+    questions_of,
+    reply,
+    task_of,
+)
+from tests.plumbing import benchmarks, market
+from tests.plumbing.benchmarks import seen
+from tests.plumbing.market import TestAgent
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real GPUs would be asked for more than this computer can do in a test."""
+    settings.DLPERF_IMAGE = benchmarks.IMAGE
+
+    def tiny(*_facts: object, **_more: object) -> Plan:
+        return TINY
+
+    monkeypatch.setattr(challenge_questions, "plan_for", tiny)
+
+
+@pytest.fixture
+def agent() -> TestAgent:
+    """A listed machine of two GPUs that are not simulated."""
+    return machine_of()
+
+
+def test_no_place_is_drawn_before_the_machine_has_said_what_everything_comes_to(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    commit = begun(agent, after(20))
+    assert "place" not in str(commit.arguments)
+    reply(agent, after(30), (commit, program_of(agent).commitment()))
+    drawn = [job.arguments["place"] for job in questions_of(agent)]
+    assert len(drawn) == PRODUCTS_SHOWN + GROUPS_SHOWN
+    assert {gpu for gpu, *_ in drawn[PRODUCTS_SHOWN:]} == {0, 1}
+
+
+def test_a_message_that_comes_twice_asks_nothing_twice(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    commit = begun(agent, after(20))
+    agent.report(after(21), jobs=[JobReport(job_id=commit.pk, state="running")])
+    assert challenges_talk_on(now=after(22)) == 0
+    reply(agent, after(30), (commit, program_of(agent).commitment()))
+    asked = questions_of(agent)
+    agent.report(after(31), jobs=[JobReport(job_id=commit.pk, state="done", result={"exit_code": 0})])
+    assert questions_of(agent) == asked
+
+
+def test_a_hint_that_was_lost_is_made_up_for_by_the_sweep(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    agent.report(after(20), seen(task_of(agent), "running"))
+    Job.objects.all().delete()
+    assert challenges_talk_on(now=after(30)) == 1
+    assert [job.arguments["question"] for job in questions_of(agent)] == ["ready"]
+
+
+def test_a_guest_ends_the_talk_and_the_next_try_has_a_tag_of_its_own(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    begun(agent, after(20))
+    tag = challenge_of(agent).parameters["tag"]
+    instance = instance_rent(
+        client=market.user(dollars=50), offer_id=market.offer(agent).pk, request=market.wish(), now=after(25)
+    )
+    assert challenge_of(agent).state == "waiting"
+    agent.obey(after(26))
+    assert challenges_talk_on(now=after(27)) == 0
+    instance_destroy(instance_id=instance.pk, actor=instance.client, now=after(40))
+    agent.obey(after(41))
+    agent.obey(after(42))
+    assert challenge_of(agent).state == "running"
+    assert challenge_of(agent).parameters["tag"] != tag
+    assert answer(agent, after(90)).passed
+
+
+def test_a_program_that_does_not_find_the_gpus_or_their_memory_fails(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    task = task_of(agent)
+    agent.report(after(20), seen(task, "exited", exit_code=2, reason="exited", message="Code 2."))
+    agent.obey(after(20))
+    assert challenges_settle(now=after(20)) == 1
+    assert (ChallengeRun.objects.get().passed, codes(agent)) == (False, ["no_answer"])
+
+
+def test_a_program_that_breaks_off_fails_with_its_last_words(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    commit = begun(agent, after(20))
+    reply(agent, after(30), (commit, "CUDA out of memory."), exit_code=2)
+    assert (challenge_of(agent).state, challenge_of(agent).problem) == ("failed", "broke_off")
+    assert challenges_settle(now=after(40)) == 1
+    assert "CUDA out of memory." in VerificationFinding.objects.get().evidence
+
+
+@pytest.mark.parametrize(("is_ours", "passed"), [(False, False), (True, None)])
+def test_no_reply_in_time_is_a_failure_unless_the_marketplace_was_away(
+    agent: TestAgent, is_ours: bool, passed: bool | None
+) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    begun(agent, after(20))
+    agent.report(after(400))
+    jobs_sweep(now=after(400))
+    if is_ours:
+        own_outage_record(starts_at=after(60), ends_at=after(380), actor=None, note="", now=after(400))
+    assert challenges_talk_on(now=after(401)) == 1
+    assert (challenge_of(agent).state, challenge_of(agent).problem) == ("failed", "no_reply")
+    assert challenges_settle(now=after(402)) == 1
+    assert ChallengeRun.objects.get().passed is passed
+
+
+def test_an_agent_that_can_not_ask_yet_is_no_failure(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    agent.report(after(20), seen(task_of(agent), "running"))
+    (ready,) = questions_of(agent)
+    agent.report(after(21), jobs=[JobReport(job_id=ready.pk, state="failed", reason="unsupported")])
+    assert challenge_of(agent).problem == "unsupported"
+    assert challenges_settle(now=after(22)) == 1
+    assert ChallengeRun.objects.get().passed is None
+
+
+def test_nobody_is_judged_while_the_sweeper_that_notices_our_outages_is_away(agent: TestAgent) -> None:
+    pulse_beat(now=after(5))
+    assert challenges_ask_due(now=after(10)) == 1
+    begun(agent, after(20))
+    Measurement.objects.update(state="failed", problem="no_reply", finished_at=after(300))
+    assert challenges_settle(now=after(310)) == 0
+    pulse_beat(now=after(311))
+    assert challenges_settle(now=after(312)) == 1
+    assert ChallengeRun.objects.get().passed is None
