@@ -350,9 +350,7 @@ DISPLACEMENT_GRACE_SECONDS = read(
 
 DLPERF_IMAGE = read("DLPERF_IMAGE", env.str, "")
 """Container image with the benchmark program (dlperf/workload), which machines run; empty measures none."""
-VERIFICATION_SHADOW = read(
-    "VERIFICATION_SHADOW", env.list, ["slower_than_before", "measured_otherwise", "same_hardware"]
-)
+VERIFICATION_SHADOW = read("VERIFICATION_SHADOW", env.list, ["measured_otherwise", "same_hardware"])
 """Findings of verification that are recorded but have no consequences, by their codes (hosting/domain/verification.py,
 hosting/domain/contradictions.py): checks that are being tried out."""
 GUEST_TOOLS_DIR = read("GUEST_TOOLS_DIR", env.str, str(BASE_DIR / "var" / "cache"))

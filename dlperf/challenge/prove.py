@@ -29,7 +29,7 @@ from dlperf.challenge.plan import (
     state_before,
 )
 
-FILL_ROWS = 16_384
+FILL_ROWS = 8_192
 """Rows of the buffer that are made at once: the arithmetic needs some times their room."""
 SCANNED_BYTES = 32 * 2**20
 """Of the buffer that are scanned at once: little enough for the cache of a large GPU."""

@@ -3,14 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from pytest_django.fixtures import Settings
 
-from dlperf.challenge.plan import Plan
 from hosting.domain.verification import LAPSES_AFTER
 from hosting.models import Gpu, MachineEvent, VerificationCase
-from hosting.services import challenge_questions
 from hosting.services.challenge_sweeps import challenge_ask, challenges_ask_due
-from tests.dlperf.challenges import TINY
 from tests.hosting.challenging import (
     after,
     answer,
@@ -18,30 +14,11 @@ from tests.hosting.challenging import (
     challenge_of,
     challenged,
     machine,
-    machine_of,
     program_of,
 )
-from tests.plumbing import benchmarks
 from tests.plumbing.market import TestAgent
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real GPUs would be asked for more than this computer can do in a test."""
-    settings.DLPERF_IMAGE = benchmarks.IMAGE
-
-    def tiny(*_facts: object, **_more: object) -> Plan:
-        return TINY
-
-    monkeypatch.setattr(challenge_questions, "plan_for", tiny)
-
-
-@pytest.fixture
-def agent() -> TestAgent:
-    """A listed machine of two GPUs that are not simulated."""
-    return machine_of()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("tiny_challenges")]
 
 
 def test_what_the_host_asks_for_counts_for_nothing(agent: TestAgent) -> None:

@@ -1,13 +1,10 @@
 """The talk with a challenge's program: which question comes when, what is told twice, late or not at all."""
 
 import pytest
-from pytest_django.fixtures import Settings
 
 from agent.job_protocol import JobReport
-from dlperf.challenge.plan import Plan
 from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN
 from hosting.models import ChallengeRun, Job, Measurement, VerificationFinding
-from hosting.services import challenge_questions
 from hosting.services.challenge_settling import challenges_settle
 from hosting.services.challenge_sweeps import challenges_ask_due
 from hosting.services.challenge_talks import challenges_talk_on
@@ -15,41 +12,22 @@ from hosting.services.jobs import jobs_sweep
 from hosting.services.quiet_periods import own_outage_record, pulse_beat
 from marketplace.services.lifecycle import instance_destroy
 from marketplace.services.rent import instance_rent
-from tests.dlperf.challenges import TINY
 from tests.hosting.challenging import (
     after,
     answer,
     begun,
     challenge_of,
     codes,
-    machine_of,
     program_of,
     questions_of,
     reply,
     task_of,
 )
-from tests.plumbing import benchmarks, market
+from tests.plumbing import market
 from tests.plumbing.benchmarks import seen
 from tests.plumbing.market import TestAgent
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real GPUs would be asked for more than this computer can do in a test."""
-    settings.DLPERF_IMAGE = benchmarks.IMAGE
-
-    def tiny(*_facts: object, **_more: object) -> Plan:
-        return TINY
-
-    monkeypatch.setattr(challenge_questions, "plan_for", tiny)
-
-
-@pytest.fixture
-def agent() -> TestAgent:
-    """A listed machine of two GPUs that are not simulated."""
-    return machine_of()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("tiny_challenges")]
 
 
 def test_no_place_is_drawn_before_the_machine_has_said_what_everything_comes_to(agent: TestAgent) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
 from billing.services import payouts_hold
 from dlperf.challenge.answers import common_answer, decode_commitment
-from dlperf.challenge.plan import Plan
 from hosting.domain.contradictions import SAME_HARDWARE
 from hosting.errors import HostingError
 from hosting.models import (
@@ -25,7 +23,6 @@ from hosting.models import (
     VerificationCase,
     VerificationFinding,
 )
-from hosting.services import challenge_questions
 from hosting.services.challenge_questions import question_store
 from hosting.services.challenge_settling import challenge_settle, challenges_settle
 from hosting.services.challenge_sweeps import challenge_ask, challenges_ask_due
@@ -56,24 +53,7 @@ from tests.plumbing import benchmarks, market
 from tests.plumbing.benchmarks import seen
 from tests.plumbing.market import T0, TestAgent
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _tiny(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real GPUs would be asked for more than this computer can do in a test."""
-    settings.DLPERF_IMAGE = benchmarks.IMAGE
-
-    def tiny(*_facts: object, **_more: object) -> Plan:
-        return TINY
-
-    monkeypatch.setattr(challenge_questions, "plan_for", tiny)
-
-
-@pytest.fixture
-def agent() -> TestAgent:
-    """A listed machine of two GPUs that are not simulated."""
-    return machine_of()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("tiny_challenges")]
 
 
 @pytest.fixture
@@ -262,45 +242,6 @@ def test_what_may_be_our_fault_is_no_failure(agent: TestAgent) -> None:
     assert not MachineEvent.objects.filter(kind="performance_check").exists()
     assert challenges_ask_due(now=after(3600)) == 0
     assert challenges_ask_due(now=after(7 * 3600)) == 1
-
-
-def slow(agent: TestAgent, asked_at: datetime, seconds: float) -> ChallengeRun:
-    """A challenge whose program needs so many seconds for its answer."""
-    assert challenges_ask_due(now=asked_at) == 1
-    return answer(agent, asked_at + timedelta(seconds=seconds + 5), seconds=seconds)
-
-
-def kept_by(*hosts: User, at: datetime) -> None:
-    """Machines of these hosts, of the same model, pass a challenge within the bounds of time."""
-    agents = [machine_of(host, hostname=f"rig-{number}") for number, host in enumerate(hosts)]
-    assert challenges_ask_due(now=at) == len(agents)
-    assert all(answer(one, at + timedelta(seconds=20), seconds=9).passed for one in agents)
-
-
-@pytest.mark.parametrize(("seconds", "code"), [(40, "too_slow"), (2, "too_fast"), (14, "")])
-def test_an_answer_that_takes_another_time_than_on_other_hosts_machines_fails(seconds: float, code: str) -> None:
-    kept_by(market.user(), market.user(), market.user(), at=T0)
-    agent = machine_of()
-    run = slow(agent, after(60), seconds)
-    assert (run.passed, run.seconds, codes(agent)) == (not code, seconds, [code] if code else [])
-
-
-@pytest.mark.parametrize("hosts", ["", "a", "a b", "a a a", "a b own"])
-def test_bounds_of_a_model_are_in_shadow_until_three_other_hosts_kept_them(hosts: str) -> None:
-    owners = {name: market.user() for name in ("a", "b", "own")}
-    kept_by(*(owners[name] for name in hosts.split()), at=T0)
-    agent = machine_of(owners["own"], hostname="rig-slow")
-    run = slow(agent, after(60), 40)
-    finding = VerificationFinding.objects.get(run=run)
-    assert (run.passed, finding.code, finding.shadow) == (True, "too_slow", True)
-
-
-def test_fetching_the_program_and_starting_it_may_take_as_long_as_they_do() -> None:
-    kept_by(market.user(), market.user(), market.user(), at=T0)
-    agent = machine_of()
-    assert challenges_ask_due(now=after(60)) == 1
-    run = answer(agent, after(3600), seconds=10)
-    assert (run.passed, run.seconds, codes(agent)) == (True, 10.0, [])
 
 
 def test_a_check_in_shadow_is_recorded_without_consequences(agent: TestAgent, settings: Settings) -> None:
