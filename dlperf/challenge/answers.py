@@ -69,6 +69,18 @@ class Revealed:
     entries: bytes
 
 
+class Ready(_Told, frozen=True):
+    """The devices have their memory."""
+
+    device: str
+    gpus: int
+
+
+def decode_ready(text: str | bytes) -> Ready:
+    """Read what the program said when it was asked whether it is ready. Raises ValueError unless it has that form."""
+    return _decoded(text, Ready, MOST_COMMITMENT_BYTES)
+
+
 def decode_commitment(text: str | bytes) -> Commitment:
     """Read what the program said first. Raises ValueError, in words for the host, unless it has the right form."""
     told = _decoded(text, Commitment, MOST_COMMITMENT_BYTES)

@@ -1,6 +1,6 @@
 """``python -m dlperf.challenge.ask QUESTION``: put one question to the program that runs in the same container.
 
-Prints the answer as one line and exits with 0; with 2 after a sentence on stderr where there is none. Waits until the
+Prints the answer as one line and exits with 0; with 4 after a sentence on stderr where there is none. Waits until the
 program listens.
 """
 
@@ -10,7 +10,7 @@ import sys
 import time
 
 SOCKET = "/run/spotyard-challenge.sock"
-EXIT_FAILED = 2
+EXIT_FAILED = 4
 _LOOK_SECONDS = 0.1
 
 

@@ -2,8 +2,9 @@
 
 ``python -m dlperf.challenge`` takes its devices and their memory, then listens (see ``dlperf.challenge.serve``). With
 ``--nonce`` it computes that at once and prints what it comes to as one line. Exit status 0 means that nobody asks any
-more, or that the line is printed; 2 that something failed, 3 that this torch can't use these GPUs; the last line on
-stderr then says why. It needs torch alone.
+more, or that the line is printed; 3 that this torch can't use these GPUs, 4 that something else failed; the last line
+on stderr then says why. Any other status is the image's fault: it has another version of the program. It needs torch
+alone.
 """
 
 import json
@@ -12,8 +13,9 @@ from typing import Literal
 
 from dlperf.challenge.plan import Place, Plan
 
-EXIT_FAILED = 2
 EXIT_UNSUPPORTED = 3
+EXIT_FAILED = 4
+"""Neither what Python ends with where the program is missing or broken, nor what it says of words it does not know."""
 
 
 def challenge_command(

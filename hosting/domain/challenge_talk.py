@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from dlperf.challenge.command import EXIT_FAILED
 from hosting.domain import jobs
 
 READY, COMMIT, REVEAL = "ready", "commit", "reveal"
 PATIENCE = {READY: timedelta(minutes=4), COMMIT: timedelta(minutes=5), REVEAL: timedelta(minutes=3)}
 
-BROKE_OFF, NO_REPLY = "broke_off", "no_reply"
+BROKE_OFF, NO_REPLY, BAD_PROGRAM = "broke_off", "no_reply", "bad_program"
+WRONG_IMAGE = "The image has no program that fits this marketplace: its operator has to set DLPERF_IMAGE anew."
 _NOT_ITS_FAULT = frozenset({"unsupported", "agent_error", "engine_down", "interrupted", "bad_arguments"})
 """Why an agent could not put a question; anything else that it says means that the program was gone."""
 
@@ -29,6 +31,8 @@ class Asked:
     reason: str = ""
     exit_code: int | None = None
     words: str = ""
+    is_understood: bool = True
+    """Whether the answer is of the version that this marketplace speaks."""
 
 
 class Turn(Enum):
@@ -74,6 +78,8 @@ def _failure(one: Asked) -> Next | None:
         return Next(Turn.FAIL, problem, one.words or "The question could not be put to the program.")
     if one.exit_code is None:
         return Next(Turn.FAIL, NO_REPLY, f"The program did not answer the question “{one.question}” in time.")
-    if one.exit_code != 0:
+    if one.exit_code == EXIT_FAILED:
         return Next(Turn.FAIL, BROKE_OFF, one.words or "The program broke off.")
+    if one.exit_code != 0 or not one.is_understood:
+        return Next(Turn.FAIL, BAD_PROGRAM, f"{WRONG_IMAGE} {one.words}".strip())
     return None

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 
+from dlperf.challenge.answers import decode_ready
 from dlperf.challenge.command import ask_command, commit_question, ready_question, reveal_question
 from dlperf.challenge.plan import Place, Plan
 from hosting import hooks
@@ -92,7 +93,16 @@ def _asked(job: Job) -> Asked:
         reason=job.reason,
         exit_code=exit_code if isinstance(exit_code, int) else None,
         words="" if is_answer or job.is_open else _words(job),
+        is_understood=not is_answer or job.arguments["question"] != talk.READY or _is_understood(job),
     )
+
+
+def _is_understood(job: Job) -> bool:
+    try:
+        decode_ready(job_output(job))
+    except ValueError:
+        return False
+    return True
 
 
 def _words(job: Job) -> str:

@@ -7,16 +7,20 @@ from typing import Any
 import msgspec
 
 from dlperf.catalogue import learned_model
+from dlperf.challenge.command import EXIT_FAILED
 from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
 from dlperf.domain.result import BenchmarkResult
 from dlperf.domain.score import FORMULA_VERSION, Scores
 from hosting.domain import measuring as rules
 from hosting.domain.benchmarks import Order, Rating, rate, read_result, scores_to_keep
+from hosting.domain.challenge_talk import BAD_PROGRAM, WRONG_IMAGE
 from hosting.models import Machine, Measurement, Task
 from hosting.selectors import specified_hardware
 from hosting.services.events import machine_event
 from hosting.services.measuring import measurement_fail, measurement_transition, measurement_try_again, task_end
 
+LAST_OF_ITS_OWN = 127
+"""Of exit statuses; those above are of who was killed."""
 PROBLEM_BAD_RESULT = "bad_result"
 
 
@@ -45,10 +49,18 @@ def measurement_task_observed(*, task: Task, now: datetime) -> None:
 def _ended(measurement: Measurement, task: Task, now: datetime) -> None:
     """The agent reads the result after it has noticed the end, so it may come with a later report than that."""
     if task.exit_code != 0:
-        message = f"{task.message} The program found nothing to measure, or broke off."
-        measurement_fail(measurement=measurement, problem=task.reason or "exited", message=message, now=now)
+        problem, message = _why_it_ended(measurement, task)
+        measurement_fail(measurement=measurement, problem=problem, message=message, now=now)
     elif task.result is not None or measurement.kind == Measurement.Kind.CHALLENGE:
         JUDGES[measurement.kind](measurement, task.result or "", now)
+
+
+def _why_it_ended(measurement: Measurement, task: Task) -> tuple[str, str]:
+    """A challenge is not failed by a program of another version, or by none: that is the image, not the machine."""
+    code = task.exit_code or 0
+    if measurement.kind == Measurement.Kind.CHALLENGE and code != EXIT_FAILED and code <= LAST_OF_ITS_OWN:
+        return BAD_PROGRAM, f"{WRONG_IMAGE} {task.message}".strip()
+    return task.reason or "exited", f"{task.message} The program found nothing to measure, or broke off."
 
 
 def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None:

@@ -1,9 +1,11 @@
 """Machines that are challenged, for tests of what follows."""
 
+import json
 from datetime import datetime, timedelta
 
 from agent.job_protocol import JobReport
 from billing.models import AccountTerms
+from dlperf.challenge import CHALLENGE_VERSION
 from dlperf.challenge.plan import Place
 from hosting.models import (
     ChallengeQuestion,
@@ -25,6 +27,8 @@ from tests.dlperf.challenges import Reference
 from tests.plumbing import market
 from tests.plumbing.benchmarks import seen
 from tests.plumbing.market import T0, TestAgent
+
+READY = json.dumps({"version": CHALLENGE_VERSION, "device": "cpu", "gpus": 2})
 
 
 def after(seconds: float) -> datetime:
@@ -78,7 +82,7 @@ def said(program: Reference, job: Job) -> str:
     if job.arguments["question"] == "reveal":
         gpu, *rest = job.arguments["place"]
         return program.revealed(Place(gpu % len(program.states), *rest))
-    return program.commitment() if job.arguments["question"] == "commit" else "{}"
+    return program.commitment() if job.arguments["question"] == "commit" else READY
 
 
 def begun(agent: TestAgent, now: datetime) -> Job:
@@ -86,7 +90,7 @@ def begun(agent: TestAgent, now: datetime) -> Job:
     agent.report(now, seen(task_of(agent), "running"))
     (ready,) = questions_of(agent)
     assert ready.arguments["question"] == "ready"
-    reply(agent, now, (ready, "{}"))
+    reply(agent, now, (ready, READY))
     (commit,) = questions_of(agent)
     assert commit.arguments["question"] == "commit"
     return commit

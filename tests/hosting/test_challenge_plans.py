@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlperf.catalogue import GpuModel, gpu_models
+from dlperf.challenge.command import EXIT_FAILED
 from dlperf.challenge.plan import LAYERS, Kind, Plan
 from hosting.domain import challenge_plans as plans
 from hosting.domain import challenge_talk as talk
@@ -184,10 +185,16 @@ READY, COMMIT, REVEAL = (done(question) for question in (talk.READY, talk.COMMIT
         ([READY, COMMIT, REVEAL, REVEAL], Turn.END, ""),
         ([done(talk.READY, state=jobs.FAILED, reason="unsupported")], Turn.FAIL, "unsupported"),
         ([done(talk.READY, state=jobs.FAILED, reason="no_container")], Turn.FAIL, "broke_off"),
-        ([READY, done(talk.COMMIT, exit_code=2)], Turn.FAIL, "broke_off"),
+        ([READY, done(talk.COMMIT, exit_code=EXIT_FAILED)], Turn.FAIL, "broke_off"),
+        ([done(talk.READY, exit_code=1)], Turn.FAIL, "bad_program"),
+        ([done(talk.READY, is_understood=False)], Turn.FAIL, "bad_program"),
         ([READY, done(talk.COMMIT, exit_code=None)], Turn.FAIL, "no_reply"),
         ([READY, done(talk.COMMIT, state=jobs.EXPIRED)], Turn.FAIL, "no_reply"),
-        ([READY, COMMIT, done(talk.REVEAL, exit_code=2), done(talk.REVEAL, state=jobs.ASKED)], Turn.FAIL, "broke_off"),
+        (
+            [READY, COMMIT, done(talk.REVEAL, exit_code=EXIT_FAILED), done(talk.REVEAL, state=jobs.ASKED)],
+            Turn.FAIL,
+            "broke_off",
+        ),
     ],
 )
 def test_what_is_asked_next(asked: list[Asked], turn: Turn, problem: str) -> None:

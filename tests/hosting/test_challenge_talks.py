@@ -3,6 +3,7 @@
 import pytest
 
 from agent.job_protocol import JobReport
+from dlperf.challenge.command import EXIT_FAILED
 from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN
 from hosting.models import ChallengeRun, Job, Measurement, VerificationFinding
 from hosting.services.challenge_settling import challenges_settle
@@ -77,19 +78,10 @@ def test_a_guest_ends_the_talk_and_the_next_try_has_a_tag_of_its_own(agent: Test
     assert answer(agent, after(90)).passed
 
 
-def test_a_program_that_does_not_find_the_gpus_or_their_memory_fails(agent: TestAgent) -> None:
-    assert challenges_ask_due(now=after(10)) == 1
-    task = task_of(agent)
-    agent.report(after(20), seen(task, "exited", exit_code=2, reason="exited", message="Code 2."))
-    agent.obey(after(20))
-    assert challenges_settle(now=after(20)) == 1
-    assert (ChallengeRun.objects.get().passed, codes(agent)) == (False, ["no_answer"])
-
-
 def test_a_program_that_breaks_off_fails_with_its_last_words(agent: TestAgent) -> None:
     assert challenges_ask_due(now=after(10)) == 1
     commit = begun(agent, after(20))
-    reply(agent, after(30), (commit, "CUDA out of memory."), exit_code=2)
+    reply(agent, after(30), (commit, "CUDA out of memory."), exit_code=EXIT_FAILED)
     assert (challenge_of(agent).state, challenge_of(agent).problem) == ("failed", "broke_off")
     assert challenges_settle(now=after(40)) == 1
     assert "CUDA out of memory." in VerificationFinding.objects.get().evidence
@@ -109,6 +101,32 @@ def test_no_reply_in_time_is_a_failure_unless_the_marketplace_was_away(
     assert (challenge_of(agent).state, challenge_of(agent).problem) == ("failed", "no_reply")
     assert challenges_settle(now=after(402)) == 1
     assert ChallengeRun.objects.get().passed is passed
+
+
+@pytest.mark.parametrize(
+    ("text", "exit_code"), [("{}", 0), ('{"version": 1}', 0), ("No module named ask", 1), ("", 127)]
+)
+def test_an_image_of_another_version_is_nobodys_failure(agent: TestAgent, text: str, exit_code: int) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    agent.report(after(20), seen(task_of(agent), "running"))
+    (ready,) = questions_of(agent)
+    reply(agent, after(21), (ready, text), exit_code=exit_code)
+    assert (challenge_of(agent).state, challenge_of(agent).problem) == ("failed", "bad_program")
+    assert "DLPERF_IMAGE" in challenge_of(agent).message
+    assert challenges_settle(now=after(22)) == 1
+    assert ChallengeRun.objects.get().passed is None
+
+
+@pytest.mark.parametrize(("exit_code", "passed"), [(EXIT_FAILED, False), (137, False), (0, None), (1, None), (2, None)])
+def test_a_program_that_ends_by_itself_is_a_failure_unless_it_is_another_one(
+    agent: TestAgent, exit_code: int, passed: bool | None
+) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    agent.report(after(20), seen(task_of(agent), "exited", exit_code=exit_code, reason="exited", message="It ended."))
+    agent.obey(after(20))
+    assert challenges_settle(now=after(20)) == 1
+    assert ChallengeRun.objects.get().passed is passed
+    assert codes(agent) == (["no_answer"] if passed is False else [])
 
 
 def test_an_agent_that_can_not_ask_yet_is_no_failure(agent: TestAgent) -> None:
