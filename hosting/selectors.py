@@ -18,8 +18,10 @@ from hosting.agent_releases import release_for
 from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
 from hosting.domain.measuring import RUN_LIMIT, START_LIMIT, SUCCEEDED, hardware_digest
+from hosting.domain.requirements import version_number
 from hosting.domain.sandboxes import sandbox_problem
 from hosting.domain.secrets import secret_hash
+from hosting.domain.torch_builds import any_image, image_for
 from hosting.domain.verification import CASE_OVERTURNED, CASES_UNDECIDED
 from hosting.domain.volumes import DELETED
 from hosting.gateways.guest_tools import bundle_for
@@ -245,6 +247,16 @@ def with_performance(machines: QuerySet[Machine]) -> QuerySet[Any]:
     done = Measurement.objects.filter(machine=OuterRef("pk"), kind=Measurement.Kind.BENCHMARK, state=SUCCEEDED)
     latest = done.order_by("-finished_at", "-pk")
     return machines.annotate(latest_is_drop=Subquery(latest.values("is_drop")[:1]))
+
+
+def dlperf_image(machine: Machine) -> str:
+    """The image of our programs for this machine's GPUs and driver; "" where there is none."""
+    gpus = sorted(machine.gpus.all(), key=lambda gpu: (not gpu.present, gpu.index))
+    capability = version_number(gpus[0].compute_capability) if gpus else 0.0
+    template: str = settings.DLPERF_IMAGE
+    if machine.simulated:
+        return any_image(template)
+    return image_for(template, capability, version_number(machine.cuda_version))
 
 
 def specified_hardware(machine: Machine) -> Hardware:

@@ -349,7 +349,8 @@ DISPLACEMENT_GRACE_SECONDS = read(
 """From the SIGTERM to the kill of a container that lost its GPUs."""
 
 DLPERF_IMAGE = read("DLPERF_IMAGE", env.str, "")
-"""Container image with the benchmark program (dlperf/workload), which machines run; empty measures none."""
+"""Container image with the programs that machines run (dlperf/workload/Dockerfile); empty measures none. With
+``{cuda}`` in it, it is one for each build of torch (hosting/domain/torch_builds.py)."""
 VERIFICATION_SHADOW = read("VERIFICATION_SHADOW", env.list, ["measured_otherwise", "same_hardware"])
 """Findings of verification that are recorded but have no consequences, by their codes (hosting/domain/verification.py,
 hosting/domain/contradictions.py): checks that are being tried out."""

@@ -58,7 +58,8 @@ def ensure_image(cache: Path) -> str:
 
 def _program() -> list[Path]:
     parts = (ROOT / "dlperf" / "workload", ROOT / "dlperf" / "challenge")
-    return [ROOT / "dlperf" / "__init__.py", *(path for part in parts for path in sorted(part.glob("*.py")))]
+    alone = [ROOT / "dlperf" / name for name in ("__init__.py", "cuda.py")]
+    return [*alone, *(path for part in parts for path in sorted(part.glob("*.py")))]
 
 
 def _ensure_torch(cache: Path) -> None:

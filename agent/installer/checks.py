@@ -16,7 +16,7 @@ from agent.installer.system import has, run
 
 LEAST_DISK_GB = 10.0
 LEAST_CAPABILITY = 6.0
-LEAST_CUDA = 11.8
+LEAST_CUDA = 12.0
 _UBUNTU = ((20, 4), (24, 4))
 _DEBIAN = ((12, 0), (12, 99))
 _NETWORK_SECONDS = 15.0
@@ -160,7 +160,7 @@ def _smi_remedy(told: str) -> str:
     if "mismatch" in told:
         return "The driver was updated while it ran: restart the machine."
     if "compute_cap" in told:
-        return "The driver is too old: install version 520 or newer. " + _DRIVER_REMEDY
+        return "The driver is too old: install version 525 or newer. " + _DRIVER_REMEDY
     return _DRIVER_REMEDY
 
 
@@ -194,7 +194,7 @@ def driver(version: str, banner: str) -> Check:
     cuda = _number(found.group(1)) if found else 0.0
     told = "{}, CUDA {}".format(version, found.group(1) if found else "unknown")
     if cuda < LEAST_CUDA:
-        remedy = f"Guests need CUDA {LEAST_CUDA}: install driver 520 or newer. {_DRIVER_REMEDY}"
+        remedy = f"Guests need CUDA {LEAST_CUDA}: install driver 525 or newer. {_DRIVER_REMEDY}"
         return Check("Driver", told, remedy)
     return Check("Driver", told)
 

@@ -8,6 +8,7 @@ import sys
 
 from dlperf.challenge.command import EXIT_FAILED, EXIT_UNSUPPORTED
 from dlperf.challenge.plan import Plan
+from dlperf.cuda import UnsupportedGpuError
 
 _SIZES = [field.name for field in dataclasses.fields(Plan)]
 
@@ -16,11 +17,9 @@ def main(arguments: list[str]) -> int:
     """The exit status; where it isn't 0, a sentence on stderr says why."""
     wanted = _parser().parse_args(arguments)
     try:
-        from dlperf.challenge.prove import UnsupportedGpuError  # noqa: PLC0415  # a missing torch is told
-    except ImportError as error:
-        return _give_up(f"The challenge needs torch 2.3 or later: {error}")
-    try:
         problem = _run(wanted)
+    except ImportError as error:
+        problem = f"The challenge needs torch 2.3 or later: {error}"
     except UnsupportedGpuError as error:
         return _give_up(str(error), EXIT_UNSUPPORTED)
     except (ValueError, RuntimeError, OSError) as error:

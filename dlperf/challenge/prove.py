@@ -28,15 +28,12 @@ from dlperf.challenge.plan import (
     scan_key,
     state_before,
 )
+from dlperf.cuda import UnsupportedGpuError, require_kernels
 
 FILL_ROWS = 8_192
 """Rows of the buffer that are made at once: the arithmetic needs some times their room."""
 SCANNED_BYTES = 32 * 2**20
 """Of the buffer that are scanned at once: little enough for the cache of a large GPU."""
-
-
-class UnsupportedGpuError(Exception):
-    """This torch can't use what is there: a fault of the program's, or of the driver's age."""
 
 
 class Prover:
@@ -177,17 +174,8 @@ def devices(kind: str, gpus: int) -> list[str]:
         raise ValueError(f"torch sees {found} GPUs; the machine is said to have {gpus}.")
     names = [f"cuda:{index}" for index in range(found)]
     for name in names:
-        _try(name)
+        require_kernels(name)
     return names
-
-
-def _try(name: str) -> None:
-    try:
-        torch.ones(1, device=name).add_(1).item()
-    except RuntimeError as error:
-        if "no kernel image" in str(error) or "driver" in str(error):
-            raise UnsupportedGpuError(f"torch {torch.__version__} has nothing for this GPU: {error}") from error
-        raise
 
 
 class Session:

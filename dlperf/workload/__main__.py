@@ -6,16 +6,23 @@ import logging
 import os
 import sys
 
+from dlperf.cuda import UnsupportedGpuError
+
 EXIT_FAILED = 2
+EXIT_UNSUPPORTED = 3
 
 
 def main(arguments: list[str]) -> int:
-    """Print the result as one line; 0, or ``EXIT_FAILED`` after a sentence on stderr that says why there is none."""
+    """Print the result as one line and return 0. Where there is none, a sentence on stderr says why, and it is
+    ``EXIT_UNSUPPORTED`` if torch can't use the GPUs at all, else ``EXIT_FAILED``."""
     wanted = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
     result_descriptor = _keep_stdout()
     try:
         line = _result(wanted)
+    except UnsupportedGpuError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_UNSUPPORTED
     except (ValueError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED

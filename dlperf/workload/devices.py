@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from dlperf.cuda import UnsupportedGpuError, require_kernels
+
 MEGABYTE = 1_048_576
 IMAGE_TRAINING_MB = {"fp32": 110.0, "mixed": 65.0}
 """Memory that ResNet-50 takes for each image of a batch, a little more than was seen."""
@@ -127,12 +129,15 @@ class Device:
 
 
 def find_devices(wanted: str) -> list[Device]:
-    """The GPUs that torch sees, or the CPU where it sees none. Raises ValueError where "cuda" is wanted and missing."""
+    """The GPUs that torch sees, or the CPU where it sees none.
+
+    Raises UnsupportedGpuError where "cuda" is wanted and missing, or has nothing that runs on it.
+    """
     count = torch.cuda.device_count() if wanted != "cpu" and torch.cuda.is_available() else 0
     if count:
         return [_gpu(index) for index in range(min(count, 16))]
     if wanted == "cuda":
-        raise ValueError("torch sees no GPU: check the driver and that the container was given its GPUs.")
+        raise UnsupportedGpuError("torch sees no GPU: check the driver and that the container was given its GPUs.")
     return [Device("cpu", 0, cpu_name(), "", _ram_mb(), (0, 0))]
 
 
@@ -177,6 +182,7 @@ def cpu_name() -> str:
 
 
 def _gpu(index: int) -> Device:
+    require_kernels(f"cuda:{index}")
     facts = torch.cuda.get_device_properties(index)
     uuid = str(getattr(facts, "uuid", ""))
     return Device(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.register_protocol import Requirement
+from hosting.domain.torch_builds import LEAST_CUDA
 
 _MB_PER_GB = 1024
 
@@ -100,9 +101,9 @@ MINIMUMS = (
     Minimum(
         title="CUDA version of the driver",
         unit="",
-        least=11.8,
+        least=LEAST_CUDA,
         of=lambda facts: facts.cuda_version,
-        remedy="Install a driver of version 520 or newer, for example with apt-get install nvidia-driver-535.",
+        remedy="Install a driver of version 525 or newer, for example with apt-get install nvidia-driver-535.",
     ),
     Minimum(
         title="NVIDIA container toolkit",

@@ -5,14 +5,13 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from agent.protocol import ContainerSpec
 from dlperf.challenge.plan import Plan
 from hosting.domain.challenge_plans import challenge_spec, plan_for
 from hosting.models import ChallengeQuestion, Machine, Measurement
-from hosting.selectors import hardware_of, specified_hardware, usable_gpus
+from hosting.selectors import dlperf_image, hardware_of, specified_hardware, usable_gpus
 
 QUORUM = 3
 """Hosts whose machines get the same question."""
@@ -38,7 +37,7 @@ def question_ask(machine: Machine, gpus: int, label: str, now: datetime) -> tupl
         question.save(update_fields=["asked_at"])
     spec = challenge_spec(
         plan,
-        image=settings.DLPERF_IMAGE,
+        image=dlperf_image(machine),
         label=label,
         gpus=gpus,
         simulated=machine.simulated,

@@ -18,6 +18,7 @@ from hosting.access import lock_own_machine
 from hosting.domain import measuring
 from hosting.domain import verification as rules
 from hosting.models import ChallengeRun, Machine, Measurement, VerificationCase, VerificationFinding
+from hosting.selectors import dlperf_image
 from hosting.services.challenge_questions import challenged_hardware
 from hosting.services.measuring import challenge_order
 
@@ -81,6 +82,8 @@ def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> 
 
 
 def _reason(machine: Machine, past: rules.History, now: datetime) -> str:
+    if not dlperf_image(machine):
+        return ""
     return rules.due_reason(
         past,
         hardware=challenged_hardware(machine),

@@ -8,12 +8,14 @@ import msgspec
 
 from dlperf.catalogue import learned_model
 from dlperf.challenge.command import EXIT_FAILED
+from dlperf.domain.command import EXIT_UNSUPPORTED
 from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
 from dlperf.domain.result import BenchmarkResult
 from dlperf.domain.score import FORMULA_VERSION, Scores
 from hosting.domain import measuring as rules
 from hosting.domain.benchmarks import Order, Rating, rate, read_result, scores_to_keep
 from hosting.domain.challenge_talk import BAD_PROGRAM, WRONG_IMAGE
+from hosting.domain.torch_builds import NO_BUILD
 from hosting.models import Machine, Measurement, Task
 from hosting.selectors import specified_hardware
 from hosting.services.events import machine_event
@@ -21,6 +23,7 @@ from hosting.services.measuring import measurement_fail, measurement_transition,
 
 LAST_OF_ITS_OWN = 127
 """Of exit statuses; those above are of who was killed."""
+UNSUPPORTED_GPU = "unsupported_gpu"
 PROBLEM_BAD_RESULT = "bad_result"
 
 
@@ -56,8 +59,11 @@ def _ended(measurement: Measurement, task: Task, now: datetime) -> None:
 
 
 def _why_it_ended(measurement: Measurement, task: Task) -> tuple[str, str]:
-    """A challenge is not failed by a program of another version, or by none: that is the image, not the machine."""
+    """A challenge is not failed by a program that can't use the GPUs, is of another version, or isn't there: that is
+    the image, not the machine."""
     code = task.exit_code or 0
+    if code == EXIT_UNSUPPORTED:
+        return UNSUPPORTED_GPU, f"{task.message} torch in the image can't use these GPUs with this driver. {NO_BUILD}"
     if measurement.kind == Measurement.Kind.CHALLENGE and code != EXIT_FAILED and code <= LAST_OF_ITS_OWN:
         return BAD_PROGRAM, f"{WRONG_IMAGE} {task.message}".strip()
     return task.reason or "exited", f"{task.message} The program found nothing to measure, or broke off."

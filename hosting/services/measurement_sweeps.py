@@ -13,7 +13,7 @@ from hosting.domain import measuring as rules
 from hosting.domain.measuring import Past
 from hosting.locks import lock_machine
 from hosting.models import GpuClaim, Listing, Machine, MachineEvent, Measurement, Task
-from hosting.selectors import hardware_of
+from hosting.selectors import dlperf_image, hardware_of
 from hosting.services.measuring import benchmark_order, measurement_fail, measurement_try_again
 
 logger = structlog.get_logger(__name__)
@@ -124,7 +124,7 @@ def _ask_if_due(machine_id: int, now: datetime) -> bool:
     reason = rules.due_reason(
         _past(machine), hardware=hardware_of(machine), listed_at=listing.listed_at if listing else None, now=now
     )
-    if not reason:
+    if not reason or not dlperf_image(machine):
         return False
     benchmark_order(machine_id=machine_id, reason=reason, now=now)
     return True

@@ -17,10 +17,11 @@ from hosting import hooks
 from hosting.access import lock_own_machine
 from hosting.domain import measuring as rules
 from hosting.domain.benchmarks import benchmark_spec, order_for
+from hosting.domain.torch_builds import NO_BUILD
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
 from hosting.models import Gpu, Machine, Measurement, Task
-from hosting.selectors import hardware_of, speed_url, usable_gpus
+from hosting.selectors import dlperf_image, hardware_of, speed_url, usable_gpus
 from hosting.services.challenge_questions import question_ask
 from hosting.services.events import machine_event
 from hosting.services.tasks import task_create, task_remove, task_run, task_set_spec
@@ -60,6 +61,8 @@ def _ask(machine: Machine, kind: str, reason: str, now: datetime, *, actor: Abst
     if not settings.DLPERF_IMAGE:
         message = "This marketplace has no benchmark program: its operator has set no DLPERF_IMAGE."
         raise HostingError("no_benchmark", message, status=409)
+    if not dlperf_image(machine):
+        raise HostingError("no_benchmark", f"None of our programs runs on this machine. {NO_BUILD}", status=409)
     opened = Measurement.objects.filter(machine=machine, kind=kind, state__in=rules.OPEN)
     measurement = opened.select_related("task").first()
     if measurement is None:
@@ -161,7 +164,7 @@ def _benchmark(machine: Machine, gpus: int, label: str, _now: datetime) -> tuple
     endpoint = settings.DLPERF_ENDPOINT if machine.simulated else speed_url(machine.pk)
     order = order_for(simulated=machine.simulated, gpus=gpus, endpoint=endpoint)
     spec = benchmark_spec(
-        order, image=settings.DLPERF_IMAGE, label=label, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb
+        order, image=dlperf_image(machine), label=label, cpu_cores=machine.cpu_cores, ram_mb=machine.ram_mb
     )
     return asdict(order), spec
 

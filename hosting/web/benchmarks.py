@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
@@ -29,7 +28,7 @@ def benchmark_context(machine: Machine) -> dict[str, Any]:
     done = [run for run in runs if run.state == rules.SUCCEEDED]
     latest = done[0] if done else None
     return {
-        "can_benchmark": bool(settings.DLPERF_IMAGE),
+        "can_benchmark": bool(selectors.dlperf_image(machine)),
         "runs": runs,
         "open_run": next((run for run in runs if run.state in rules.OPEN), None),
         "latest_run": latest,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -17,6 +16,7 @@ from hosting.domain.requirements import lacks
 from hosting.errors import HostingError
 from hosting.machine_claims import facts_of_machine
 from hosting.models import Machine, Measurement
+from hosting.selectors import dlperf_image
 from hosting.services.challenge_sweeps import challenge_ask
 from hosting.services.verification_cases import case_appeal
 
@@ -29,7 +29,7 @@ def verification_context(machine: Machine) -> dict[str, Any]:
     runs = machine.challenge_runs.select_related("measurement").order_by("-judged_at", "-pk")[:RUNS_SHOWN]
     shown = [{"run": run, "findings": run.findings.filter(shadow=False).order_by("pk")} for run in runs]
     return {
-        "can_challenge": bool(settings.DLPERF_IMAGE),
+        "can_challenge": bool(dlperf_image(machine)),
         "challenges": shown,
         "lacks": lacks(facts_of_machine(machine)),
         "open_challenge": challenges.filter(state__in=measuring.OPEN).first(),

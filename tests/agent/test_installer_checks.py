@@ -41,8 +41,8 @@ def test_gpus_that_are_fine(fake: Fake) -> None:
         (["NVIDIA GeForce GTX 980, 5.2, 4096, 470.1"], BANNER, "GPUs", "older than the GTX 10 series"),
         ([GTX_1080, RTX_3090], BANNER, "GPUs", "have to be of one model"),
         ([""], BANNER, "GPUs", "nvidia-smi lists no GPU"),
-        ([RTX_3090], "CUDA Version: 11.4", "Driver", "install driver 520 or newer"),
-        ([RTX_3090], "nothing", "Driver", "install driver 520 or newer"),
+        ([RTX_3090], "CUDA Version: 11.4", "Driver", "install driver 525 or newer"),
+        ([RTX_3090], "nothing", "Driver", "install driver 525 or newer"),
     ],
 )
 def test_gpus_that_will_not_do(fake: Fake, rows: list[str], banner: str, title: str, remedy: str) -> None:

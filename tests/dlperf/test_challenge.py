@@ -36,6 +36,7 @@ from dlperf.challenge.plan import (
 )
 from dlperf.challenge.recompute import Memory, product, product_digest, small, stream_rows, words
 from dlperf.challenge.verify import PRIME, commitment_problem, is_product
+from dlperf.cuda import UnsupportedGpuError
 from tests.dlperf.challenges import (
     NONCE,
     PLAN,
@@ -99,7 +100,7 @@ def test_without_the_gpus_that_were_claimed_there_is_no_answer() -> None:
     require_torch()
     import torch  # noqa: PLC0415  # it is there for some tests only
 
-    from dlperf.challenge.prove import UnsupportedGpuError, devices  # noqa: PLC0415 - torch is imported only by some
+    from dlperf.challenge.prove import devices  # noqa: PLC0415 - torch is imported only by some
 
     assert devices("cpu", 3) == ["cpu"] * 3
     with pytest.raises(ValueError if torch.cuda.is_available() else UnsupportedGpuError, match="torch"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlperf.domain.command import EXIT_FAILED, workload_command
+from dlperf.domain.command import EXIT_FAILED, EXIT_UNSUPPORTED, workload_command
 from dlperf.domain.result import RESULT_VERSION, DeviceMetric, decode_result
 from dlperf.workload import timing
 from tests.dlperf.workload import require_torch, run_program, ship, speed_endpoint
@@ -57,6 +57,17 @@ def test_what_can_not_be_run_is_told_on_stderr(tmp_path: Path, words: list[str],
     done = run_program(ship(tmp_path), words)
     assert (done.returncode, done.stdout) == (EXIT_FAILED, "")
     assert why in done.stderr.splitlines()[-1]
+
+
+def test_gpus_that_torch_can_not_use_have_a_status_of_their_own(tmp_path: Path) -> None:
+    require_torch()
+    import torch  # noqa: PLC0415  # it is there for some tests only
+
+    if torch.cuda.is_available():
+        pytest.skip("There is a GPU here.")
+    done = run_program(ship(tmp_path), workload_command(mode="small", device="cuda"))
+    assert (done.returncode, done.stdout) == (EXIT_UNSUPPORTED, "")
+    assert "torch sees no GPU" in done.stderr.splitlines()[-1]
 
 
 def test_without_torch_one_sentence_says_what_is_missing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dlperf.cuda import UnsupportedGpuError
 from tests.dlperf.workload import require_torch, speed_endpoint
 
 require_torch()
@@ -125,7 +126,7 @@ def test_old_gpus_are_not_asked_for_what_they_lack(capability: tuple[int, int], 
 
 def test_a_gpu_that_is_wanted_and_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="torch sees no GPU"):
+    with pytest.raises(UnsupportedGpuError, match="torch sees no GPU"):
         devices.find_devices("cuda")
     assert [device.kind for device in devices.find_devices("auto")] == ["cpu"]
 

@@ -22,7 +22,8 @@ def ship(folder: Path) -> Path:
     """Copy what the program needs, and nothing else, into the folder."""
     for part in ("workload", "challenge"):
         shutil.copytree(ROOT / "dlperf" / part, folder / "dlperf" / part, ignore=_no_bytecode)
-    shutil.copy(ROOT / "dlperf" / "__init__.py", folder / "dlperf" / "__init__.py")
+    for name in ("__init__.py", "cuda.py"):
+        shutil.copy(ROOT / "dlperf" / name, folder / "dlperf" / name)
     return folder
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.job_protocol import JobReport
-from dlperf.challenge.command import EXIT_FAILED
+from dlperf.challenge.command import EXIT_FAILED, EXIT_UNSUPPORTED
 from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN
 from hosting.models import ChallengeRun, Job, Measurement, VerificationFinding
 from hosting.services.challenge_settling import challenges_settle
@@ -117,7 +117,10 @@ def test_an_image_of_another_version_is_nobodys_failure(agent: TestAgent, text: 
     assert ChallengeRun.objects.get().passed is None
 
 
-@pytest.mark.parametrize(("exit_code", "passed"), [(EXIT_FAILED, False), (137, False), (0, None), (1, None), (2, None)])
+ENDS = [(EXIT_FAILED, False), (137, False), (0, None), (1, None), (2, None), (EXIT_UNSUPPORTED, None)]
+
+
+@pytest.mark.parametrize(("exit_code", "passed"), ENDS)
 def test_a_program_that_ends_by_itself_is_a_failure_unless_it_is_another_one(
     agent: TestAgent, exit_code: int, passed: bool | None
 ) -> None:
