@@ -94,7 +94,7 @@ bench-relay:
 	@exec $(PYTHON) -m tests.benchmarks.relay $(ARGS)
 
 gpu-check:
-	@exec $(GPU_PYTHON) -m scripts.gpu_check
+	@exec $(GPU_PYTHON) -m scripts.gpu_check --record docs/gpu_check.json
 
 screenshot:
 	@scripts/bootstrap.sh --tests
