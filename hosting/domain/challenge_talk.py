@@ -2,7 +2,9 @@
 
 First the program is asked whether it has its devices and their memory: starting a container, and fetching its image,
 take what they take. Then it gets the nonce, and the clock runs. Only once it has said what everything comes to it is
-told which places it has to show.
+told which places it has to show. From then on nothing excuses it: whoever dislikes the places must not get others by
+breaking off. Where a guest or a fault of the engine comes between, the next try has the same nonce, has to come to the
+same, and has to show the same places.
 """
 
 from collections.abc import Sequence
@@ -57,10 +59,11 @@ class Next:
 
 def next_turn(asked: Sequence[Asked]) -> Next:
     """What follows from the questions put so far, in their order."""
+    knows_places = any(one.question == REVEAL for one in asked)
     for one in asked:
         failed = _failure(one)
         if failed is not None:
-            return failed
+            return Next(Turn.FAIL, BROKE_OFF, failed.message) if knows_places else failed
     if any(one.state in jobs.OPEN for one in asked):
         return Next(Turn.WAIT)
     if not asked:

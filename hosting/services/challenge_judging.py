@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from django.conf import settings
 
-from dlperf.challenge.answers import Commitment, common_answer, decode_commitment, decode_revealed
+from dlperf.challenge.answers import common_answer, decode_commitment, decode_revealed
 from dlperf.challenge.plan import Place, Plan
 from dlperf.challenge.verify import Auditor, commitment_problem
 from hosting.domain import challenge_plans as plans
@@ -42,9 +42,8 @@ def judge(measurement: Measurement, question: ChallengeQuestion | None) -> Judge
     tag = measurement.parameters.get("tag")  # what was asked by an earlier version had none, and can't be judged now
     if measurement.state != SUCCEEDED or question is None or measurement.task is None or tag is None:
         return _without_answer(measurement)
-    plan, asked = Plan(**question.plan), jobs_of(measurement.task)
-    seconds = _seconds(asked)
-    wrong, answer = _checked(asked, question, plan, bytes.fromhex(tag))
+    plan, seconds = Plan(**question.plan), float(measurement.parameters["seconds"])
+    wrong, answer = _checked(measurement, question, plan, bytes.fromhex(tag))
     findings = [Finding(rules.WRONG_ANSWER, wrong)] if wrong else []
     if answer is not None:
         findings += filter(None, [vote(measurement.machine, question, answer)])
@@ -58,12 +57,12 @@ def judge(measurement: Measurement, question: ChallengeQuestion | None) -> Judge
 
 
 def _checked(
-    asked: list[Job], question: ChallengeQuestion, plan: Plan, tag: bytes
+    measurement: Measurement, question: ChallengeQuestion, plan: Plan, tag: bytes
 ) -> tuple[str, tuple[str, ...] | None]:
     """What is wrong with all that was said, and, where nothing is, what others must agree with."""
-    nonce = bytes.fromhex(question.nonce)
+    nonce, asked = bytes.fromhex(question.nonce), jobs_of(measurement.task)
     try:
-        told = _commitment(asked)
+        told = decode_commitment(measurement.parameters["commitment"])
         wrong = commitment_problem(told, nonce=nonce, gpus=question.gpus)
         wrong = wrong or _wrong_places(
             asked, Auditor(plan, told, nonce=nonce, tag=tag, seed=secrets.token_bytes(32)), plan
@@ -71,11 +70,6 @@ def _checked(
     except ValueError as error:
         return str(error), None
     return (wrong, None) if wrong else ("", tuple(common_answer(told.gpus)))
-
-
-def _commitment(asked: list[Job]) -> Commitment:
-    (job,) = [one for one in asked if one.arguments["question"] == talk.COMMIT]
-    return decode_commitment(job_output(job))
 
 
 def _wrong_places(asked: list[Job], auditor: Auditor, plan: Plan) -> str:
@@ -90,14 +84,9 @@ def _wrong_places(asked: list[Job], auditor: Auditor, plan: Plan) -> str:
     return ""
 
 
-def _seconds(asked: list[Job]) -> float:
-    """By the server's clock, from the nonce to what everything comes to."""
-    (job,) = [one for one in asked if one.arguments["question"] == talk.COMMIT]
-    return (job.ended_at - job.asked_at).total_seconds() if job.ended_at else 0.0
-
-
 def _without_answer(measurement: Measurement) -> Judgement:
-    if measurement.problem not in rules.COUNTS_AS_FAILED or _was_our_outage(measurement):
+    knew_places = "places" in measurement.parameters  # then no fault of its own making gets it other ones
+    if not (knew_places or measurement.problem in rules.COUNTS_AS_FAILED) or _was_our_outage(measurement):
         return Judgement((), None)
     finding = Finding(rules.NO_ANSWER, f"It gave no answer. {measurement.message}".strip())
     shadow = frozenset(settings.VERIFICATION_SHADOW)

@@ -25,32 +25,44 @@ def machine_plan(machine: Machine) -> Plan:
     return plan_for(specified_hardware(machine), least_mb, simulated=machine.simulated)
 
 
-def question_ask(machine: Machine, gpus: int, label: str, now: datetime) -> tuple[dict[str, Any], ContainerSpec]:
-    """Choose a question for the locked machine; the challenge's parameters and its container.
+def question_ask(
+    measurement: Measurement, gpus: int, label: str, now: datetime
+) -> tuple[dict[str, Any], ContainerSpec]:
+    """Choose a question for the locked machine of a challenge; the challenge's parameters and its container.
 
-    The tag is new for each challenge: what is computed with it is of use for no other, whoever got the same question.
+    The tag is new for each try: what is computed with it is of use for no other, whoever got the same question. Only
+    where the machine knows already which places it has to show, the next try is about the same.
     """
+    known = measurement.parameters
+    parameters = known if "places" in known else _chosen(measurement.machine, gpus, now)
+    question = ChallengeQuestion.objects.get(pk=parameters["question"])
+    return parameters, _spec(measurement.machine, question, label)
+
+
+def _chosen(machine: Machine, gpus: int, now: datetime) -> dict[str, Any]:
     plan = machine_plan(machine)
     question = _known(plan, gpus) or _shared(machine, plan, gpus, now) or _new(plan, gpus)
     if question.asked_at is None:
         question.asked_at = now
         question.save(update_fields=["asked_at"])
-    spec = challenge_spec(
-        plan,
-        image=dlperf_image(machine),
-        label=label,
-        gpus=gpus,
-        simulated=machine.simulated,
-        cpu_cores=machine.cpu_cores,
-        ram_mb=machine.ram_mb,
-    )
-    parameters = {
+    return {
         "question": question.pk,
         "gpus": gpus,
         "tag": secrets.token_hex(NONCE_BYTES),
         "hardware": challenged_hardware(machine),
     }
-    return parameters, spec
+
+
+def _spec(machine: Machine, question: ChallengeQuestion, label: str) -> ContainerSpec:
+    return challenge_spec(
+        Plan(**question.plan),
+        image=dlperf_image(machine),
+        label=label,
+        gpus=question.gpus,
+        simulated=machine.simulated,
+        cpu_cores=machine.cpu_cores,
+        ram_mb=machine.ram_mb,
+    )
 
 
 def challenged_hardware(machine: Machine) -> str:

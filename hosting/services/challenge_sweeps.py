@@ -17,6 +17,7 @@ from django.db.models import Aggregate, Count, Exists, Max, OuterRef, QuerySet
 from hosting.access import lock_own_machine
 from hosting.domain import measuring
 from hosting.domain import verification as rules
+from hosting.errors import HostingError
 from hosting.models import ChallengeRun, Machine, Measurement, VerificationCase, VerificationFinding
 from hosting.selectors import dlperf_image
 from hosting.services.challenge_questions import challenged_hardware
@@ -64,6 +65,17 @@ def _due(machine_ids: Sequence[int], now: datetime) -> list[tuple[int, str]]:
     return [(pk, reason) for pk, reason in reasons if reason]
 
 
+def _require_pause(machine: Machine, now: datetime) -> None:
+    """Each answer costs us a second of computing, for nothing but the host's knowledge."""
+    lately = Measurement.objects.filter(
+        machine=machine, kind=Measurement.Kind.CHALLENGE, reason=Measurement.Reason.HOST
+    )
+    if lately.exclude(state__in=measuring.OPEN).filter(asked_at__gt=now - rules.HOSTS_PAUSE).exists():
+        minutes = rules.HOSTS_PAUSE.seconds // 60
+        message = f"You can challenge a machine once in {minutes} minutes. What the rule asks for comes by itself."
+        raise HostingError("too_soon", message, status=429)
+
+
 @transaction.atomic
 def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> Measurement:
     """Challenge the host's machine as soon as nobody uses it. Asking again while that is open returns the same.
@@ -71,13 +83,16 @@ def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> 
     Where the rule wants one anyway, only not so soon after one that came to nothing, it is that one. Else it shows the
     host how its machine does, and counts for nothing: the host has chosen the moment.
 
-    Raises HostingError: no_such_machine (404), no_benchmark (409) where this marketplace has no program for it.
+    Raises HostingError: no_such_machine (404), no_benchmark (409) where this marketplace has no program for it,
+    too_soon (429).
     """
     machine = lock_own_machine(machine_id, host)
     past = replace(histories_of([machine.pk], now)[machine.pk], undecided_at=None)
     is_on_market = hasattr(machine, "listing") and machine.listing.active and not machine.simulated
     due = _reason(machine, past, now) if is_on_market else ""
     reason = Measurement.Reason.HOST if due in ("", Measurement.Reason.DAILY) else due
+    if reason == Measurement.Reason.HOST:
+        _require_pause(machine, now)
     return challenge_order(machine_id=machine_id, reason=reason, now=now, actor=host)
 
 

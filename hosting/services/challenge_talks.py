@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 
-from dlperf.challenge.answers import decode_ready
+from dlperf.challenge.answers import MOST_COMMITMENT_BYTES, decode_ready
 from dlperf.challenge.command import ask_command, commit_question, ready_question, reveal_question
 from dlperf.challenge.plan import Place, Plan
 from hosting import hooks
@@ -74,7 +74,7 @@ def challenge_talk(*, machine: Machine, now: datetime) -> bool:
     return True
 
 
-def jobs_of(task: Task) -> list[Job]:
+def jobs_of(task: Task | None) -> list[Job]:
     """The questions put to a challenge's program, in their order."""
     return list(Job.objects.filter(task=task, kind=jobs.ASK).order_by("pk"))
 
@@ -131,9 +131,20 @@ def _lines(measurement: Measurement, question: str) -> list[tuple[str, dict[str,
     if question == talk.COMMIT:
         tag = bytes.fromhex(measurement.parameters["tag"])
         return [(commit_question(bytes.fromhex(asked.nonce), tag), {})]
-    places = places_to_show(Plan(**asked.plan), asked.gpus, secrets.randbelow)
-    return [(reveal_question(place), {"place": _told(place)}) for place in places]
+    return [(reveal_question(Place(*place)), {"place": place}) for place in _places(measurement, asked)]
 
 
-def _told(place: Place) -> list[int]:
-    return [place.gpu, place.step, place.part, place.leaf]
+def _places(measurement: Measurement, asked: ChallengeQuestion) -> list[list[int]]:
+    """Drawn once, and kept with what everything came to by then: a later try has to come to the same."""
+    known = measurement.parameters.get("places")
+    if known is not None:
+        return list(known)
+    drawn = places_to_show(Plan(**asked.plan), asked.gpus, secrets.randbelow)
+    (commit,) = [job for job in jobs_of(measurement.task) if job.arguments["question"] == talk.COMMIT]
+    measurement.parameters |= {
+        "places": [[place.gpu, place.step, place.part, place.leaf] for place in drawn],
+        "commitment": clean(job_output(commit).decode(errors="replace"), MOST_COMMITMENT_BYTES),
+        "seconds": (commit.ended_at - commit.asked_at).total_seconds() if commit.ended_at else 0.0,
+    }
+    measurement.save(update_fields=["parameters"])
+    return list(measurement.parameters["places"])

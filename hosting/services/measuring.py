@@ -160,7 +160,8 @@ def _next(machine: Machine) -> Measurement | None:
     return running or opened.order_by("not_before", "pk").first()
 
 
-def _benchmark(machine: Machine, gpus: int, label: str, _now: datetime) -> tuple[dict[str, Any], ContainerSpec]:
+def _benchmark(measurement: Measurement, gpus: int, label: str, _now: datetime) -> tuple[dict[str, Any], ContainerSpec]:
+    machine = measurement.machine
     endpoint = settings.DLPERF_ENDPOINT if machine.simulated else speed_url(machine.pk)
     order = order_for(simulated=machine.simulated, gpus=gpus, endpoint=endpoint)
     spec = benchmark_spec(
@@ -169,7 +170,7 @@ def _benchmark(machine: Machine, gpus: int, label: str, _now: datetime) -> tuple
     return asdict(order), spec
 
 
-ORDERS: dict[str, Callable[[Machine, int, str, datetime], tuple[dict[str, Any], ContainerSpec]]] = {
+ORDERS: dict[str, Callable[[Measurement, int, str, datetime], tuple[dict[str, Any], ContainerSpec]]] = {
     Measurement.Kind.BENCHMARK: _benchmark,
     Measurement.Kind.CHALLENGE: question_ask,
 }
@@ -179,7 +180,7 @@ ORDERS: dict[str, Callable[[Machine, int, str, datetime], tuple[dict[str, Any], 
 def _start(measurement: Measurement, gpus: list[Gpu], now: datetime) -> None:
     machine = measurement.machine
     label = f"B.{measurement.pk}"
-    parameters, spec = ORDERS[measurement.kind](machine, len(gpus), label, now)
+    parameters, spec = ORDERS[measurement.kind](measurement, len(gpus), label, now)
     task = task_create(machine=machine, kind=Task.Kind(measurement.kind), label=label, authorized_keys=[], now=now)
     task_set_spec(task=task, spec=spec)
     task_run(task=task, gpus=gpus, now=now)

@@ -42,8 +42,14 @@ def verification_context(machine: Machine) -> dict[str, Any]:
 @require_POST
 def challenge(request: AccountRequest, machine_id: int) -> HttpResponse:
     """Challenge the machine as soon as nobody uses it."""
-    challenge_ask(machine_id=machine_id, host=request.user, now=timezone.now())
-    messages.success(request, "The challenge begins as soon as the machine is online and nobody uses it.")
+    try:
+        challenge_ask(machine_id=machine_id, host=request.user, now=timezone.now())
+    except HostingError as refusal:
+        if refusal.status == 404:
+            raise
+        messages.error(request, refusal.message)
+    else:
+        messages.success(request, "The challenge begins as soon as the machine is online and nobody uses it.")
     return redirect("host_machine", machine_id)
 
 

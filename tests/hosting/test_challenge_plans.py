@@ -183,6 +183,8 @@ READY, COMMIT, REVEAL = (done(question) for question in (talk.READY, talk.COMMIT
         ([READY, COMMIT], Turn.ASK_REVEAL, ""),
         ([READY, COMMIT, REVEAL, done(talk.REVEAL, state=jobs.ASKED)], Turn.WAIT, ""),
         ([READY, COMMIT, REVEAL, REVEAL], Turn.END, ""),
+        ([READY, COMMIT, done(talk.REVEAL, state=jobs.FAILED, reason="engine_down")], Turn.FAIL, "broke_off"),
+        ([READY, COMMIT, done(talk.REVEAL, state=jobs.EXPIRED)], Turn.FAIL, "broke_off"),
         ([done(talk.READY, state=jobs.FAILED, reason="unsupported")], Turn.FAIL, "unsupported"),
         ([done(talk.READY, state=jobs.FAILED, reason="no_container")], Turn.FAIL, "broke_off"),
         ([READY, done(talk.COMMIT, exit_code=EXIT_FAILED)], Turn.FAIL, "broke_off"),

@@ -1,10 +1,12 @@
 """What a challenge says of a machine depends on who asked for it, and on how much of the machine it was about."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from hosting.domain.verification import LAPSES_AFTER
+from hosting.errors import HostingError
 from hosting.models import Gpu, MachineEvent, VerificationCase
 from hosting.services.challenge_sweeps import challenge_ask, challenges_ask_due
 from tests.hosting.challenging import (
@@ -26,7 +28,7 @@ def test_what_the_host_asks_for_counts_for_nothing(agent: TestAgent) -> None:
     checks = MachineEvent.objects.filter(kind="performance_check")
     assert checks.count() == 1
     for number in range(3):
-        at = after(100 + 100 * number)
+        at = after(100 + 700 * number)
         agent.report(at)
         challenge_ask(machine_id=agent.machine.pk, host=agent.machine.host, now=at)
         assert challenge_of(agent).reason == "host"
@@ -38,6 +40,18 @@ def test_what_the_host_asks_for_counts_for_nothing(agent: TestAgent) -> None:
     assert answer(agent, after(37 * 3600 + 60)).passed
     assert challenges_ask_due(now=after(37 * 3600 + 100)) == 1
     assert challenge_of(agent).reason == "daily"
+
+
+def test_a_host_can_not_keep_the_marketplace_computing(agent: TestAgent) -> None:
+    challenged(agent, after(10))
+    ask = partial(challenge_ask, machine_id=agent.machine.pk, host=agent.machine.host)
+    first = ask(now=after(100))
+    assert ask(now=after(101)) == first
+    assert answer(agent, after(140)).passed
+    with pytest.raises(HostingError) as refused:
+        ask(now=after(150))
+    assert refused.value.code == "too_soon"
+    assert ask(now=after(701)) != first
 
 
 def test_a_host_that_has_mended_its_machine_need_not_wait_for_the_next_try(agent: TestAgent) -> None:

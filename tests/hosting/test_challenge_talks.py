@@ -1,5 +1,7 @@
 """The talk with a challenge's program: which question comes when, what is told twice, late or not at all."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from agent.job_protocol import JobReport
@@ -10,9 +12,11 @@ from hosting.services.challenge_settling import challenges_settle
 from hosting.services.challenge_sweeps import challenges_ask_due
 from hosting.services.challenge_talks import challenges_talk_on
 from hosting.services.jobs import jobs_sweep
+from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.quiet_periods import own_outage_record, pulse_beat
 from marketplace.services.lifecycle import instance_destroy
 from marketplace.services.rent import instance_rent
+from tests.dlperf.challenges import Reference
 from tests.hosting.challenging import (
     after,
     answer,
@@ -76,6 +80,56 @@ def test_a_guest_ends_the_talk_and_the_next_try_has_a_tag_of_its_own(agent: Test
     assert challenge_of(agent).state == "running"
     assert challenge_of(agent).parameters["tag"] != tag
     assert answer(agent, after(90)).passed
+
+
+def told_places(agent: TestAgent, now: datetime) -> Reference:
+    """The machine has said what everything comes to, and knows which places it has to show."""
+    assert challenges_ask_due(now=now) == 1
+    program = program_of(agent)
+    reply(agent, now + timedelta(seconds=8), (begun(agent, now), program.commitment()))
+    assert {job.arguments["question"] for job in questions_of(agent)} == {"reveal"}
+    return program
+
+
+@pytest.mark.parametrize("reason", ["agent_error", "engine_down", "interrupted", "no_container"])
+def test_whoever_knows_the_places_is_not_excused(agent: TestAgent, reason: str) -> None:
+    told_places(agent, after(20))
+    failed = [JobReport(job_id=job.pk, state="failed", reason=reason) for job in questions_of(agent)[:1]]
+    agent.report(after(30), jobs=failed)
+    assert challenges_settle(now=after(31)) == 1
+    assert (ChallengeRun.objects.get().passed, codes(agent)) == (False, ["no_answer"])
+
+
+def test_a_machine_that_breaks_off_when_it_knows_the_places_fails_in_the_end(agent: TestAgent) -> None:
+    told_places(agent, after(20))
+    for number in range(6):
+        at = after(100 + number * 3 * 3600)
+        if challenge_of(agent).state == "failed":
+            break
+        agent.report(at, seen(task_of(agent), "failed", reason="engine_down", message="Oh."))
+        agent.obey(at)
+        measurements_sweep(now=at + timedelta(hours=2))
+    assert challenge_of(agent).state == "failed"
+    assert challenges_settle(now=after(30 * 3600)) == 1
+    assert ChallengeRun.objects.get().passed is False
+
+
+@pytest.mark.parametrize("is_honest", [True, False])
+def test_a_guest_that_comes_between_gets_nobody_other_places_or_another_answer(
+    agent: TestAgent, is_honest: bool
+) -> None:
+    told_places(agent, after(20))
+    before = challenge_of(agent).parameters
+    instance = instance_rent(
+        client=market.user(dollars=50), offer_id=market.offer(agent).pk, request=market.wish(), now=after(30)
+    )
+    agent.obey(after(31))
+    instance_destroy(instance_id=instance.pk, actor=instance.client, now=after(40))
+    agent.obey(after(41))
+    agent.obey(after(42))
+    assert challenge_of(agent).parameters == before
+    run = answer(agent, after(90), None if is_honest else program_of(agent, error=1), seconds=40)
+    assert (run.passed, run.seconds) == (is_honest, 8.0)
 
 
 def test_a_program_that_breaks_off_fails_with_its_last_words(agent: TestAgent) -> None:
