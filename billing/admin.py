@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from billing import selectors, services
 from billing.admin_adjustments import AdjustmentRequestAdmin
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
+from billing.admin_holds import PayoutHoldAdmin
 from billing.admin_payments import (
     AutoBillingAdmin,
     CardAdmin,
@@ -43,6 +44,7 @@ from billing.models import (
     PaymentDispute,
     PaymentRefund,
     Payout,
+    PayoutHold,
     PayoutMethod,
     Posting,
     ProviderEvent,
@@ -223,6 +225,7 @@ admin.site.register(AdjustmentRequest, AdjustmentRequestAdmin)
 admin.site.register(WeeklyRun, WeeklyRunAdmin)
 admin.site.register(HostInvoice, HostInvoiceAdmin)
 admin.site.register(Payout, PayoutAdmin)
+admin.site.register(PayoutHold, PayoutHoldAdmin)
 admin.site.register(PayoutMethod, PayoutMethodAdmin)
 admin.site.register(AutoBilling, AutoBillingAdmin)
 admin.site.register(Card, CardAdmin)

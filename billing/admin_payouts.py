@@ -15,6 +15,7 @@ from billing import services
 from billing.admin_bases import ReadOnlyAdmin, ReadOnlyInline
 from billing.domain.errors import BillingError
 from billing.domain.money import exact_dollars
+from billing.domain.payout_holds import OPEN
 from billing.domain.payouts import LATE_AFTER, UNSENT, is_late
 from billing.models import HostInvoice, HostInvoiceLine, Payout, PayoutEvent, WeeklyRun
 
@@ -117,6 +118,10 @@ class PayoutAdmin(ReadOnlyAdmin):
     actions = ["try_again", "hold", "release", "declare_sent", "declare_lost"]
     action_form = PayoutActionForm
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payout]:
+        rows: QuerySet[Payout] = super().get_queryset(request)
+        return rows.prefetch_related("host__payout_holds")
+
     @admin.display(description="Dollars")
     def amount(self, payout: Payout) -> str:
         return exact_dollars(payout.amount_micros)
@@ -127,8 +132,12 @@ class PayoutAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Held")
     def held(self, payout: Payout) -> str:
+        """Why all of the host's payouts are, and what of its earnings stays out of them."""
         terms = getattr(payout.host, "money_terms", None)
-        return "" if terms is None else terms.payouts_held_reason
+        all_of_them = "" if terms is None else terms.payouts_held_reason
+        holds = [hold for hold in payout.host.payout_holds.all() if hold.state in OPEN]
+        amounts = [f"{exact_dollars(hold.amount_micros)} for {hold}" for hold in holds]
+        return "; ".join(filter(None, [all_of_them, *amounts]))
 
     @admin.action(description="Try again now", permissions=["act"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:

@@ -47,7 +47,8 @@ def accounts(account_ids: Collection[int]) -> list[LedgerAccount]:
 
 
 def host_accounts(owner_ids: Collection[int]) -> list[LedgerAccount]:
-    """The earnings of these hosts, locked until the transaction ends: one payout at a time is taken from them."""
+    """The earnings of these hosts, locked until the transaction ends: one payout at a time is taken from them, and what
+    is held of them changes."""
     accounts = LedgerAccount.objects.select_for_update(no_key=True)
     return list(accounts.filter(kind=AccountKind.HOST_EARNINGS, owner_id__in=owner_ids, reference="").order_by("pk"))
 

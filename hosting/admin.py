@@ -235,11 +235,11 @@ class VerificationCaseAdmin(ReadOnlyAdmin):
     ordering = ("decided_at", "opened_at")
     actions = ("uphold", "overturn")
 
-    @admin.action(description="Uphold: the machine stays deverified, payouts held", permissions=["act"])
+    @admin.action(description="Uphold: the machine stays deverified, what it earned held", permissions=["act"])
     def uphold(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
         self._decide(request, queryset, uphold=True)
 
-    @admin.action(description="Overturn: the machine is unverified, payouts go on", permissions=["act"])
+    @admin.action(description="Overturn: the machine is unverified, what it earned is paid", permissions=["act"])
     def overturn(self, request: HttpRequest, queryset: QuerySet[VerificationCase]) -> None:
         self._decide(request, queryset, uphold=False)
 

@@ -74,11 +74,6 @@ class MarketHooks(Protocol):
     def contract_ends(self, machine: Machine) -> list[datetime]:
         """When each contract of the machine ends, the earliest first. A read: needs no lock."""
 
-    def machine_earnings_micros(
-        self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime
-    ) -> dict[int, int]:
-        """The host's part of what guests paid in the period, by machine id; machines without any are left out."""
-
     def audited(
         self,
         *,

@@ -9,14 +9,12 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from billing.selectors import earnings_by_reference
 from hosting.domain.jobs import KEPT_FOR
 from hosting.models import KeptLog, Volume
 from marketplace.domain.auction import Claim, Kind, quote_for
 from marketplace.models import ApiKey, DirtyMark, Instance, Offer, RegistryLogin, SshKey, User, Webhook, WebhookDelivery
 from marketplace.services.clearing_sql import MarketFacts, bids_on_their_way, market_facts
 from marketplace.services.keys import api_key_hash
-from marketplace.services.metering import number_of_reference
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -214,30 +212,6 @@ def _least_winning_bid(instance: Instance, facts: MarketFacts) -> int | None:
     own = next((claim for claim in facts.claims if claim.claim_id == instance.pk), idle)
     others = [claim for claim in facts.claims if claim is not own]
     return quote_for(facts.gpus, [*others, own], facts.policy, instance.pk)
-
-
-def earnings_by_machine(host: AbstractBaseUser, since: datetime, until: datetime, now: datetime) -> dict[int, int]:
-    """The host's part in micro-dollars of what was paid for each of its machines in the period, by machine id."""
-    by_instance: dict[int, int] = {}
-    found = _earnings_of_volumes(host, since, until, now)
-    for earned in earnings_by_reference(host, since, until, now, prefix="instance:"):
-        instance_id = number_of_reference(earned.reference)
-        by_instance[instance_id] = by_instance.get(instance_id, 0) + earned.amount_micros
-    machines = Instance.objects.filter(pk__in=by_instance).values_list("pk", "machine_id")
-    for instance_id, machine_id in machines:
-        found[machine_id] = found.get(machine_id, 0) + by_instance[instance_id]
-    return found
-
-
-def _earnings_of_volumes(host: AbstractBaseUser, since: datetime, until: datetime, now: datetime) -> dict[int, int]:
-    earned = {
-        number_of_reference(each.reference): each.amount_micros
-        for each in earnings_by_reference(host, since, until, now, prefix="volume:")
-    }
-    found: dict[int, int] = {}
-    for volume_id, machine_id in Volume.objects.filter(pk__in=earned).values_list("pk", "machine_id"):
-        found[machine_id] = found.get(machine_id, 0) + earned[volume_id]
-    return found
 
 
 def marks_waiting() -> int:

@@ -212,6 +212,10 @@ REST_FRAMEWORK = {
 }
 API_REQUESTS_PER_MINUTE = read("API_REQUESTS_PER_MINUTE", env.int, 1200, check=lambda v: v >= 1, wants="1 or more")
 """How many API requests an account may send in a minute."""
+AGENT_WRONG_CREDENTIALS_PER_MINUTE = read(
+    "AGENT_WRONG_CREDENTIALS_PER_MINUTE", env.int, 60, check=lambda v: v >= 1, wants="1 or more"
+)
+"""How many credentials and tokens a network may show at the agents' endpoints in a minute that are not valid."""
 API_ANONYMOUS_REQUESTS_PER_MINUTE = read(
     "API_ANONYMOUS_REQUESTS_PER_MINUTE", env.int, 600, check=lambda v: v >= 1, wants="1 or more"
 )
@@ -344,7 +348,7 @@ BID_INCREMENT_BPS = read(
 """What a bid must add to a running one to displace it, in hundredths of a percent: cents must not thrash containers."""
 
 DISPLACEMENT_GRACE_SECONDS = read(
-    "DISPLACEMENT_GRACE_SECONDS", env.int, 30, check=lambda v: 0 <= v <= 600, wants="between 0 and 600"
+    "DISPLACEMENT_GRACE_SECONDS", env.int, 60, check=lambda v: 0 <= v <= 600, wants="between 0 and 600"
 )
 """From the SIGTERM to the kill of a container that lost its GPUs."""
 

@@ -3,7 +3,7 @@
 #
 #   scripts/bootstrap.sh                 .venv with everything in requirements-dev.txt
 #   scripts/bootstrap.sh --engine        also a Docker engine and what builds the demo image
-#   scripts/bootstrap.sh --tests         also what the tests drive: Chromium, sshd, the vastai client
+#   scripts/bootstrap.sh --tests         also what the tests drive: Chromium, sshd, systemd-analyze, the vastai client
 #   scripts/bootstrap.sh --torch         also torch, which the benchmark program's tests run on the CPU
 #   scripts/bootstrap.sh --lint          also shellcheck
 #   scripts/bootstrap.sh --pgbench       also pgbench
@@ -88,6 +88,7 @@ test_packages() {
     unless ssh openssh-client
     unless sshd openssh-server
     unless rsync rsync
+    unless systemd-analyze systemd
     # gVisor; only Debian 12 has a package of it.
     ! grep -q '^VERSION_CODENAME=bookworm' /etc/os-release 2>/dev/null || unless runsc runsc
 }

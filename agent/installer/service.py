@@ -40,12 +40,20 @@ ProtectSystem=full
 {protect_home}ProtectHostname=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectControlGroups=yes
 LockPersonality=yes
 RestrictRealtime=yes
 SystemCallArchitectures=native
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_BOOT CAP_SYS_TIME
-CapabilityBoundingSet=~CAP_SYS_PACCT CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_WAKE_ALARM
+CapabilityBoundingSet=~CAP_SYS_PACCT CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_WAKE_ALARM CAP_BLOCK_SUSPEND
+CapabilityBoundingSet=~CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_LINUX_IMMUTABLE CAP_LEASE
+CapabilityBoundingSet=~CAP_IPC_LOCK CAP_SYS_TTY_CONFIG CAP_NET_BROADCAST
+# Older versions of systemd do not know these, and leave out the line.
+CapabilityBoundingSet=~CAP_BPF CAP_PERFMON CAP_CHECKPOINT_RESTORE
+# Mounting and namespaces stay: they are how guests get their disks.
+SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target

@@ -139,6 +139,12 @@ class PayoutStateError(BillingError):
     code = "payout_state"
 
 
+class HoldStateError(BillingError):
+    """Held earnings that cannot become what was asked for, from where they are."""
+
+    code = "hold_state"
+
+
 class PayoutMethodError(BillingError):
     """A payout method that cannot be had, or not now."""
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from billing.domain.money import MICROS_PER_DOLLAR
+from billing.domain.payout_holds import NOTHING, Held
 
 MICROS_PER_CENT = MICROS_PER_DOLLAR // 100
 LATE_AFTER = timedelta(days=4)
@@ -27,16 +28,18 @@ class PayoutState(StrEnum):
     PAID = "paid"
     FAILED = "failed"  # it never left; the money is back
     RETURNED = "returned"  # it came back, with the money
+    RECALLED = "recalled"  # it never left: some of it is held, and the rest is made a payout anew
 
 
 TRANSITIONS: dict[PayoutState, frozenset[PayoutState]] = {
-    PayoutState.CREATED: frozenset({PayoutState.SENDING, PayoutState.FAILED}),
+    PayoutState.CREATED: frozenset({PayoutState.SENDING, PayoutState.FAILED, PayoutState.RECALLED}),
     # Back to created when the provider has surely done nothing and asks for patience.
     PayoutState.SENDING: frozenset({PayoutState.CREATED, PayoutState.SENT, PayoutState.FAILED}),
     PayoutState.SENT: frozenset({PayoutState.PAID, PayoutState.RETURNED}),
     PayoutState.PAID: frozenset({PayoutState.RETURNED}),
     PayoutState.FAILED: frozenset(),
     PayoutState.RETURNED: frozenset(),
+    PayoutState.RECALLED: frozenset(),
 }
 UNSENT = frozenset({PayoutState.CREATED, PayoutState.SENDING})
 SENT_ON = frozenset({PayoutState.SENT, PayoutState.PAID})
@@ -56,6 +59,7 @@ CREATION = Movement("payout", "host_earnings", "payouts_pending")
 MOVEMENTS: dict[tuple[PayoutState, PayoutState], Movement] = {
     (PayoutState.SENDING, PayoutState.SENT): Movement("payout_sent", "payouts_pending", "processor_clearing"),
     (PayoutState.CREATED, PayoutState.FAILED): Movement("payout_returned", "payouts_pending", "host_earnings"),
+    (PayoutState.CREATED, PayoutState.RECALLED): Movement("payout_returned", "payouts_pending", "host_earnings"),
     (PayoutState.SENDING, PayoutState.FAILED): Movement("payout_returned", "payouts_pending", "host_earnings"),
     (PayoutState.SENT, PayoutState.RETURNED): Movement("payout_returned", "processor_clearing", "host_earnings"),
     (PayoutState.PAID, PayoutState.RETURNED): Movement("payout_returned", "processor_clearing", "host_earnings"),
@@ -108,19 +112,20 @@ class Destination:
     """Why it is not ready although the host did everything; empty while the host has not."""
 
 
-def payable_micros(balance_micros: int, later_micros: int, minimum_micros: int) -> int:
+def payable_micros(balance_micros: int, later_micros: int, minimum_micros: int, held: Held = NOTHING) -> int:
     """What is paid out of a balance, of which ``later_micros`` were earned after the week that is paid.
 
-    Whole cents; 0 below the minimum. What is not paid carries over.
+    Whole cents; 0 below the minimum. What is not paid carries over. All that is held stays in the balance.
     """
-    due = balance_micros - max(0, later_micros)
+    due = balance_micros - max(0, later_micros, held.later_micros) - held.due_micros
     whole = due // MICROS_PER_CENT * MICROS_PER_CENT
     return whole if whole >= max(minimum_micros, MICROS_PER_CENT) else 0
 
 
-def payout_key(period_end: datetime, host_id: int) -> str:
-    """The name of a host's one payout for a week, also at the provider."""
-    return f"payout-{period_end:%Y%m%d}-{host_id}"
+def payout_key(period_end: datetime, host_id: int, recalled: int = 0) -> str:
+    """The name of a host's one payout for a week, also at the provider; another one after each that was recalled."""
+    name = f"payout-{period_end:%Y%m%d}-{host_id}"
+    return f"{name}-{recalled + 1}" if recalled else name
 
 
 def is_late(state: str, period_end: datetime, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from billing.models.invoice import HostInvoice, HostInvoiceLine
 from billing.models.meter import Meter, MeterKind
 from billing.models.payment import Payment, PaymentChange, PaymentDispute, PaymentPurpose, PaymentRefund
 from billing.models.payout import Payout, PayoutEvent, PayoutStateName
+from billing.models.payout_hold import PayoutHold
 from billing.models.payout_method import PayoutMethod, PayoutMethodState, ProviderName
 from billing.models.posting import Posting
 from billing.models.provider_event import ProviderCursor, ProviderEvent
@@ -42,6 +43,7 @@ __all__ = [
     "PaymentRefund",
     "Payout",
     "PayoutEvent",
+    "PayoutHold",
     "PayoutMethod",
     "PayoutMethodState",
     "PayoutStateName",

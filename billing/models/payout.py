@@ -21,6 +21,7 @@ class PayoutStateName(models.TextChoices):
     PAID = PayoutState.PAID.value, "Paid"
     FAILED = PayoutState.FAILED.value, "Failed"
     RETURNED = PayoutState.RETURNED.value, "Returned"
+    RECALLED = PayoutState.RECALLED.value, "Recalled"
 
 
 class Payout(models.Model):
@@ -60,7 +61,11 @@ class Payout(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["host", "run"], name="billing_payout_once_a_week"),
+            models.UniqueConstraint(
+                fields=["host", "run"],
+                condition=~Q(state=PayoutStateName.RECALLED),
+                name="billing_payout_once_a_week",
+            ),
             models.UniqueConstraint(
                 fields=["provider", "transfer_id"], condition=~Q(transfer_id=""), name="billing_payout_one_transfer"
             ),

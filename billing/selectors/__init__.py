@@ -22,7 +22,16 @@ from billing.selectors.checks import last_check
 from billing.selectors.debts import disks_end_at, overdue_payers
 from billing.selectors.fleet_earnings import earned_by_earner
 from billing.selectors.flights import Flights, flights
-from billing.selectors.hosts import PayoutOutlook, invoices_of, payout_method_of, payout_outlook, payouts_of
+from billing.selectors.hosts import (
+    PayoutOutlook,
+    held_by_invoice,
+    hold_by_reference,
+    holds_of,
+    invoices_of,
+    payout_method_of,
+    payout_outlook,
+    payouts_of,
+)
 from billing.selectors.limits import client_spend_limit_micros
 from billing.selectors.months import (
     MonthStatement,
@@ -71,6 +80,9 @@ __all__ = [
     "earnings_streamed",
     "exhausted_payers",
     "flights",
+    "held_by_invoice",
+    "hold_by_reference",
+    "holds_of",
     "host_earnings_micros",
     "hourly_cost_micros",
     "invoices_of",

@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 
 from billing.domain.money import format_dollars
+from billing.domain.payout_holds import OPEN, covered_micros
 from billing.domain.weeks import WEEK, week_end_by
 from billing.models import (
     AccountKind,
@@ -15,10 +16,12 @@ from billing.models import (
     HostInvoice,
     LedgerAccount,
     Payout,
+    PayoutHold,
     PayoutMethod,
     PayoutMethodState,
 )
 from billing.selectors.balances import posted_balance_micros
+from billing.selectors.usage import earnings_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,16 @@ class PayoutOutlook:
     """What is not paid out yet, in micro-dollars, and why; ``next_at`` is when the next week is invoiced."""
 
     waiting_micros: int
+    held_micros: int
+    """Of that, held for cases: not part of any payout until they are decided."""
     next_at: datetime
     obstacle: str
-    """What keeps it from being paid; empty when nothing does."""
+    """What keeps the rest from being paid; empty when nothing does."""
+
+    @property
+    def payable_micros(self) -> int:
+        """What is not held."""
+        return self.waiting_micros - self.held_micros
 
 
 def invoices_of(host: AbstractBaseUser) -> QuerySet[HostInvoice]:
@@ -50,7 +60,34 @@ def payout_outlook(host: AbstractBaseUser, now: datetime) -> PayoutOutlook:
     """The host's posted earnings that no payout has taken, and what they wait for."""
     account = LedgerAccount.objects.filter(kind=AccountKind.HOST_EARNINGS, owner_id=host.pk, reference="").first()
     waiting = 0 if account is None else posted_balance_micros(account)
-    return PayoutOutlook(waiting, week_end_by(now) + WEEK, _obstacle(host, waiting))
+    amounts = holds_of(host).filter(state__in=OPEN).values_list("amount_micros", flat=True)
+    held = covered_micros(sum(amounts), waiting)
+    return PayoutOutlook(waiting, held, week_end_by(now) + WEEK, _obstacle(host, waiting - held))
+
+
+def holds_of(host: AbstractBaseUser) -> QuerySet[PayoutHold]:
+    """Amounts of the host's earnings that are held for cases, or were, newest first."""
+    return PayoutHold.objects.filter(host_id=host.pk).order_by("-held_at", "-pk")
+
+
+def hold_by_reference(reference: str) -> PayoutHold | None:
+    """What is held, or was, for a case; None where that earned nothing."""
+    return PayoutHold.objects.filter(reference=reference).first()
+
+
+def held_by_invoice(invoice: HostInvoice) -> list[tuple[PayoutHold, int]]:
+    """Holds that are open, each with the micro-dollars of the invoice that it is about; without those about none."""
+    holds = PayoutHold.objects.filter(
+        host_id=invoice.host_id, state__in=OPEN, since__lt=invoice.period_end, held_at__gt=invoice.period_start
+    )
+    parts = ((hold, _part(hold, invoice)) for hold in holds.order_by("held_at", "pk"))
+    return [(hold, micros) for hold, micros in parts if micros]
+
+
+def _part(hold: PayoutHold, invoice: HostInvoice) -> int:
+    since, until = max(hold.since, invoice.period_start), min(hold.held_at, invoice.period_end)
+    used = earnings_by(invoice.host, ["earner"], since, until, until, hold.earner)
+    return min(hold.amount_micros, sum(use.amount_micros for use in used))
 
 
 def _obstacle(host: AbstractBaseUser, waiting_micros: int) -> str:

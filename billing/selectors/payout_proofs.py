@@ -37,6 +37,7 @@ PAYOUT_QUERIES = {
             SELECT o.id AS payout_id, o.amount_micros AS micros, unnest(CASE o.state
                 WHEN 'created' THEN ARRAY['payout'] WHEN 'sending' THEN ARRAY['payout']
                 WHEN 'failed' THEN ARRAY['payout', 'payout_returned']
+                WHEN 'recalled' THEN ARRAY['payout', 'payout_returned']
                 WHEN 'returned' THEN ARRAY['payout', 'payout_sent', 'payout_returned']
                 ELSE ARRAY['payout', 'payout_sent'] END) AS kind
             FROM billing_payout o
@@ -44,6 +45,14 @@ PAYOUT_QUERIES = {
         SELECT 'payout ' || COALESCE(payout_id::text, 'unknown'), 'has ' || COALESCE(moved.micros::text, 'no entry')
             || ' as ' || kind || ', it should have ' || COALESCE(wanted.micros::text, 'none')
         FROM moved FULL JOIN wanted USING (payout_id, kind) WHERE moved.micros IS DISTINCT FROM wanted.micros
+    """,
+    # What a hold's forfeiture took is at most what it held, and nothing is taken while it is open or was let go.
+    "payout_holds_wrong": """
+        SELECT 'hold ' || h.reference, 'is ' || h.state || ' with ' || h.amount_micros || ', its forfeiture is '
+            || COALESCE(r.state || ' with ' || r.amount_micros, 'none')
+        FROM billing_payouthold h LEFT JOIN billing_adjustmentrequest r ON r.id = h.forfeiture_id
+        WHERE (h.state = 'forfeited') IS DISTINCT FROM (COALESCE(r.state, '') = 'posted')
+            OR COALESCE(-r.amount_micros, 0) > h.amount_micros
     """,
 }
 """By code: subject and what does not hold."""

@@ -8,6 +8,13 @@ from billing.services.checkout import card_page, confirmation_begin, purchase_be
 from billing.services.checkpoints import checkpoint_accounts
 from billing.services.credit import credit_give, credit_grant, credit_note
 from billing.services.customers import card_make_default, card_remove, cards_sync
+from billing.services.earnings_holds import (
+    earnings_forfeit,
+    earnings_hold,
+    earnings_release,
+    earnings_release_by_rule,
+    earnings_uphold_by_rule,
+)
 from billing.services.meters import (
     NewMeter,
     meter_close,
@@ -74,6 +81,11 @@ __all__ = [
     "credit_used_up_tell",
     "credit_warnings_send",
     "disks_deleted_tell",
+    "earnings_forfeit",
+    "earnings_hold",
+    "earnings_release",
+    "earnings_release_by_rule",
+    "earnings_uphold_by_rule",
     "event_receive",
     "events_catch_up",
     "events_process",

@@ -33,6 +33,7 @@ from billing.models.account import OWNED_KINDS
 from billing.services.accounts import accounts_ensure, owned_account_ids, system_account_id
 from billing.services.alone import takes_two
 from billing.services.depletion import zero_at_refresh
+from billing.services.forfeiting import holds_forfeit
 from billing.services.ledger import entries_post
 
 _ENTRY_KINDS = {
@@ -108,6 +109,7 @@ def _decide(request: AdjustmentRequest, state: str, actor: AbstractBaseUser | No
     request.state, request.decided_at = state, now
     request.decided_by_id = None if actor is None else actor.pk
     if state == POSTED:
+        holds_forfeit(request, now)
         request.entry = _post(request, now)
     request.save(update_fields=["state", "decided_by", "decided_at", "entry"])
 

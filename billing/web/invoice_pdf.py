@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from billing.letterhead import letterhead
-from billing.models import HostInvoice, HostInvoiceLine, MeterKind
+from billing.models import HostInvoice, HostInvoiceLine, MeterKind, PayoutHold
 from billing.pdf import Align, Column, Document, Fact, Row, Table, Total
 from billing.web.invoice_words import earner_words, quantity_words
 from billing.web.statement_pdf import account_party, dollars
@@ -25,8 +25,13 @@ _NOTES = (
 )
 
 
-def invoice_document(user: AbstractBaseUser, invoice: HostInvoice, lines: Sequence[HostInvoiceLine]) -> Document:
-    """The invoice; made again it is the same, byte by byte."""
+def invoice_document(
+    user: AbstractBaseUser,
+    invoice: HostInvoice,
+    lines: Sequence[HostInvoiceLine],
+    held: Sequence[tuple[PayoutHold, int]] = (),
+) -> Document:
+    """The invoice, with what is ``held`` of it now; but for that it is the same when made again, byte by byte."""
     return Document(
         letterhead=letterhead(),
         title="Host invoice",
@@ -39,7 +44,7 @@ def invoice_document(user: AbstractBaseUser, invoice: HostInvoice, lines: Sequen
             Fact("You earned", dollars(invoice.net_micros)),
         ),
         tables=(_table(invoice, lines),),
-        notes=_NOTES,
+        notes=(*_NOTES, *(f"Held of it: {dollars(micros)}. {hold.reason}" for hold, micros in held)),
         footer=f"Invoice {invoice.number}",
     )
 

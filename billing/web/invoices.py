@@ -9,6 +9,7 @@ from billing.access import invoice_for
 from billing.domain.money import exact_dollars
 from billing.models import HostInvoiceLine
 from billing.pdf import render_pdf
+from billing.selectors import held_by_invoice
 from billing.web.csv_files import csv_response
 from billing.web.invoice_pdf import invoice_document
 from billing.web.invoice_words import earner_words, quantity_unit, quantity_value, quantity_words
@@ -33,7 +34,7 @@ def invoice(request: AccountRequest, number: str) -> HttpResponse:
         }
         for line in _lines(found.pk)
     ]
-    context = {"invoice": found, "lines": lines, "payouts": found.payouts.all()}
+    context = {"invoice": found, "lines": lines, "payouts": found.payouts.all(), "held": held_by_invoice(found)}
     return render(request, "billing/invoice.html", context)
 
 
@@ -42,9 +43,8 @@ def invoice(request: AccountRequest, number: str) -> HttpResponse:
 def invoice_pdf(request: AccountRequest, number: str) -> HttpResponse:
     """The same as a document to keep."""
     found = invoice_for(request.user, number)
-    response = HttpResponse(
-        render_pdf(invoice_document(request.user, found, _lines(found.pk))), content_type="application/pdf"
-    )
+    document = invoice_document(request.user, found, _lines(found.pk), held_by_invoice(found))
+    response = HttpResponse(render_pdf(document), content_type="application/pdf")
     response.headers["Content-Disposition"] = f'attachment; filename="invoice-{found.number}.pdf"'
     return response
 

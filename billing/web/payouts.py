@@ -111,6 +111,7 @@ def _page(request: AccountRequest, form: CountryForm | None = None, status: int 
         "method": known,
         "form": form or CountryForm(initial={"country": known.country if known else "US"}),
         "outlook": selectors.payout_outlook(request.user, timezone.now()),
+        "holds": selectors.holds_of(request.user)[:ROWS_SHOWN],
         "payouts": selectors.payouts_of(request.user)[:ROWS_SHOWN],
         "invoices": selectors.invoices_of(request.user)[:ROWS_SHOWN],
         "minimum_micros": settings.PAYOUT_MINIMUM_MICROS,

@@ -18,7 +18,9 @@ from agent.register_protocol import CheckReply, CheckRequest, RegisterReply, Reg
 from hosting.agent_releases import UNSUPPORTED, newest_release, require_protocol
 from hosting.api.lanes import Lane, in_pool
 from hosting.api.sizes import MOST_MESSAGE_BYTES, MOST_OPEN_BYTES
+from hosting.api.strangers import counting, credential_unknown, introduced
 from hosting.domain import requirements
+from hosting.domain.addresses import network_of
 from hosting.errors import HostingError
 from hosting.gateways.wakeup import Listener
 from hosting.models import Machine
@@ -35,7 +37,7 @@ REPLIES = Lane(abreast=1, waiting=1_000_000)
 BESIDES = Lane(abreast=1, waiting=16)
 """By credential, for measurements, output and logs."""
 OPEN = Lane(abreast=2, waiting=32)
-"""By address, for who has no credential."""
+"""By network, for who has no credential."""
 
 MACHINE_REMOVED = (
     "Its host removed this machine from the marketplace, and nothing of it is left here. To join again, take a new "
@@ -45,6 +47,15 @@ MACHINE_REMOVED = (
 
 def reply_with(message: Message, status: int = 200) -> HttpResponse:
     return HttpResponse(encode(message), content_type="application/json", status=status)
+
+
+def refusal_of(error: HostingError) -> HttpResponse:
+    """What the agent is told, and for how long it should leave us alone, where that is known."""
+    release = newest_release() if error.code == UNSUPPORTED else None
+    answer = reply_with(ErrorReply(error=error.code, msg=error.message, agent=release), error.status)
+    if error.retry_after_seconds is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
 def _refusal(code: str, text: str, status: int) -> HttpResponse:
@@ -62,8 +73,7 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
         try:
             return await view(request, **captured)
         except HostingError as error:
-            release = newest_release() if error.code == UNSUPPORTED else None
-            return reply_with(ErrorReply(error=error.code, msg=error.message, agent=release), error.status)
+            return refusal_of(error)
         except msgspec.ValidationError as error:
             return _refusal("invalid_message", f"The message does not fit the protocol: {error}", 400)
         except RecursionError:
@@ -80,7 +90,7 @@ def refuses_clearly(view: AsyncView) -> AsyncView:
 async def register(request: HttpRequest) -> HttpResponse:
     """Exchange an install token for a machine and its credential."""
     address = remote_address(request)
-    return reply_with(await OPEN.run(address, functools.partial(_register, body_of(request, MOST_OPEN_BYTES), address)))
+    return await _with_token(request, functools.partial(_register, body_of(request, MOST_OPEN_BYTES), address))
 
 
 @csrf_exempt
@@ -89,7 +99,7 @@ async def register(request: HttpRequest) -> HttpResponse:
 async def sync(request: HttpRequest) -> HttpResponse:
     """Take in a report and answer with the desired state, at once when it changed, else when it does."""
     body = body_of(request)
-    credential = credential_in(request)
+    credential = await introduced(request)
     handle = functools.partial(_handle, credential, body, remote_address(request))
     machine_id, message = await REPORTS.run(credential, handle)
     hold_seconds = min(message.hold_seconds, settings.SYNC_HOLD_MAX_SECONDS)
@@ -104,7 +114,7 @@ async def sync(request: HttpRequest) -> HttpResponse:
 async def check(request: HttpRequest) -> HttpResponse:
     """Say what a machine lacks to be verified, registered or not. Costs a little arithmetic, and keeps nothing."""
     look = functools.partial(_check, body_of(request, MOST_OPEN_BYTES))
-    return reply_with(await OPEN.run(remote_address(request), look))
+    return reply_with(await OPEN.run(network_of(remote_address(request)), look))
 
 
 @csrf_exempt
@@ -112,13 +122,13 @@ async def check(request: HttpRequest) -> HttpResponse:
 @refuses_clearly
 async def token(request: HttpRequest) -> HttpResponse:
     """Give an install token another secret than the one that stands on a command line."""
-    change = functools.partial(_change_token, body_of(request, MOST_OPEN_BYTES))
-    return reply_with(await OPEN.run(remote_address(request), change))
+    return await _with_token(request, functools.partial(_change_token, body_of(request, MOST_OPEN_BYTES)))
 
 
-def credential_in(request: HttpRequest) -> str:
-    """What the agent shows for who it is."""
-    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+async def _with_token(request: HttpRequest, work: Callable[[], Message]) -> HttpResponse:
+    """Do something for who shows a token: wrong ones are counted."""
+    network = network_of(remote_address(request))
+    return reply_with(await OPEN.run(network, functools.partial(counting, network, work)))
 
 
 def body_of(request: HttpRequest, most_bytes: int = MOST_MESSAGE_BYTES) -> bytes:
@@ -179,7 +189,7 @@ def machine_of(credential: str) -> Machine:
     """
     machine = machine_by_credential(credential)
     if machine is None:
-        raise HostingError("credential_revoked", "This machine's credential is not valid (any more).", status=401)
+        credential_unknown(credential)
     if machine.removed_at is not None and is_cleared(machine):
         raise HostingError("machine_removed", MACHINE_REMOVED, status=401)
     return machine

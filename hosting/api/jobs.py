@@ -9,8 +9,9 @@ from django.views.decorators.http import require_POST
 
 from agent.job_protocol import MOST_OUTPUT_CHUNK_BYTES
 from agent.protocol import OutputReply
-from hosting.api.agent import BESIDES, body_of, credential_in, machine_of, refuses_clearly, reply_with
+from hosting.api.agent import BESIDES, body_of, machine_of, refuses_clearly, reply_with
 from hosting.api.sizes import MOST_LOG_BYTES
+from hosting.api.strangers import introduced
 from hosting.errors import HostingError
 from hosting.services.job_output import log_keep, output_take
 
@@ -26,7 +27,7 @@ async def output(request: HttpRequest, job_id: int) -> HttpResponse:
     start = request.GET.get("offset", "")
     if not start.isascii() or not start.isdecimal() or len(start) > 15 or int(start) > MOST_OFFSET:
         raise HostingError("bad_offset", "offset must be the number of bytes before these.")
-    credential = credential_in(request)
+    credential = await introduced(request)
     take = functools.partial(_take_output, credential, job_id, int(start), content)
     return reply_with(await BESIDES.run(credential, take))
 
@@ -37,7 +38,7 @@ async def output(request: HttpRequest, job_id: int) -> HttpResponse:
 async def log(request: HttpRequest, task_id: int) -> HttpResponse:
     """Keep the log of a container that is gone."""
     content = body_of(request, MOST_LOG_BYTES)
-    credential = credential_in(request)
+    credential = await introduced(request)
     take = functools.partial(_take_log, credential, task_id, request.GET.get("container", ""), content)
     return reply_with(await BESIDES.run(credential, take))
 

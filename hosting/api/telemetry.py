@@ -9,7 +9,8 @@ from django.views.decorators.http import require_POST
 
 from agent.protocol import decode
 from agent.telemetry_protocol import TelemetryReply, TelemetryRequest
-from hosting.api.agent import BESIDES, body_of, credential_in, machine_of, refuses_clearly, reply_with
+from hosting.api.agent import BESIDES, body_of, machine_of, refuses_clearly, reply_with
+from hosting.api.strangers import introduced
 from hosting.services.telemetry import telemetry_receive
 
 
@@ -18,7 +19,7 @@ from hosting.services.telemetry import telemetry_receive
 @refuses_clearly
 async def telemetry(request: HttpRequest) -> HttpResponse:
     """Take measurements in, and say which need not be sent again."""
-    credential = credential_in(request)
+    credential = await introduced(request)
     return reply_with(await BESIDES.run(credential, functools.partial(_handle, credential, body_of(request))))
 
 

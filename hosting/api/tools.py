@@ -10,8 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.views.decorators.http import require_GET
 
 from agent.protocol import ErrorReply, encode
+from hosting.api.agent import machine_of, refusal_of
+from hosting.api.strangers import introduced
+from hosting.errors import HostingError
 from hosting.gateways.guest_tools import Bundle, bundle_of
-from hosting.selectors import machine_by_credential
 
 _CHUNK_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=([0-9]{1,12})-")
@@ -20,9 +22,10 @@ _RANGE = re.compile(r"bytes=([0-9]{1,12})-")
 @require_GET
 async def tools(request: HttpRequest, digest: str) -> HttpResponseBase:
     """A bundle, for machines of ours, from the byte on that a Range names."""
-    credential = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if await sync_to_async(machine_by_credential)(credential) is None:
-        return _refusal("credential_revoked", "This machine's credential is not valid (any more).", 401)
+    try:
+        await sync_to_async(machine_of)(await introduced(request))
+    except HostingError as error:
+        return refusal_of(error)
     bundle = await sync_to_async(bundle_of)(digest)
     if bundle is None:
         return _refusal("no_such_tools", "These guest tools are not there (any more). The next sync names others.", 404)

@@ -40,6 +40,22 @@ def is_address(text: str) -> bool:
     return "%" not in text  # an IPv6 scope may be any text
 
 
+def network_of(text: str) -> str:
+    """Whose limits an address counts to: IPv4 addresses one by one, IPv6 by /64, of which anybody has all addresses.
+
+    Text that is no address stands for itself.
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, 64), strict=False))
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether the address belongs to the open internet: not to this machine, a private network or a special use.
 

@@ -6,7 +6,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing import services as billing
-from hosting import hooks
+from billing.selectors import earnings_by
 from hosting.domain import verification as rules
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
@@ -18,19 +18,19 @@ LONGEST_APPEAL_CHARS = 2000
 
 
 def case_open(*, machine: Machine, evidence: str, now: datetime) -> VerificationCase:
-    """Deverify and unlist the locked machine, and hold its host's payouts, until staff decide."""
+    """Deverify and unlist the locked machine, and hold what it earned since it was last known to be what it claims,
+    until staff decide."""
     since = _known_good(machine)
-    earned = hooks.market().machine_earnings_micros(machine.host, since, now, now).get(machine.pk, 0)
+    earned = _earned_micros(machine, since, now)
     case = VerificationCase.objects.create(
         machine=machine,
         opened_at=now,
         evidence=evidence,
         window_start=since,
         earned_micros=earned,
-        holds_payouts=False,
+        holds_payouts=earned > 0,
     )
-    case.holds_payouts = billing.payouts_hold_by_rule(host_id=machine.host_id, reason=_reason(case))
-    case.save(update_fields=["holds_payouts"])
+    _hold(case, now)
     if Listing.objects.filter(machine=machine, active=True).update(active=False):
         machine_event(machine, "unlisted", now=now, message="It failed its verification twice.", case=case.pk)
     machine_set_verification(machine_id=machine.pk, verification="deverified", actor=None, reason=evidence, now=now)
@@ -38,8 +38,38 @@ def case_open(*, machine: Machine, evidence: str, now: datetime) -> Verification
 
 
 def _known_good(machine: Machine) -> datetime:
+    """Since when what it earned is in doubt. What a case that was upheld holds, no other one holds too."""
     passed = ChallengeRun.objects.filter(machine=machine, passed=True).order_by("-judged_at").first()
-    return passed.judged_at if passed else machine.registered_at
+    upheld = VerificationCase.objects.filter(machine=machine, state=rules.CASE_UPHELD).order_by("-opened_at").first()
+    known = passed.judged_at if passed else machine.registered_at
+    return max(known, upheld.opened_at) if upheld else known
+
+
+def _earned_micros(machine: Machine, since: datetime, now: datetime) -> int:
+    """The host's part of what the machine earned, as it would be paid; what is accrued and not posted is included."""
+    return sum(use.amount_micros for use in earnings_by(machine.host, ["earner"], since, now, now, earner(machine)))
+
+
+def earner(machine: Machine) -> str:
+    """What billing calls the machine."""
+    return f"machine:{machine.pk}"
+
+
+def _hold(case: VerificationCase, now: datetime) -> None:
+    billing.earnings_hold(
+        host_id=case.machine.host_id,
+        reference=hold_reference(case.pk),
+        earner=earner(case.machine),
+        since=case.window_start,
+        amount_micros=case.earned_micros,
+        reason=_reason(case),
+        now=now,
+    )
+
+
+def hold_reference(case_id: int) -> str:
+    """What billing calls the case whose earnings are held."""
+    return f"verification_case:{case_id}"
 
 
 def _reason(case: VerificationCase) -> str:
@@ -67,8 +97,8 @@ def case_appeal(*, case_id: int, host: AbstractBaseUser, text: str, now: datetim
 
 @transaction.atomic
 def case_decide(*, case_id: int, staff: AbstractBaseUser, uphold: bool, now: datetime) -> None:
-    """Uphold it: the machine stays deverified, and payouts held until staff release them. Or overturn it: the machine
-    is unverified and may be listed, its host is paid, and what it failed until now counts no more.
+    """Uphold it: the machine stays deverified, and the amount held until staff release or keep it. Or overturn it: the
+    machine is unverified and may be listed, its host is paid, and what it failed until now counts no more.
 
     Raises HostingError: not_staff (403), no_such_case (404), case_closed (409) where it was decided before.
     """
@@ -83,18 +113,14 @@ def case_decide(*, case_id: int, staff: AbstractBaseUser, uphold: bool, now: dat
     if not known.update(state=state, decided_at=now, decided_by_id=staff.pk):
         raise HostingError("case_closed", "This case has been decided already.", status=409)
     machine_event(machine, f"verification_{state}", now=now, actor=staff, case=case_id)
-    if not uphold:
-        _clear_name(case, machine, staff, now)
+    if uphold:
+        billing.earnings_uphold_by_rule(reference=hold_reference(case_id))
+    else:
+        _clear_name(case_id, machine, staff, now)
 
 
-def _clear_name(case: VerificationCase, machine: Machine, staff: AbstractBaseUser, now: datetime) -> None:
+def _clear_name(case_id: int, machine: Machine, staff: AbstractBaseUser, now: datetime) -> None:
     machine_set_verification(
         machine_id=machine.pk, verification="unverified", actor=staff, reason="The case was overturned.", now=now
     )
-    if not billing.payouts_release_by_rule(host_id=machine.host_id, reason=_reason(case)):
-        return
-    others = VerificationCase.objects.filter(machine__host_id=machine.host_id, state__in=rules.CASES_UNDECIDED)
-    other = others.order_by("pk").first()
-    if other is not None:
-        billing.payouts_hold_by_rule(host_id=machine.host_id, reason=_reason(other))
-        VerificationCase.objects.filter(pk=other.pk).update(holds_payouts=True)
+    billing.earnings_release_by_rule(reference=hold_reference(case_id), now=now)

@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from billing.selectors import hold_by_reference
 from billing.web.requests import AccountRequest
 from hosting.access import machine_for
 from hosting.domain import measuring, verification
@@ -18,7 +19,7 @@ from hosting.machine_claims import facts_of_machine
 from hosting.models import Machine, Measurement
 from hosting.selectors import dlperf_image
 from hosting.services.challenge_sweeps import challenge_ask
-from hosting.services.verification_cases import case_appeal
+from hosting.services.verification_cases import case_appeal, hold_reference
 
 RUNS_SHOWN = 10
 
@@ -28,12 +29,14 @@ def verification_context(machine: Machine) -> dict[str, Any]:
     challenges = machine.measurements.filter(kind=Measurement.Kind.CHALLENGE)
     runs = machine.challenge_runs.select_related("measurement").order_by("-judged_at", "-pk")[:RUNS_SHOWN]
     shown = [{"run": run, "findings": run.findings.filter(shadow=False).order_by("pk")} for run in runs]
+    case = machine.verification_cases.order_by("-pk").first()
     return {
         "can_challenge": bool(dlperf_image(machine)),
         "challenges": shown,
         "lacks": lacks(facts_of_machine(machine)),
         "open_challenge": challenges.filter(state__in=measuring.OPEN).first(),
-        "case": machine.verification_cases.order_by("-pk").first(),
+        "case": case,
+        "case_hold": hold_by_reference(hold_reference(case.pk)) if case else None,
         "case_may_be_appealed": verification.CASE_OPEN,
     }
 

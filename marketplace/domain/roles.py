@@ -19,6 +19,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "billing.view_ledgeraccount",
         "billing.view_payment*",
         "billing.view_payout",
+        "billing.view_payouthold",
         "billing.view_posting",
     ),
     "finance": (
@@ -32,6 +33,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "billing.add_creditgrant",
         "billing.add_paymentrefund",
         "billing.change_payout",
+        "billing.change_payouthold",
         "billing.change_providerevent",
         "billing.change_termsrequest",
         "billing.change_weeklyrun",
@@ -51,6 +53,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "hosting.change_quietperiod",
         "account.view_emailaddress",
         "billing.view_payout",
+        "billing.view_payouthold",
     ),
     "auditor": ("marketplace.view_*", "hosting.view_*", "billing.view_*", "account.view_emailaddress"),
 }

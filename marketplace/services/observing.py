@@ -12,7 +12,6 @@ from marketplace.domain import instance_states as states
 from marketplace.domain import notices
 from marketplace.locks import lock_runners, share_machine
 from marketplace.models import Instance, User
-from marketplace.selectors import earnings_by_machine
 from marketplace.services.audit import audit_record
 from marketplace.services.clearing import machine_clear
 from marketplace.services.extending import contract_ends, contracts_extend
@@ -138,12 +137,6 @@ class InstanceHooks:
     def contract_ends(self, machine: Machine) -> list[datetime]:
         """See MarketHooks."""
         return contract_ends(machine)
-
-    def machine_earnings_micros(
-        self, host: AbstractBaseUser, since: datetime, until: datetime, now: datetime
-    ) -> dict[int, int]:
-        """See MarketHooks."""
-        return earnings_by_machine(host, since, until, now)
 
     def audited(
         self,

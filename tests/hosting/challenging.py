@@ -4,7 +4,8 @@ import json
 from datetime import datetime, timedelta
 
 from agent.job_protocol import JobReport
-from billing.models import AccountTerms
+from billing.models import AccountTerms, PayoutHold
+from billing.services import meter_close, meter_open
 from dlperf.challenge import CHALLENGE_VERSION
 from dlperf.challenge.plan import Place
 from hosting.models import (
@@ -133,8 +134,32 @@ def codes(agent: TestAgent) -> list[str]:
 
 
 def held(agent: TestAgent) -> str:
+    """Why all payouts of the machine's host are held."""
     terms = AccountTerms.objects.filter(owner=agent.machine.host).first()
     return terms.payouts_held_reason if terms else ""
+
+
+def held_micros(agent: TestAgent) -> int:
+    """What is held of its earnings."""
+    holds = PayoutHold.objects.filter(host=agent.machine.host, state__in=("held", "upheld"))
+    return sum(holds.values_list("amount_micros", flat=True))
+
+
+def has_earned(agent: TestAgent, now: datetime, micros: int, reference: str = "earned") -> None:
+    """The machine earned its host this much in the hour to ``now``."""
+    payer = market.user()
+    meter_open(
+        reference=reference,
+        kind="gpu",
+        payer=payer,
+        payee=agent.machine.host,
+        rate_micros_per_hour=micros,
+        now=now - timedelta(hours=1),
+        running=True,
+        earner=f"machine:{agent.machine.pk}",
+        host_share_bps=10_000,
+    )
+    meter_close(reference=reference, at=now)
 
 
 def failed_twice(agent: TestAgent) -> VerificationCase:

@@ -9,7 +9,7 @@ from hypothesis.extra.django import TestCase
 
 from agent.protocol import ObservedTask
 from agent.volume_protocol import ObservedVolume
-from billing.selectors import meter_total_micros
+from billing.selectors import earnings_by, meter_total_micros
 from hosting.domain import volumes as states
 from hosting.models import Volume
 from hosting.services.lifetimes import lifetimes_extend
@@ -20,7 +20,6 @@ from marketplace.domain.offers import storage_micros_per_hour
 from marketplace.domain.rent import VolumeWish
 from marketplace.errors import MarketError
 from marketplace.models import Instance, Notice, Offer, User
-from marketplace.selectors import earnings_by_machine
 from marketplace.services.expiry import lifetimes_sweep
 from marketplace.services.lifecycle import instance_destroy, instance_stop
 from marketplace.services.moves import move_begin
@@ -100,7 +99,8 @@ def test_a_volume_is_made_told_and_charged_from_when_it_is_there(client: User, a
     assert cost(volume, 3) == 2 * 100_000, "720 GB at 10 cents a GB and month are 10 cents an hour"
     (wish,) = agent.report(T0 + HOUR).volumes or []
     assert not wish.may_create, "what was there is never made anew"
-    assert earnings_by_machine(agent.machine.host, T0, T0 + 3 * HOUR, T0 + 3 * HOUR) == {agent.machine.pk: 150_000}
+    (earned,) = earnings_by(agent.machine.host, ["earner"], T0, T0 + 3 * HOUR, T0 + 3 * HOUR)
+    assert (earned.earner, earned.amount_micros) == (f"machine:{agent.machine.pk}", 150_000)
 
 
 def test_a_doubled_report_changes_nothing(client: User, agent: TestAgent) -> None:
