@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, RegistryLogin, SyncReply, ToolsBundle
-from dlperf.catalogue import gpu_scores, hardware_known_as
+from dlperf.catalogue import gpu_models, gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.score import Scores
 from hosting.agent_releases import release_for
@@ -249,10 +249,15 @@ def with_performance(machines: QuerySet[Machine]) -> QuerySet[Any]:
     return machines.annotate(latest_is_drop=Subquery(latest.values("is_drop")[:1]))
 
 
+def _first_gpu(machine: Machine) -> Gpu | None:
+    """All are of one model. Of those that were fetched before, where they were."""
+    return min(machine.gpus.all(), key=lambda gpu: (not gpu.present, gpu.index), default=None)
+
+
 def dlperf_image(machine: Machine) -> str:
     """The image of our programs for this machine's GPUs and driver; "" where there is none."""
-    gpus = sorted(machine.gpus.all(), key=lambda gpu: (not gpu.present, gpu.index))
-    capability = version_number(gpus[0].compute_capability) if gpus else 0.0
+    gpu = _first_gpu(machine)
+    capability = version_number(gpu.compute_capability) if gpu is not None else 0.0
     template: str = settings.DLPERF_IMAGE
     if machine.simulated:
         return any_image(template)
@@ -261,13 +266,20 @@ def dlperf_image(machine: Machine) -> str:
 
 def specified_hardware(machine: Machine) -> Hardware:
     """What the specifications of the machine's GPUs say, by the catalogue where it has them."""
-    gpu = machine.gpus.order_by("-present", "index")[0]
+    gpu = _first_gpu(machine)
+    if gpu is None:
+        raise ValueError(f"{machine} has no GPU.")
     return hardware_known_as(
         machine.gpu_name,
         fp32_tflops=gpu.fp32_tflops,
         memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
         compute_capability=gpu.compute_capability,
     )
+
+
+def is_known_model(machine: Machine) -> bool:
+    """Whether the catalogue has the machine's GPUs: of others only their agents say what they can do."""
+    return machine.gpu_name in gpu_models()
 
 
 def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:

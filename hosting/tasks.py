@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from hosting.services.challenge_settling import challenges_settle
+from hosting.services.challenge_settling import challenges_settle, verifications_lapse
 from hosting.services.challenge_sweeps import challenges_ask_due
 from hosting.services.challenge_talks import challenges_talk_on
 from hosting.services.idle_jobs import idle_jobs_restart
@@ -76,6 +76,7 @@ def check_ports() -> int:
 def verify_machines() -> int:
     """Every half minute: challenges that run are asked on, answers judged, and machines that are due challenged."""
     now = timezone.now()
+    verifications_lapse(now=now)
     return challenges_talk_on(now=now) + challenges_settle(now=now) + challenges_ask_due(now=now)
 
 

@@ -15,8 +15,8 @@ from dlperf.challenge import CHALLENGE_VERSION
 from dlperf.challenge.plan import ENTRY_BYTES, MOST_GPUS, SHELF_LEAVES, STATE_BYTES, WORD_BYTES, Place, Plan
 
 MOST_COMMITMENT_BYTES = 4096
-MOST_ANSWER_BYTES = 4 * 2**20
-"""A product of 1024 x 1024 compresses to some 15 bits an entry, so an honest answer has less than three million."""
+MOST_ANSWER_BYTES = 2**20
+"""A product of 512 x 512 compresses to some 16 bits an entry, so an honest answer has less than 800,000."""
 
 _HASH = re.compile(f"[0-9a-f]{{{2 * STATE_BYTES}}}")
 

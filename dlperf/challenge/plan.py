@@ -5,19 +5,19 @@ Version 2. A *plan* is what the server sends, with a nonce and, new for each mac
 *The buffer.* Each GPU's memory is filled with rows of ``depth`` bytes. A row begins as pseudo-random bytes (splitmix64
 of a counter, with the GPU's key) and goes through ``LAYERS`` products with matrices that follow from the nonce; after
 each, the entries are hashed to bytes. So any row can be reproduced alone, which the server does for a few, but at the
-price of thousands of operations for each byte: a prover that lacks the memory is better off moving the rows to and
-fro, and either way is several times slower than one that reads them.
+price of thousands of operations for each byte.
 
 *A step* follows from the state before it.
 
 1. Each pass multiplies: A is a window of the buffer, ``products`` times ``side`` rows; B is ``side`` rows of bytes that
    follow from the pass's key. Bytes become small integers as the pass's kind says, and of each part of ``side`` rows
    of A the product with B transposed is computed exactly.
-2. The scan reads the whole buffer: of each group of ``GROUP_ROWS`` rows, as words of 64 bits, the sum of all words,
-   each times an odd word of the scan's own stream, modulo 2^64.
+2. The scan reads the whole buffer: each group of ``GROUP_ROWS`` rows, as bytes with a sign, is multiplied with
+   ``SCAN_COLUMNS`` rows of small integers that follow from the scan's key. That is hundreds of operations for each
+   byte, so that whoever keeps rows elsewhere needs a GPU's arithmetic there too, or has to move them.
 3. The *digest* of a product is a sum over all its entries, modulo 2^64: two neighbouring entries are a word w; with the
-   odd word k of the pass's own stream at that place, and x = w XOR k, the sum is that of x * (x + k). It is no linear
-   function of the entries, so nothing but the entries gives it.
+   odd word k of the product's own stream at that place, and x = w XOR k, the sum is that of x * (x + k). It is no
+   linear function of the entries, so nothing but the entries gives it.
 
 The next state is the SHA-256, cut to 16 bytes, of the state and of what the digests of all passes and of the scan come
 to: so no step can begin before the one before it is known whole.
@@ -29,7 +29,7 @@ the same nonce must agree there.
 *Exactness.* An entry is a sum of ``depth`` products. In half passes these are of -1, 0 and 1, so that every partial
 sum, in any order, is an integer of at most ``depth`` <= 2048, which float16 holds exactly. In byte and single passes,
 and in the layers, they are of -16..15, so that partial sums are at most 256 x ``depth`` <= 2^24, which float32 (and
-TF32's sums) hold exactly.
+TF32's sums) hold exactly. In a scan one factor is -128..127 and the other -16..15: at most 2^11 x ``depth`` <= 2^22.
 """
 
 import hashlib
@@ -49,6 +49,7 @@ LAYERS = 4
 LAYER_FACTOR, LAYER_SHIFT = 0x9E3779B1, 24
 """An entry of a layer becomes the byte that its product with this, modulo 2^32, has above this many bits."""
 GROUP_ROWS = 256
+SCAN_COLUMNS = 128
 SHELF_LEAVES = 1024
 """Digests are hashed on shelves of so many, so that one can be shown with its shelf and the hashes of the others."""
 LARGEST_HALF_SUM = 2**11
@@ -137,8 +138,8 @@ class Plan:
 
     @property
     def group_words(self) -> int:
-        """Words of 64 bits in a group of rows."""
-        return GROUP_ROWS * self.depth // WORD_BYTES
+        """Words of 64 bits in the product of a group of rows."""
+        return GROUP_ROWS * SCAN_COLUMNS * ENTRY_BYTES // WORD_BYTES
 
     def passes_of(self, kind: Kind) -> int:
         """How many of a step's passes go through this path."""
@@ -201,9 +202,10 @@ def draw(plan: Plan, state: bytes, pass_number: int) -> Draw:
     return Draw(Kind(pass_number % len(Kind)), key, row % (plan.buffer_rows - plan.window_rows + 1), salt)
 
 
-def scan_key(state: bytes) -> int:
-    """The key of the words that the scan of the step after this state multiplies with."""
-    return _key(_hash(b"scan", state))
+def scan_draw(state: bytes) -> tuple[int, int]:
+    """Key and salt of the scan of the step after this state."""
+    key, salt = struct.unpack("<QQ", _hash(b"scan", state))
+    return key, salt
 
 
 def leaves_root(leaves: bytes, leaf_bytes: int) -> bytes:

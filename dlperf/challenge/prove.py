@@ -14,6 +14,7 @@ from dlperf.challenge.plan import (
     LAYER_SHIFT,
     LAYERS,
     MIX_64,
+    SCAN_COLUMNS,
     STATE_BYTES,
     WORD_BYTES,
     Draw,
@@ -25,15 +26,15 @@ from dlperf.challenge.plan import (
     layer_key,
     leaves_root,
     next_state,
-    scan_key,
+    scan_draw,
     state_before,
 )
 from dlperf.cuda import UnsupportedGpuError, require_kernels
 
 FILL_ROWS = 8_192
 """Rows of the buffer that are made at once: the arithmetic needs some times their room."""
-SCANNED_BYTES = 32 * 2**20
-"""Of the buffer that are scanned at once: little enough for the cache of a large GPU."""
+SCANNED_ROWS = 65_536
+"""Of the buffer that are scanned at once; a multiple of a group's."""
 
 
 class Prover:
@@ -89,14 +90,11 @@ class Prover:
         """The digests of each pass of the step after this state, and last those of its scan."""
         drawn = [draw(self.plan, state, number) for number in range(self.plan.passes)]
         found = torch.stack([self.digests(one) for one in drawn]).cpu()
-        return [*map(_bytes_of, found), self.scan(scan_key(state))]
+        return [*map(_bytes_of, found), self.scan(*scan_draw(state))]
 
     def digests(self, drawn: Draw) -> Any:
         """Of each product of a pass."""
-        found = self.products(drawn).view(self.plan.products, -1).view(torch.int64)
-        odd = self._words(drawn.salt, 0, self.plan.product_words).bitwise_or_(1)
-        found.bitwise_xor_(odd)
-        return (found + odd).mul_(found).sum(1)
+        return self._digests(self.products(drawn), self.plan.products, self._odd(drawn.salt, self.plan.product_words))
 
     def products(self, drawn: Draw) -> Any:
         """All products of a pass, below each other, as 32-bit integers."""
@@ -104,12 +102,22 @@ class Prover:
         right = self._rows(drawn.key, 0, self.plan.side)
         return self._multiply(drawn.kind, _small(drawn.kind, left), _small(drawn.kind, right))
 
-    def scan(self, key: int) -> bytes:
+    def scan(self, key: int, salt: int) -> bytes:
         """The digests of all groups of rows."""
-        odd = self._words(key, 0, self.plan.group_words).bitwise_or_(1)
-        words = self.buffer.view(torch.int64).view(self.plan.groups, -1)
-        at_once = max(1, SCANNED_BYTES // (GROUP_ROWS * self.plan.depth))
-        return _bytes_of(torch.cat([(part * odd).sum(1) for part in words.split(at_once)]).cpu())
+        right = _small(Kind.BYTE, self._rows(key, 0, SCAN_COLUMNS))
+        odd = self._odd(salt, self.plan.group_words)
+        parts = self.buffer.view(torch.int8).split(SCANNED_ROWS)
+        found = [self._digests(self._multiply(Kind.BYTE, part, right), len(part) // GROUP_ROWS, odd) for part in parts]
+        return _bytes_of(torch.cat(found).cpu())
+
+    def _odd(self, salt: int, words: int) -> Any:
+        return self._words(salt, 0, words).bitwise_or_(1)
+
+    def _digests(self, entries: Any, count: int, odd: Any) -> Any:
+        """Of so many products below each other."""
+        found = entries.contiguous().view(count, -1).view(torch.int64)
+        found.bitwise_xor_(odd)
+        return (found + odd).mul_(found).sum(1)
 
     def shown(self, place: Place) -> Any:
         """The entries of the product at this place."""

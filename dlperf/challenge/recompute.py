@@ -13,6 +13,7 @@ from dlperf.challenge.plan import (
     LAYER_SHIFT,
     LAYERS,
     MIX_64,
+    SCAN_COLUMNS,
     WORD_BYTES,
     Draw,
     Kind,
@@ -73,10 +74,11 @@ class Memory:
         right = stream_rows(drawn.key, first_row=0, rows=side, depth=self._plan.depth)
         return small(drawn.kind, left), small(drawn.kind, right)
 
-    def scanned(self, gpu: int, key: int, group: int) -> int:
+    def scanned(self, gpu: int, key: int, salt: int, group: int) -> int:
         """The digest of a group of rows in a scan."""
-        found = self.rows(gpu, group * GROUP_ROWS, GROUP_ROWS).view("<u8").ravel()
-        return int((found * (words(key, 0, self._plan.group_words) | np.uint64(1))).sum())
+        left = self.rows(gpu, group * GROUP_ROWS, GROUP_ROWS).view(np.int8).astype(np.float32)
+        right = small(Kind.BYTE, stream_rows(key, first_row=0, rows=SCAN_COLUMNS, depth=self._plan.depth))
+        return product_digest(product(left, right), salt)
 
 
 def product(left: Small, right: Small) -> Entries:

@@ -8,7 +8,7 @@ comparison with others' answers finds, which covers every entry of the common ch
 - *A product* is shown whole, and checked by Freivalds' method (R. Freivalds, "Probabilistic machines can use less
   running time", 1977) with its factors, which the server computes itself: over the field of p = 2^31 - 1 elements, with
   two random vectors, a wrong one passes with a probability of at most 1/p^2 < 2^-61.
-- *A group of rows* that the scan read is computed again.
+- *A group of rows* that the scan multiplied is computed again.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from dlperf.challenge.plan import (
     draw,
     leaves_root,
     next_state,
-    scan_key,
+    scan_draw,
     shelf_hashes,
     shelves_root,
     state_before,
@@ -95,7 +95,7 @@ class Auditor:
 
     def _wrong_scan(self, shown: Revealed) -> str:
         place = shown.place
-        right = self._memory.scanned(place.gpu, scan_key(self._before(shown)), place.leaf)
+        right = self._memory.scanned(place.gpu, *scan_draw(self._before(shown)), place.leaf)
         if right != shown.shelf[place.leaf % SHELF_LEAVES]:
             return f"The memory read is not the memory that was to be filled in {_where(place)}."
         return ""

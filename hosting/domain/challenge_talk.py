@@ -8,7 +8,7 @@ same, and has to show the same places.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 
@@ -16,7 +16,8 @@ from dlperf.challenge.command import EXIT_FAILED
 from hosting.domain import jobs
 
 READY, COMMIT, REVEAL = "ready", "commit", "reveal"
-PATIENCE = {READY: timedelta(minutes=4), COMMIT: timedelta(minutes=5), REVEAL: timedelta(minutes=3)}
+PATIENCE = {READY: timedelta(minutes=3), COMMIT: timedelta(minutes=4), REVEAL: timedelta(minutes=2)}
+"""Together less than a measurement may run."""
 
 BROKE_OFF, NO_REPLY, BAD_PROGRAM = "broke_off", "no_reply", "bad_program"
 WRONG_IMAGE = "The image has no program that fits this marketplace: its operator has to set DLPERF_IMAGE anew."
@@ -55,6 +56,8 @@ class Next:
     turn: Turn
     problem: str = ""
     message: str = ""
+    may_begin_anew: bool = False
+    """It failed before the machine knew anything: another try is harmless, if there was a reason."""
 
 
 def next_turn(asked: Sequence[Asked]) -> Next:
@@ -63,7 +66,7 @@ def next_turn(asked: Sequence[Asked]) -> Next:
     for one in asked:
         failed = _failure(one)
         if failed is not None:
-            return Next(Turn.FAIL, BROKE_OFF, failed.message) if knows_places else failed
+            return replace(failed, problem=BROKE_OFF) if knows_places else replace(failed, may_begin_anew=True)
     if any(one.state in jobs.OPEN for one in asked):
         return Next(Turn.WAIT)
     if not asked:

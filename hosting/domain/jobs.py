@@ -64,7 +64,7 @@ KINDS: dict[str, JobKind] = {
     URL: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=4),
     DISK_SEND: JobKind(patience=timedelta(hours=48), most_output_bytes=0, most_open=1),
     DISK_RECEIVE: JobKind(patience=timedelta(hours=24), most_output_bytes=0, most_open=1),
-    ASK: JobKind(patience=timedelta(minutes=5), most_output_bytes=4 * _KB * _KB, most_open=32),
+    ASK: JobKind(patience=timedelta(minutes=5), most_output_bytes=_KB * _KB, most_open=64),
 }
 
 

@@ -59,6 +59,8 @@ COUNTS_AS_FAILED = ("exited", "run_timeout", "offline", "out_of_memory", BROKE_O
 """Why a challenge without an answer speaks against the machine: it had every chance. Other problems may be ours."""
 HOSTS_PAUSE = timedelta(minutes=10)
 """Between two challenges that a host asks for out of turn."""
+VERIFIED_FOR = timedelta(days=30)
+"""Since the last challenge by rule that was passed. Whoever is free for a moment is challenged in it."""
 LAPSES_AFTER = 4
 """So many challenges in a row that came to nothing, or left out GPUs, and nobody knows any more what a machine is."""
 PAUSE = timedelta(hours=24)

@@ -17,6 +17,7 @@ class ChallengeQuestion(models.Model):
     known_answer = models.JSONField(
         null=True, blank=True, help_text="Computed beforehand on a machine that the operator trusts."
     )
+    hosts = models.JSONField(default=list, blank=True, help_text="Accounts whose machines were asked it.")
     asked_at = models.DateTimeField(null=True, blank=True, help_text="First; null as long as it is in store.")
 
     class Meta:

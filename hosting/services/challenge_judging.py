@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
@@ -22,7 +23,9 @@ from hosting.outputs import job_output
 from hosting.selectors import judged_runs, specified_hardware
 from hosting.services.challenge_talks import jobs_of
 
-RUNS_LOOKED_AT = 200
+RUNS_LOOKED_AT = 500
+RUNS_OF_A_HOST = 5
+SAY_AFTER = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Judgement:
     """Codes of findings that have no consequences."""
 
 
-def judge(measurement: Measurement, question: ChallengeQuestion | None) -> Judgement:
+def judge(measurement: Measurement, question: ChallengeQuestion | None, now: datetime) -> Judgement:
     """What a challenge that is over comes to."""
     tag = measurement.parameters.get("tag")  # what was asked by an earlier version had none, and can't be judged now
     if measurement.state != SUCCEEDED or question is None or measurement.task is None or tag is None:
@@ -47,7 +50,7 @@ def judge(measurement: Measurement, question: ChallengeQuestion | None) -> Judge
     findings = [Finding(rules.WRONG_ANSWER, wrong)] if wrong else []
     if answer is not None:
         findings += filter(None, [vote(measurement.machine, question, answer)])
-    allowed = bounds_of(measurement.machine, plan)
+    allowed = bounds_of(measurement.machine, plan, now)
     findings += _circumstances(measurement, plan, seconds, allowed)
     shadow = _codes_in_shadow(allowed)
     counting = [finding.code for finding in findings if finding.code not in shadow]
@@ -106,16 +109,37 @@ def _codes_in_shadow(allowed: plans.Bounds) -> frozenset[str]:
     return chosen if allowed.proved else chosen | plans.TIME_CODES
 
 
-def bounds_of(machine: Machine, plan: Plan) -> plans.Bounds:
+def bounds_of(machine: Machine, plan: Plan, now: datetime) -> plans.Bounds:
     """What the machine may take for a plan, by what other hosts' machines of its model took."""
-    kept = ChallengeRun.objects.filter(passed=True, question__plan=asdict(plan), machine__simulated=False)
-    kept = kept.filter(machine__gpu_name=machine.gpu_name, seconds__isnull=False)
-    kept = kept.exclude(machine__host_id=machine.host_id)
-    latest = kept.order_by("-judged_at").values_list("machine__host_id", "seconds")[:RUNS_LOOKED_AT]
-    voices: dict[int, list[float]] = {}
-    for host_id, seconds in latest:
-        voices.setdefault(host_id, []).append(seconds or 0.0)
-    return plans.bounds(plan, specified_hardware(machine), list(voices.values()))
+    hardware = specified_hardware(machine)
+    voices = [
+        [
+            run.seconds / plans.usual_seconds(Plan(**run.question.plan), hardware)
+            for run in runs
+            if run.seconds and run.question
+        ]
+        for runs in _voices(machine, now)
+    ]
+    return plans.bounds(plan, hardware, voices)
+
+
+def _voices(machine: Machine, now: datetime) -> list[list[ChallengeRun]]:
+    """The latest runs by rule that each other host's machines of the model passed: of those that are verified, and have
+    been here for a while, so that accounts made for it have no say."""
+    kept = ChallengeRun.objects.filter(passed=True, seconds__isnull=False, question__plan__has_key="side")
+    kept = kept.filter(
+        machine__gpu_name=machine.gpu_name,
+        machine__simulated=False,
+        machine__verification="verified",
+        machine__registered_at__lte=now - SAY_AFTER,
+    )
+    kept = kept.exclude(machine__host_id=machine.host_id).exclude(measurement__reason=Measurement.Reason.HOST)
+    voices: dict[int, list[ChallengeRun]] = {}
+    for run in kept.select_related("question", "machine").order_by("-judged_at")[:RUNS_LOOKED_AT]:
+        mine = voices.setdefault(run.machine.host_id, [])
+        if len(mine) < RUNS_OF_A_HOST:
+            mine.append(run)
+    return list(voices.values())
 
 
 def vote(machine: Machine, question: ChallengeQuestion, answer: tuple[str, ...]) -> Finding | None:

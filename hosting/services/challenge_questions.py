@@ -8,8 +8,10 @@ from typing import Any
 from django.db.models import QuerySet
 
 from agent.protocol import ContainerSpec
+from dlperf.challenge import CHALLENGE_VERSION
 from dlperf.challenge.plan import Plan
 from hosting.domain.challenge_plans import challenge_spec, plan_for
+from hosting.domain.measuring import hardware_digest
 from hosting.models import ChallengeQuestion, Machine, Measurement
 from hosting.selectors import dlperf_image, hardware_of, specified_hardware, usable_gpus
 
@@ -25,50 +27,60 @@ def machine_plan(machine: Machine) -> Plan:
     return plan_for(specified_hardware(machine), least_mb, simulated=machine.simulated)
 
 
-def question_ask(
-    measurement: Measurement, gpus: int, label: str, now: datetime
+def challenge_begin(
+    measurement: Measurement, gpus: int, label: str, _now: datetime
 ) -> tuple[dict[str, Any], ContainerSpec]:
-    """Choose a question for the locked machine of a challenge; the challenge's parameters and its container.
+    """What the locked machine of a challenge is to do, without the question yet; its parameters and its container.
 
-    The tag is new for each try: what is computed with it is of use for no other, whoever got the same question. Only
+    The tag is new for each try: what is computed with it is of use for no other, whoever gets the same question. Only
     where the machine knows already which places it has to show, the next try is about the same.
     """
-    known = measurement.parameters
-    parameters = known if "places" in known else _chosen(measurement.machine, gpus, now)
-    question = ChallengeQuestion.objects.get(pk=parameters["question"])
-    return parameters, _spec(measurement.machine, question, label)
+    machine, known = measurement.machine, measurement.parameters
+    parameters = known if "places" in known else _parameters(machine, gpus)
+    spec = challenge_spec(
+        Plan(**parameters["plan"]),
+        image=dlperf_image(machine),
+        label=label,
+        gpus=parameters["gpus"],
+        simulated=machine.simulated,
+        cpu_cores=machine.cpu_cores,
+        ram_mb=machine.ram_mb,
+    )
+    return parameters, spec
 
 
-def _chosen(machine: Machine, gpus: int, now: datetime) -> dict[str, Any]:
-    plan = machine_plan(machine)
-    question = _known(plan, gpus) or _shared(machine, plan, gpus, now) or _new(plan, gpus)
-    if question.asked_at is None:
-        question.asked_at = now
-        question.save(update_fields=["asked_at"])
+def _parameters(machine: Machine, gpus: int) -> dict[str, Any]:
     return {
-        "question": question.pk,
+        "version": CHALLENGE_VERSION,
+        "plan": asdict(machine_plan(machine)),
         "gpus": gpus,
         "tag": secrets.token_hex(NONCE_BYTES),
         "hardware": challenged_hardware(machine),
     }
 
 
-def _spec(machine: Machine, question: ChallengeQuestion, label: str) -> ContainerSpec:
-    return challenge_spec(
-        Plan(**question.plan),
-        image=dlperf_image(machine),
-        label=label,
-        gpus=question.gpus,
-        simulated=machine.simulated,
-        cpu_cores=machine.cpu_cores,
-        ram_mb=machine.ram_mb,
-    )
-
-
 def challenged_hardware(machine: Machine) -> str:
-    """Names what a challenge of the machine would be about: its hardware, and which of its GPUs can be used."""
-    usable = ",".join(str(gpu.index) for gpu in machine.gpus.all() if gpu.present and not gpu.unhealthy_reason)
-    return f"{hardware_of(machine)}:{usable}"
+    """Names what a challenge of the machine would be about: its hardware as it is said to be, and which of its GPUs can
+    be used."""
+    present = sorted((gpu for gpu in machine.gpus.all() if gpu.present), key=lambda gpu: gpu.index)
+    rates = [(gpu.compute_capability, gpu.memory_bandwidth_gbps, gpu.fp32_tflops) for gpu in present]
+    usable = [gpu.uuid for gpu in present if not gpu.unhealthy_reason]
+    return hardware_digest(hardware_of(machine), machine.gpu_name, machine.simulated, rates, usable)
+
+
+def question_choose(*, measurement: Measurement, now: datetime) -> ChallengeQuestion:
+    """The question of a challenge whose program is ready, on the locked machine: chosen now, and kept."""
+    parameters, machine = measurement.parameters, measurement.machine
+    if "question" in parameters:
+        return ChallengeQuestion.objects.get(pk=parameters["question"])
+    plan, gpus = Plan(**parameters["plan"]), parameters["gpus"]
+    question = _known(plan, gpus) or _shared(machine, plan, gpus, now) or _new(plan, gpus)
+    question.asked_at = question.asked_at or now
+    question.hosts = [*question.hosts, machine.host_id]
+    question.save(update_fields=["asked_at", "hosts"])
+    measurement.parameters = parameters | {"question": question.pk}
+    measurement.save(update_fields=["parameters"])
+    return question
 
 
 def _alike(plan: Plan, gpus: int) -> QuerySet[ChallengeQuestion]:
@@ -88,10 +100,8 @@ def _shared(machine: Machine, plan: Plan, gpus: int, now: datetime) -> Challenge
         .filter(asked_at__gt=now - ASKED_WITHIN, known_answer__isnull=True)
         .order_by("-asked_at", "-pk")
     )
-    for question in lately[:QUORUM]:
-        asked = Measurement.objects.filter(kind=Measurement.Kind.CHALLENGE, parameters__question=question.pk)
-        hosts = set(asked.values_list("machine__host_id", flat=True))
-        if machine.host_id not in hosts and len(hosts) < QUORUM:
+    for question in lately.select_for_update(skip_locked=True)[:QUORUM]:
+        if machine.host_id not in question.hosts and len(question.hosts) < QUORUM:
             return question
     return None
 

@@ -1,10 +1,12 @@
 """Writes down what challenges that are over come to, and does what follows for machine and host."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db.models import Exists, OuterRef
 
 from hosting.domain import jobs
 from hosting.domain import verification as rules
@@ -22,8 +24,9 @@ from hosting.models import (
     VerificationCase,
     VerificationFinding,
 )
-from hosting.selectors import judged_runs
+from hosting.selectors import is_known_model, judged_runs
 from hosting.services.challenge_judging import Judgement, is_by_rule, is_whole, judge, vote
+from hosting.services.challenge_questions import challenged_hardware
 from hosting.services.quiet_periods import PULSE, PULSE_MISSED_AFTER
 from hosting.services.reliability import performance_check_record
 from hosting.services.verification import machine_set_verification
@@ -32,6 +35,7 @@ from hosting.services.verification_cases import case_open
 logger = structlog.get_logger(__name__)
 
 JUDGED_AT_ONCE = 50
+LAPSED_AT_ONCE = 100
 
 
 def challenges_settle(*, now: datetime) -> int:
@@ -50,19 +54,34 @@ def challenges_settle(*, now: datetime) -> int:
 def _settle_alone(measurement: Measurement, now: datetime) -> bool:
     try:
         return challenge_settle(measurement=measurement, now=now)
-    except Exception:
+    except DatabaseError:
         logger.exception("challenge_not_settled", measurement_id=measurement.pk)
         return False
+    except Exception:
+        logger.exception("challenge_not_judged", measurement_id=measurement.pk)
+        return _give_up(measurement, now)
+
+
+def _give_up(measurement: Measurement, now: datetime) -> bool:
+    """Else it would come first again, and keep all others waiting."""
+    with transaction.atomic():
+        lock_machine(measurement.machine_id)
+        if ChallengeRun.objects.filter(pk=measurement.pk).exists():
+            return False
+        _store(measurement, None, Judgement((), None), now)
+        return True
 
 
 def challenge_settle(*, measurement: Measurement, now: datetime) -> bool:
     """Judge one challenge and do what follows; False where another worker was sooner."""
     question = ChallengeQuestion.objects.filter(pk=measurement.parameters.get("question")).first()
-    judgement = judge(measurement, question)
+    judgement = judge(measurement, question, now)
     with transaction.atomic():
         machine = lock_machine(measurement.machine_id)
         if ChallengeRun.objects.filter(pk=measurement.pk).exists():
             return False
+        if judgement.passed and measurement.parameters.get("hardware") != challenged_hardware(machine):
+            judgement = replace(judgement, passed=None)  # it passed as something else than it is now
         run = _store(measurement, question, judgement, now)
         if is_by_rule(measurement) and not machine.simulated:
             _follow(machine, run, is_whole=is_whole(measurement), now=now)
@@ -85,8 +104,7 @@ def _store(
         answer=judgement.answer,
     )
     _store_findings(run, judgement.findings, judgement.shadow, now)
-    if measurement.task_id is not None:
-        JobChunk.objects.filter(job__task_id=measurement.task_id, job__kind=jobs.ASK).delete()
+    JobChunk.objects.filter(job__task__label=f"B.{measurement.pk}", job__kind=jobs.ASK).delete()
     return run
 
 
@@ -117,7 +135,7 @@ def _follow(machine: Machine, run: ChallengeRun, *, is_whole: bool, now: datetim
 
 
 def _verify(machine: Machine, now: datetime) -> None:
-    if machine.verification != "unverified" or lacks(facts_of_machine(machine)):
+    if machine.verification != "unverified" or lacks(facts_of_machine(machine)) or not is_known_model(machine):
         return
     reason = "It passed a challenge and has what a machine needs."
     machine_set_verification(machine_id=machine.pk, verification="verified", actor=None, reason=reason, now=now)
@@ -135,8 +153,8 @@ def _doubt(machine: Machine, now: datetime) -> None:
     if machine.verification != "verified":
         return
     latest = ChallengeRun.objects.filter(machine=machine).select_related("measurement__machine")
-    lately = latest.order_by("-judged_at", "-pk")[: 4 * rules.LAPSES_AFTER]
-    by_rule = [run for run in lately if is_by_rule(run.measurement)]
+    latest = latest.exclude(measurement__reason=Measurement.Reason.HOST)
+    by_rule = list(latest.order_by("-judged_at", "-pk")[: rules.LAPSES_AFTER])
     whole = (number for number, run in enumerate(by_rule) if run.passed and is_whole(run.measurement))
     if not rules.has_lapsed(next(whole, len(by_rule))):
         return
@@ -145,6 +163,20 @@ def _doubt(machine: Machine, now: datetime) -> None:
         "The next one that all GPUs pass verifies it again."
     )
     machine_set_verification(machine_id=machine.pk, verification="unverified", actor=None, reason=reason, now=now)
+
+
+def verifications_lapse(*, now: datetime) -> int:
+    """Machines that have passed no challenge by rule for long are verified no more; returns how many those are."""
+    passed = ChallengeRun.objects.filter(machine=OuterRef("pk"), passed=True, judged_at__gt=now - rules.VERIFIED_FOR)
+    lately = passed.exclude(measurement__reason=Measurement.Reason.HOST)
+    old = Machine.objects.filter(verification="verified", simulated=False, removed_at=None).exclude(Exists(lately))
+    ids = list(old.order_by("pk").values_list("pk", flat=True)[:LAPSED_AT_ONCE])
+    reason = (
+        f"It has passed no challenge for {rules.VERIFIED_FOR.days} days. The next one that it passes verifies it again."
+    )
+    for pk in ids:
+        machine_set_verification(machine_id=pk, verification="unverified", actor=None, reason=reason, now=now)
+    return len(ids)
 
 
 def _evidence(machine: Machine) -> str:

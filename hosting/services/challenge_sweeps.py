@@ -17,9 +17,10 @@ from django.db.models import Aggregate, Count, Exists, Max, OuterRef, QuerySet
 from hosting.access import lock_own_machine
 from hosting.domain import measuring
 from hosting.domain import verification as rules
+from hosting.domain.challenge_plans import can_be_challenged
 from hosting.errors import HostingError
 from hosting.models import ChallengeRun, Machine, Measurement, VerificationCase, VerificationFinding
-from hosting.selectors import dlperf_image
+from hosting.selectors import dlperf_image, specified_hardware
 from hosting.services.challenge_questions import challenged_hardware
 from hosting.services.measuring import challenge_order
 
@@ -46,7 +47,7 @@ def challenges_ask_due(*, now: datetime) -> int:
 def _candidates() -> QuerySet[Machine]:
     opened = Measurement.objects.filter(
         machine=OuterRef("pk"), kind=Measurement.Kind.CHALLENGE, state__in=measuring.OPEN
-    )
+    ).exclude(reason=Measurement.Reason.HOST)
     unjudged = Measurement.objects.filter(
         machine=OuterRef("pk"), kind=Measurement.Kind.CHALLENGE, finished_at__isnull=False, judgement=None
     )
@@ -97,7 +98,7 @@ def challenge_ask(*, machine_id: int, host: AbstractBaseUser, now: datetime) -> 
 
 
 def _reason(machine: Machine, past: rules.History, now: datetime) -> str:
-    if not dlperf_image(machine):
+    if not dlperf_image(machine) or not can_be_challenged(specified_hardware(machine)):
         return ""
     return rules.due_reason(
         past,

@@ -20,12 +20,14 @@ from hosting.domain.texts import clean
 from hosting.locks import lock_machine
 from hosting.models import ChallengeQuestion, Job, Machine, Measurement, Task
 from hosting.outputs import job_output
+from hosting.services.challenge_questions import question_choose
 from hosting.services.jobs import job_ask
-from hosting.services.measuring import measurement_fail, measurement_transition, task_end
+from hosting.services.measuring import measurement_fail, measurement_transition, measurement_try_again, task_end
 
 logger = structlog.get_logger(__name__)
 
 _WORDS_BYTES = 500
+_AWAY = "The machine or its agent was away in the middle of it."
 
 
 def challenges_talk_on(*, now: datetime) -> int:
@@ -64,7 +66,9 @@ def challenge_talk(*, machine: Machine, now: datetime) -> bool:
     following = talk.next_turn(asked)
     if following.turn is Turn.WAIT:
         return False
-    if following.turn is Turn.FAIL:
+    if following.turn is Turn.FAIL and following.may_begin_anew and _was_away(machine, measurement):
+        measurement_try_again(measurement=measurement, problem="offline", message=_AWAY, now=now)
+    elif following.turn is Turn.FAIL:
         measurement_fail(measurement=measurement, problem=following.problem, message=following.message, now=now)
     elif following.turn is Turn.END:
         task_end(measurement, now)
@@ -72,6 +76,12 @@ def challenge_talk(*, machine: Machine, now: datetime) -> bool:
     else:
         _ask(measurement, measurement.task, following.turn.value, now)
     return True
+
+
+def _was_away(machine: Machine, measurement: Measurement) -> bool:
+    """Whether the machine can't be reached, or its agent began anew meanwhile, as it does with the computer."""
+    began, ordered = machine.session_started_at, measurement.ordered_at
+    return not machine.online or (began is not None and ordered is not None and began > ordered)
 
 
 def jobs_of(task: Task | None) -> list[Job]:
@@ -112,7 +122,7 @@ def _words(job: Job) -> str:
 
 
 def _ask(measurement: Measurement, task: Task, question: str, now: datetime) -> None:
-    for line, facts in _lines(measurement, question):
+    for line, facts in _lines(measurement, question, now):
         job_ask(
             task=task,
             kind=jobs.ASK,
@@ -123,11 +133,11 @@ def _ask(measurement: Measurement, task: Task, question: str, now: datetime) -> 
         )
 
 
-def _lines(measurement: Measurement, question: str) -> list[tuple[str, dict[str, Any]]]:
+def _lines(measurement: Measurement, question: str, now: datetime) -> list[tuple[str, dict[str, Any]]]:
     """What the program is told, and what the judge has to know of it. Places are drawn now, and not before."""
     if question == talk.READY:
         return [(ready_question(), {})]
-    asked = ChallengeQuestion.objects.get(pk=measurement.parameters["question"])
+    asked = question_choose(measurement=measurement, now=now)
     if question == talk.COMMIT:
         tag = bytes.fromhex(measurement.parameters["tag"])
         return [(commit_question(bytes.fromhex(asked.nonce), tag), {})]

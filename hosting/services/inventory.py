@@ -46,7 +46,7 @@ _COPIED = (
     "port_last",
 )
 
-_VERIFIED = {"gpu_name", "gpu_count", "simulated"}
+_VERIFIED = {"gpu_name", "gpu_count", "simulated", "gpus"}
 _REACHED_AT = {"public_address", "port_first", "port_last"}
 
 
@@ -113,18 +113,18 @@ def inventory_apply(*, machine: Machine, inventory: Inventory, remote_address: s
         machine.save(update_fields=list(changed))
     if _REACHED_AT & changed.keys():
         ports_forget(machine)
-    _reconsider_verification(machine, changed, now)
-    _reconsider_score(machine, changed)
     gpus = gpus_apply(machine, inventory.gpus)
+    _reconsider_verification(machine, {*changed, *(["gpus"] if gpus.others else [])}, now)
+    _reconsider_score(machine, changed)
     if changed or gpus.changed:
         machine_event(machine, "inventory", now=now, message="hardware facts changed", columns=sorted(changed))
     past_follow(machine=machine, gpu_uuids=gpus.came, now=now)
     return bool(changed) or gpus.changed
 
 
-def _reconsider_verification(machine: Machine, changed: dict[str, object], now: datetime) -> None:
-    """A verification vouches for the GPUs that were looked at, not for others that took their place."""
-    swapped = sorted(_VERIFIED & changed.keys())
+def _reconsider_verification(machine: Machine, changed: set[str], now: datetime) -> None:
+    """A verification vouches for the GPUs that were looked at, not for others that took their place, nor for more."""
+    swapped = sorted(_VERIFIED & changed)
     if machine.verification != "verified" or not swapped:
         return
     machine.verification = "unverified"
@@ -140,10 +140,12 @@ def _reconsider_score(machine: Machine, changed: dict[str, object]) -> None:
 
 
 class GpuNews(NamedTuple):
-    """Whether any of a machine's GPU rows changed, and the UUIDs of those that it did not have before."""
+    """Whether any of a machine's GPU rows changed, and the UUIDs of those that came."""
 
     changed: bool
     came: list[str]
+    others: bool
+    """Whether one came, or one is said to be another than it was said to be."""
 
 
 def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> GpuNews:
@@ -155,8 +157,14 @@ def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> GpuNews:
     gone = [gpu.pk for uuid, gpu in known.items() if gpu.present and uuid not in {g.uuid for g in reported}]
     Gpu.objects.filter(pk__in=gone).update(present=False)
     came = [facts.uuid for facts in reported if facts.uuid not in known or not known[facts.uuid].present]
+    others = bool(came) or any(_said_to_be(facts) != _said_to_be(known[facts.uuid]) for facts in reported)
     changed = [_gpu_apply(machine, known.get(facts.uuid), facts) for facts in reported]
-    return GpuNews(bool(gone) or any(changed), came)
+    return GpuNews(bool(gone) or any(changed), came, others)
+
+
+def _said_to_be(gpu: GpuFacts | Gpu) -> tuple[object, ...]:
+    """What it is challenged as."""
+    return gpu.model, gpu.vram_mb, gpu.compute_capability, gpu.fp32_tflops, gpu.memory_bandwidth_gbps
 
 
 def _gpu_apply(machine: Machine, row: Gpu | None, facts: GpuFacts) -> bool:

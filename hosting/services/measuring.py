@@ -15,15 +15,18 @@ from django.db import transaction
 from agent.protocol import ContainerSpec
 from hosting import hooks
 from hosting.access import lock_own_machine
+from hosting.domain import jobs
 from hosting.domain import measuring as rules
 from hosting.domain.benchmarks import benchmark_spec, order_for
+from hosting.domain.challenge_plans import can_be_challenged
 from hosting.domain.torch_builds import NO_BUILD
 from hosting.errors import HostingError
 from hosting.locks import lock_machine
-from hosting.models import Gpu, Machine, Measurement, Task
-from hosting.selectors import dlperf_image, hardware_of, speed_url, usable_gpus
-from hosting.services.challenge_questions import question_ask
+from hosting.models import Gpu, Job, Machine, Measurement, Task
+from hosting.selectors import dlperf_image, hardware_of, specified_hardware, speed_url, usable_gpus
+from hosting.services.challenge_questions import challenge_begin
 from hosting.services.events import machine_event
+from hosting.services.jobs import job_transition
 from hosting.services.tasks import task_create, task_remove, task_run, task_set_spec
 
 _Kind, _Reason = Measurement.Kind, Measurement.Reason
@@ -61,6 +64,9 @@ def _ask(machine: Machine, kind: str, reason: str, now: datetime, *, actor: Abst
     if not settings.DLPERF_IMAGE:
         message = "This marketplace has no benchmark program: its operator has set no DLPERF_IMAGE."
         raise HostingError("no_benchmark", message, status=409)
+    if kind == _Kind.CHALLENGE and not machine.simulated and not can_be_challenged(specified_hardware(machine)):
+        message = "Nothing can be asked of these GPUs: what they can do is not known, and the agent does not tell it."
+        raise HostingError("no_benchmark", message, status=409)
     if not dlperf_image(machine):
         raise HostingError("no_benchmark", f"None of our programs runs on this machine. {NO_BUILD}", status=409)
     opened = Measurement.objects.filter(machine=machine, kind=kind, state__in=rules.OPEN)
@@ -78,6 +84,8 @@ def _ask(machine: Machine, kind: str, reason: str, now: datetime, *, actor: Abst
         machine_event(machine, f"{kind}_asked", now=now, actor=actor, message=measurement.get_reason_display())
     elif actor is not None:
         _end_pause(measurement, now)
+    elif measurement.reason == _Reason.HOST and "places" not in measurement.parameters:
+        Measurement.objects.filter(pk=measurement.pk).update(reason=reason)  # the rule wants it now, so it counts
     hooks.market().machine_changed(machine, now)
     measurement.refresh_from_db()
     return measurement
@@ -172,7 +180,7 @@ def _benchmark(measurement: Measurement, gpus: int, label: str, _now: datetime) 
 
 ORDERS: dict[str, Callable[[Measurement, int, str, datetime], tuple[dict[str, Any], ContainerSpec]]] = {
     Measurement.Kind.BENCHMARK: _benchmark,
-    Measurement.Kind.CHALLENGE: question_ask,
+    Measurement.Kind.CHALLENGE: challenge_begin,
 }
 """By kind: what a machine's GPUs, so many, are given to do under this label. The parameters are kept for the judge."""
 
@@ -236,4 +244,6 @@ def task_end(measurement: Measurement, now: datetime) -> None:
     if task is None:
         raise AssertionError(f"{measurement} runs without a task")
     task.machine = measurement.machine
+    for job in Job.objects.filter(task=task, kind=jobs.ASK, state__in=jobs.OPEN):
+        job_transition(job=job, to=jobs.CANCELED, now=now)
     task_remove(task=task, now=now)

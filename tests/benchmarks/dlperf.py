@@ -16,7 +16,7 @@ from functools import partial
 
 from dlperf.catalogue import gpu_models
 from dlperf.challenge.answers import Commitment, decode_commitment, decode_revealed
-from dlperf.challenge.plan import Kind, Place, Plan, draw, scan_key
+from dlperf.challenge.plan import Kind, Place, Plan, draw, scan_draw
 from dlperf.challenge.verify import Auditor
 from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN, plan_for
 from tests.benchmarks.figures import Comparison, heading, tell
@@ -74,7 +74,7 @@ def _computing(session: object, plan: Plan, part: Plan) -> float:
     before = prover.state_before(0)
     parts_of_buffer = plan.buffer_bytes / part.buffer_bytes
     fill = seconds(prover.fill) * parts_of_buffer
-    scan = seconds(partial(prover.scan, scan_key(before))) * parts_of_buffer
+    scan = seconds(partial(prover.scan, *scan_draw(before))) * parts_of_buffer
     each = [seconds(partial(prover.digests, draw(part, before, kind))) * plan.products for kind in Kind]
     return float(fill + plan.all_steps * (scan + sum(each) / len(Kind) * plan.passes))
 

@@ -19,7 +19,7 @@ from dlperf.challenge.plan import (
     draw,
     leaves_root,
     next_state,
-    scan_key,
+    scan_draw,
     shelf_hashes,
     state_before,
 )
@@ -143,7 +143,7 @@ class Reference:
             ]
             for part in range(plan.passes)
         ]
-        scan = [self._memory.scanned(gpu, scan_key(before), group) for group in range(plan.groups)]
+        scan = [self._memory.scanned(gpu, *scan_draw(before), group) for group in range(plan.groups)]
         return [struct.pack(f"<{len(one)}Q", *one) for one in [*passes, scan]]
 
     def _product(self, place: Place) -> Entries:

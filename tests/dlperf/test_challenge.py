@@ -75,7 +75,7 @@ def test_an_honest_answer_is_right_in_every_place(honest: Any) -> None:
 
 
 def test_the_largest_answer_that_can_be_asked_for_may_be_told() -> None:
-    plan = Plan(side=1024, depth=2048, products=1, passes=2, steps=1, common_steps=1, buffer_rows=1024)
+    plan = Plan(side=512, depth=2048, products=1, passes=2, steps=1, common_steps=1, buffer_rows=512)
     one = session(gpus=1, plan=plan)
     asked(one)
     assert len(json.dumps(shown(one, Place(0, 0, 1, 0)))) < MOST_ANSWER_BYTES * 0.8

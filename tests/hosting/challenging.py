@@ -1,6 +1,7 @@
 """Machines that are challenged, for tests of what follows."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from agent.job_protocol import JobReport
@@ -29,6 +30,7 @@ from tests.plumbing import market
 from tests.plumbing.benchmarks import seen
 from tests.plumbing.market import T0, TestAgent
 
+Program = Callable[[TestAgent], Reference]
 READY = json.dumps({"version": CHALLENGE_VERSION, "device": "cpu", "gpus": 2})
 
 
@@ -98,11 +100,17 @@ def begun(agent: TestAgent, now: datetime) -> Job:
 
 
 def answer(
-    agent: TestAgent, now: datetime, program: Reference | None = None, *, seconds: float = 8.0, error: int = 0
+    agent: TestAgent, now: datetime, program: Program | None = None, *, seconds: float = 8.0, error: int = 0
 ) -> ChallengeRun:
     """The machine's challenge is talked with, takes so long until ``now``, and is judged."""
-    commit = begun(agent, now - timedelta(seconds=seconds))
-    spoken = program or program_of(agent, error=error)
+    return finished(agent, begun(agent, now - timedelta(seconds=seconds)), now, program, error=error)
+
+
+def finished(
+    agent: TestAgent, commit: Job, now: datetime, program: Program | None = None, *, error: int = 0
+) -> ChallengeRun:
+    """The rest of the talk, from the answer to the question with the nonce on."""
+    spoken = program(agent) if program is not None else program_of(agent, error=error)
     reply(agent, now, (commit, said(spoken, commit)))
     reply(agent, now, *[(job, said(spoken, job)) for job in questions_of(agent)])
     agent.obey(now)
@@ -119,7 +127,7 @@ def came_to_nothing(agent: TestAgent, problem: str, now: datetime) -> ChallengeR
     return ChallengeRun.objects.get(pk=measurement.pk)
 
 
-def challenged(agent: TestAgent, now: datetime, program: Reference | None = None, *, error: int = 0) -> ChallengeRun:
+def challenged(agent: TestAgent, now: datetime, program: Program | None = None, *, error: int = 0) -> ChallengeRun:
     """A challenge asked for by the rule, from beginning to end."""
     assert challenges_ask_due(now=now) == 1
     return answer(agent, now + timedelta(seconds=30), program, error=error)

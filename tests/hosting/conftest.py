@@ -4,6 +4,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from dlperf.challenge.plan import Plan
+from hosting.domain import challenge_plans
 from hosting.services import challenge_questions
 from tests.dlperf.challenges import TINY
 from tests.hosting.challenging import machine_of
@@ -20,6 +21,8 @@ def tiny_challenges(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None
         return TINY
 
     monkeypatch.setattr(challenge_questions, "plan_for", tiny)
+    monkeypatch.setattr(challenge_plans, "_fill_seconds", lambda *_facts: 1.0)  # in all nine seconds
+    monkeypatch.setattr(challenge_plans, "_step_seconds", lambda *_facts: 4.0)
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import pytest
 from agent.job_protocol import JobReport
 from dlperf.challenge.command import EXIT_FAILED, EXIT_UNSUPPORTED
 from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN
+from hosting.errors import HostingError
 from hosting.models import ChallengeRun, Job, Measurement, VerificationFinding
 from hosting.services.challenge_settling import challenges_settle
 from hosting.services.challenge_sweeps import challenges_ask_due
 from hosting.services.challenge_talks import challenges_talk_on
+from hosting.services.job_output import output_take
 from hosting.services.jobs import jobs_sweep
 from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.quiet_periods import own_outage_record, pulse_beat
@@ -85,8 +87,9 @@ def test_a_guest_ends_the_talk_and_the_next_try_has_a_tag_of_its_own(agent: Test
 def told_places(agent: TestAgent, now: datetime) -> Reference:
     """The machine has said what everything comes to, and knows which places it has to show."""
     assert challenges_ask_due(now=now) == 1
+    commit = begun(agent, now)
     program = program_of(agent)
-    reply(agent, now + timedelta(seconds=8), (begun(agent, now), program.commitment()))
+    reply(agent, now + timedelta(seconds=8), (commit, program.commitment()))
     assert {job.arguments["question"] for job in questions_of(agent)} == {"reveal"}
     return program
 
@@ -128,7 +131,7 @@ def test_a_guest_that_comes_between_gets_nobody_other_places_or_another_answer(
     agent.obey(after(41))
     agent.obey(after(42))
     assert challenge_of(agent).parameters == before
-    run = answer(agent, after(90), None if is_honest else program_of(agent, error=1), seconds=40)
+    run = answer(agent, after(90), error=0 if is_honest else 1, seconds=40)
     assert (run.passed, run.seconds) == (is_honest, 8.0)
 
 
@@ -184,6 +187,27 @@ def test_a_program_that_ends_by_itself_is_a_failure_unless_it_is_another_one(
     assert challenges_settle(now=after(20)) == 1
     assert ChallengeRun.objects.get().passed is passed
     assert codes(agent) == (["no_answer"] if passed is False else [])
+
+
+def test_a_machine_that_was_away_before_it_knew_anything_has_another_try(agent: TestAgent) -> None:
+    assert challenges_ask_due(now=after(10)) == 1
+    begun(agent, after(20))
+    jobs_sweep(now=after(400))
+    agent.session_id, agent.seq = "another", 0
+    agent.report(after(401))
+    assert challenges_talk_on(now=after(402)) == 1
+    measurement = challenge_of(agent)
+    assert (measurement.state, measurement.problem, measurement.failures) == ("waiting", "offline", 1)
+
+
+def test_what_a_machine_sends_of_questions_that_nobody_asks_any_more_is_not_kept(agent: TestAgent) -> None:
+    told_places(agent, after(20))
+    first, *others = questions_of(agent)
+    agent.report(after(30), jobs=[JobReport(job_id=first.pk, state="failed", reason="agent_error")])
+    assert {Job.objects.get(pk=job.pk).state for job in others} == {"canceled"}
+    with pytest.raises(HostingError) as refused:
+        output_take(machine=agent.machine, job_id=others[0].pk, start=0, content=b"x", now=after(31))
+    assert refused.value.code == "no_such_job"
 
 
 def test_an_agent_that_can_not_ask_yet_is_no_failure(agent: TestAgent) -> None:

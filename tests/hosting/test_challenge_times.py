@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hosting.models import ChallengeRun, VerificationFinding
+from hosting.models import ChallengeRun, Machine, VerificationFinding
+from hosting.services.challenge_judging import bounds_of
 from hosting.services.challenge_sweeps import challenges_ask_due
 from marketplace.models import User
-from tests.hosting.challenging import after, answer, codes, machine_of
+from tests.dlperf.challenges import TINY
+from tests.hosting.challenging import after, answer, codes, machine, machine_of
 from tests.plumbing import market
 from tests.plumbing.market import T0, TestAgent
 
@@ -20,11 +22,12 @@ def slow(agent: TestAgent, asked_at: datetime, seconds: float) -> ChallengeRun:
     return answer(agent, asked_at + timedelta(seconds=seconds + 5), seconds=seconds)
 
 
-def kept_by(*hosts: User, at: datetime) -> None:
-    """Machines of these hosts, of the same model, pass a challenge within the bounds of time."""
+def kept_by(*hosts: User, at: datetime, seconds: float = 9) -> None:
+    """Machines of these hosts, of the same model, that have been here for a while, pass a challenge."""
     agents = [machine_of(host, hostname=f"rig-{number}") for number, host in enumerate(hosts)]
+    Machine.objects.update(registered_at=at - timedelta(days=15))
     assert challenges_ask_due(now=at) == len(agents)
-    assert all(answer(one, at + timedelta(seconds=20), seconds=9).passed for one in agents)
+    assert all(answer(one, at + timedelta(seconds=20), seconds=seconds).passed for one in agents)
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(40, "too_slow"), (2, "too_fast"), (14, "")])
@@ -43,6 +46,15 @@ def test_bounds_of_a_model_are_in_shadow_until_three_other_hosts_kept_them(hosts
     run = slow(agent, after(60), 40)
     finding = VerificationFinding.objects.get(run=run)
     assert (run.passed, finding.code, finding.shadow) == (True, "too_slow", True)
+
+
+def test_accounts_made_for_it_have_no_say_in_how_long_others_may_take() -> None:
+    kept_by(market.user(), market.user(), market.user(), at=T0, seconds=14)
+    Machine.objects.update(registered_at=T0)
+    agent = machine_of()
+    run = slow(agent, after(60), 8)
+    assert (run.passed, codes(agent)) == (True, [])
+    assert not bounds_of(machine(agent), TINY, after(100)).proved
 
 
 def test_fetching_the_program_and_starting_it_may_take_as_long_as_they_do() -> None:

@@ -305,7 +305,8 @@ def test_a_verification_ends_with_the_gpus_that_were_verified(
     agent: TestAgent, before: str, facts: dict[str, Any], after_it: str
 ) -> None:
     Machine.objects.filter(pk=agent.machine.pk).update(verification=before)
-    agent.report(after(1), inventory=msgspec.structs.replace(market.inventory(4), **facts))
+    same = [market.gpu(gpu.index, uuid=gpu.uuid) for gpu in agent.machine.gpus.order_by("index")]
+    agent.report(after(1), inventory=msgspec.structs.replace(market.inventory(4, gpus=same), **facts))
     agent.machine.refresh_from_db()
     assert agent.machine.verification == after_it
     events = MachineEvent.objects.filter(machine=agent.machine, kind="unverified")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ from tests.hosting.challenging import (
     challenged,
     codes,
     failed_twice,
+    finished,
     machine,
     machine_of,
     nonce_of,
@@ -197,7 +199,7 @@ def test_a_replayed_answer_fails(agent: TestAgent) -> None:
     challenged(agent, after(10))
     old = program_of(agent)
     agent.report(after(40 * 3600))
-    run = challenged(agent, after(40 * 3600), old)
+    run = challenged(agent, after(40 * 3600), lambda _agent: old)
     finding = VerificationFinding.objects.get(run=run)
     assert (run.passed, finding.code) == (False, "wrong_answer")
     assert "another question" in finding.evidence
@@ -207,15 +209,16 @@ def test_another_machines_answer_to_the_same_question_fails() -> None:
     """Whoever has several accounts can't compute once for all of them."""
     first, second = machine_of(), machine_of()
     assert challenges_ask_due(now=after(10)) == 2
-    assert nonce_of(first) == nonce_of(second)
     assert answer(first, after(40)).passed
-    run = answer(second, after(50), program_of(first))
+    theirs = program_of(first)
+    run = answer(second, after(50), lambda _agent: theirs)
+    assert nonce_of(first) == nonce_of(second)
     assert (run.passed, codes(second)) == (False, ["wrong_answer"])
 
 
 def test_one_gpu_that_answers_for_two_fails(agent: TestAgent) -> None:
     assert challenges_ask_due(now=after(10)) == 1
-    run = answer(agent, after(40), program_of(agent, gpus=1))
+    run = answer(agent, after(40), partial(program_of, gpus=1))
     assert not run.passed
     assert "about 1 GPUs; the machine says that it has 2" in VerificationFinding.objects.get().evidence
 
@@ -255,14 +258,15 @@ def test_machines_of_three_hosts_get_one_question_and_whoever_is_alone_is_noted(
     agents = [machine_of() for _ in range(4)]
     again = machine_of(agents[0].machine.host, hostname="again")
     assert challenges_ask_due(now=after(10)) == 5
+    commits = [begun(one, after(11)) for one in [*agents, again]]
     questions = [challenge_of(one).parameters["question"] for one in [*agents, again]]
     assert len(set(questions[:3])) == 1
     assert questions[3] == questions[4] != questions[0]
-    assert answer(agents[0], after(20)).passed
-    liar = answer(agents[1], after(21))
+    assert finished(agents[0], commits[0], after(20)).passed
+    liar = finished(agents[1], commits[1], after(20))
     ChallengeRun.objects.filter(pk=liar.pk).update(answer=["of another kind", "of hardware"])
     assert machine(agents[1]).verification == "verified"
-    assert answer(agents[2], after(22)).passed
+    assert finished(agents[2], commits[2], after(20)).passed
     liar.refresh_from_db()
     assert (liar.passed, codes(agents[1]), machine(agents[1]).verification) == (True, ["outvoted"], "verified")
     assert VerificationFinding.objects.get().shadow
