@@ -84,9 +84,9 @@ def read_result(text: str, order: Order) -> BenchmarkResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Rating:
-    """What a result is worth: DLPerf of the machine's worst GPU.
+    """What a result is worth: DLPerf of the machine's worst GPU, None where nothing is known of one of them.
 
-    ``scores`` are those in every precision, None where the result can't stand beside others: a short run, or one
+    ``scores`` are those in every precision, None also where the result can't stand beside others: a short run, or one
     without a GPU, shows that everything works, and its figures change with whatever else the computer does.
     """
 
@@ -103,7 +103,7 @@ def rate(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Ra
     """The result's worth; ``hardware`` is what the specifications of the machine's GPUs say."""
     if is_comparable(result):
         scores = scores_of_result(result, hardware, model)
-        return Rating(value=scores.balanced.value, scores=scores)
+        return Rating(value=scores.balanced.value if scores else None, scores=scores)
     fp32 = result.value("resnet50_train_fp32_images_per_s")
     mixed = result.value("resnet50_train_mixed_images_per_s")
     return Rating(value=measured(fp32, mixed).value if fp32 and mixed else None)
