@@ -1,7 +1,7 @@
 """The benchmark of a machine: what is ordered, the container that does it, and what its result is worth."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -107,6 +107,11 @@ def rate(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Ra
     fp32 = result.value("resnet50_train_fp32_images_per_s")
     mixed = result.value("resnet50_train_mixed_images_per_s")
     return Rating(value=measured(fp32, mixed).value if fp32 and mixed else None)
+
+
+def as_estimates(scores: Scores) -> Scores:
+    """The same, but said to be no more than estimates."""
+    return Scores(**{each.name: replace(getattr(scores, each.name), is_estimate=True) for each in fields(Scores)})
 
 
 def scores_to_keep(scores: Scores) -> dict[str, Any]:

@@ -89,6 +89,26 @@ def test_history_and_chart_with_a_drop_flagged(host_web: Client, agent: TestAgen
         assert "where the median of earlier runs" not in text(host_web.get(page(agent)))
 
 
+def test_a_run_that_is_not_believed_says_why_and_is_not_in_the_chart(host_web: Client, agent: TestAgent) -> None:
+    run_once(agent, 26.0)
+    untrue = run_once(agent, 60.0, 1)
+    shown = text(host_web.get(page(agent)))
+    assert "The last benchmark is not believed." in shown
+    assert "GPUs of this model can't reach more than" in shown
+    assert '"scores": [26.0]' in host_web.get(page(agent)).content.decode()
+    assert "benchmark implausible" in shown.lower()
+    assert "Not believed" in text(host_web.get(f"{page(agent)}benchmarks/{untrue.pk}/"))
+
+
+def test_staff_find_runs_that_are_not_believed(client: Client, agent: TestAgent) -> None:
+    client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
+    run_once(agent, 26.0)
+    untrue = run_once(agent, 60.0, 1)
+    listed = client.get("/admin/hosting/measurement/?is_implausible__exact=1")
+    assert [run.pk for run in listed.context["cl"].result_list] == [untrue.pk]
+    assert "GPUs of this model can" in text(client.get(f"/admin/hosting/measurement/{untrue.pk}/change/"))
+
+
 def test_one_run_with_every_part_and_its_spread(host_web: Client, agent: TestAgent) -> None:
     done = run_once(agent, 30.0)
     shown = text(host_web.get(f"{page(agent)}benchmarks/{done.pk}/"))
