@@ -9,11 +9,11 @@ The factors. Predictions of GPUs that were left out of the fit with their whole 
 (``docs/dlperf.md``), and newer software was up to 25% faster on the same GPU (``v1`` against ``v0``). That makes 1.14 x
 1.25 = 1.42, and a factory's overclocking adds a tenth. So ``FASTER["fp32"]`` is 1.6. Published mixed-precision figures
 are of images stored channel by channel. Channels last, as our program has them, NVIDIA's PyTorch examples reach 1,200
-images/s on a V100 and 2,470 on an A100 80GB, 1.44 and 1.78 times what is published, and their PaddlePaddle ones 2,897,
-2.1 times (https://github.com/NVIDIA/DeepLearningExamples, ResNet-50 v1.5, "Training performance"). In TF32 and single
-precision they are within 11%. So ``FASTER["mixed"]`` is 2.5. The 2,897 take 0.70 GB of memory traffic an image; where
-that would allow more than the factor does, as on a B200, whose published figure something else held back, it is the
-limit.
+images/s on a V100 and 2,470 on an A100 80GB, 1.44 and 1.78 times what is published, and their PaddlePaddle ones 2,711,
+1.96 times (https://github.com/NVIDIA/DeepLearningExamples, ResNet-50 v1.5, "Training performance"). In TF32 and single
+precision they are within 8%. Newer software gives ``FASTER["mixed"]`` of 1.96 x 1.25 = 2.5. The 2,711 take 0.75 GB of
+memory traffic an image; where a little less than that would allow more than the factor does, as on a B200, whose
+published figure something else held back, it is the limit.
 
 Far less than is published is no lie: the GPU is hot, throttled or in a poor slot, and its offers say what it does.
 """

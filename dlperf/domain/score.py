@@ -28,6 +28,10 @@ REFERENCE = hardware_of(fp32_tflops=11.34, memory_bandwidth_gbps=484.4, compute_
 """The GTX 1080 Ti."""
 
 
+MEASURED, PUBLISHED, PREDICTED = "measured", "published", "predicted"
+"""Where the scores of a machine come from: a run on it, published figures of the GPU's model, or the learned model."""
+
+
 @dataclass(frozen=True)
 class Score:
     """A DLPerf value, and whether it was only predicted rather than measured."""

@@ -174,7 +174,7 @@ class Machine(models.Model):
 
     @property
     def measured_dlperf_is_estimate(self) -> bool:
-        """Whether a part of that was predicted, or nothing confirms it, or the latest benchmark was not believed."""
+        """Whether a part of that was predicted, or nothing confirms it yet."""
         scores = kept_scores(self.measured_scores)
         return scores is not None and scores.balanced.is_estimate
 

@@ -19,7 +19,7 @@ HONEST: list[tuple[str, dict[DeviceMetric, float]]] = [
     ("A100 SXM4 80GB", {FP32: 938, MIXED: 2470}),
     ("Tesla V100 SXM2 16GB", {FP32: 367, MIXED: 1200}),
     # Their PaddlePaddle ones, and what a large copy and large products come to at the peaks of the data sheets.
-    ("A100 SXM4 80GB", {FP32: 1024, MIXED: 2897}),
+    ("A100 SXM4 80GB", {FP32: 993, MIXED: 2711}),
     ("A100 SXM4 80GB", {"gemm_fp32_tflops": 19.5, "gemm_tf32_tflops": 156, "gemm_fp16_tflops": 312}),
     ("A100 SXM4 80GB", {"gemm_bf16_tflops": 312, "gemm_int8_tops": 624, "memory_bandwidth_gbps": 2039}),
     ("H100 SXM5", {"gemm_fp32_tflops": 67, "gemm_tf32_tflops": 494, "gemm_fp16_tflops": 989}),

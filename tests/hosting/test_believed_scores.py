@@ -36,7 +36,8 @@ def test_a_score_that_no_such_gpu_can_reach_is_not_taken_and_has_the_machine_cha
     assert (done.state, done.score, done.is_implausible) == ("succeeded", 60.0, True)
     assert "It is not believed, and offers don't show it: GPU 1 is said to reach" in done.message
     assert "GPUs of this model can't reach more than 754.7." in done.message
-    assert (market.offer(agent).dlperf, Machine.objects.get(pk=agent.machine.pk).measured_dlperf) == (before, None)
+    assert (market.offer(agent).dlperf, market.offer(agent).dlperf_source) == (before, "published")
+    assert Machine.objects.get(pk=agent.machine.pk).measured_dlperf is None
     told = MachineEvent.objects.get(machine=agent.machine, kind="benchmark_implausible")
     assert told.message in done.message
     (history,) = histories_of([agent.machine.pk], after(60)).values()
@@ -52,7 +53,7 @@ def test_a_score_that_is_not_believed_leaves_what_was_measured_before_and_is_no_
     assert (market.offer(agent).dlperf, market.offer(agent).dlperf_is_estimate) == (26.0, False)
     again = measured(agent, 25.0, after(2 * 86400))
     assert (again.is_implausible, again.usual_score, again.is_drop) == (False, 26.0, False)
-    assert market.offer(agent).dlperf == 25.0
+    assert (market.offer(agent).dlperf, market.offer(agent).dlperf_source) == (25.0, "measured")
 
 
 def test_one_figure_that_cannot_be_is_enough(agent: TestAgent) -> None:

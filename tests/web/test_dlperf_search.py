@@ -60,6 +60,16 @@ def test_estimates_are_marked_with_their_error(client: Client) -> None:
     assert "at most 9.0%" in page.content.decode()
 
 
+def test_what_was_not_measured_on_the_machine_says_so(client: Client) -> None:
+    assert "DLPerf of the model" in text(client.get("/?gpus=1"))
+    Offer.objects.update(dlperf_source="measured")
+    page = client.get("/?gpus=1")
+    assert "of the model" not in text(page)
+    assert "est." not in text(page)
+    Offer.objects.update(dlperf_is_estimate=True)
+    assert "From a run on this machine that left out a part" in client.get("/?gpus=1").content.decode()
+
+
 @pytest.mark.parametrize("name", ["precision", "image"])
 def test_choices_that_do_not_exist_are_named_beside_their_field(client: Client, name: str) -> None:
     page = client.get("/", {name: "fp61", "adapt": "on"})
