@@ -100,6 +100,18 @@ def test_a_run_that_is_not_believed_says_why_and_is_not_in_the_chart(host_web: C
     assert "Not believed" in text(host_web.get(f"{page(agent)}benchmarks/{untrue.pk}/"))
 
 
+def test_a_score_that_nothing_confirms_is_shown_as_an_estimate(client: Client) -> None:
+    unknown = [market.gpu(index, model="RTX 9090", compute_capability="14.0") for index in range(4)]
+    agent = TestAgent(market.register(market.user(), market.inventory(4, simulated=False, gpus=unknown)))
+    agent.report(T0)
+    client.force_login(agent.machine.host)
+    run_once(agent, 250.0)
+    assert "DLPerf 250.0 per GPU, measured on this machine; its offers show it as an estimate" in text(
+        client.get(page(agent))
+    )
+    assert "measured here, estimate" in text(client.get("/host/machines/"))
+
+
 def test_staff_find_runs_that_are_not_believed(client: Client, agent: TestAgent) -> None:
     client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
     run_once(agent, 26.0)

@@ -81,5 +81,7 @@ def test_the_help_page_states_formula_mixes_and_error(client: Client) -> None:
     shown = text(client.get("/help/"))
     assert "90% in single precision and 10% in mixed precision" in shown
     assert "50% FP32, 50% FP16" in shown
+    assert "products at more than 1.25 times the data sheet's rate" in shown
+    assert "at more than 1.6 times what is published or predicted, 2.5 times in mixed precision" in shown
     error = learned_model().errors["balanced"]
     assert f"typically {error.median * 100:.1f}% off, and {error.largest * 100:.1f}% at most" in shown
