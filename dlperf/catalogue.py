@@ -3,7 +3,7 @@
 import csv
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dlperf.domain import score
@@ -130,6 +130,18 @@ def expected_of(
         strongest=_strongest(),
         pcie_gbps=pcie_gbps,
     )
+
+
+@functools.cache
+def best_scores() -> score.Scores:
+    """In each precision the score of the best known GPU."""
+    known = [model.scores() for model in gpu_models().values()]
+    names = [field.name for field in fields(score.Scores)]
+    return score.Scores(**{name: max((getattr(one, name) for one in known), key=_value) for name in names})
+
+
+def _value(of: score.Score) -> float:
+    return of.value
 
 
 @functools.cache

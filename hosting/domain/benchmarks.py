@@ -1,7 +1,7 @@
 """The benchmark of a machine: what is ordered, the container that does it, and what its result is worth."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from dlperf.domain.command import FULL_SECONDS, SMALL_SECONDS, workload_command
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.learned import LearnedModel
 from dlperf.domain.result import MAX_RESULT_BYTES, BenchmarkResult, Mode, decode_result
-from dlperf.domain.score import FORMULA_VERSION, Scores, is_comparable, measured, scores_of_result
+from dlperf.domain.score import FORMULA_VERSION, Score, Scores, is_comparable, measured, scores_of_result
 from hosting.domain.containers import Slice, container_spec
 
 DISK_GB = 20
@@ -109,9 +109,14 @@ def rate(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Ra
     return Rating(value=measured(fp32, mixed).value if fp32 and mixed else None)
 
 
-def as_estimates(scores: Scores) -> Scores:
-    """The same, but said to be no more than estimates."""
-    return Scores(**{each.name: replace(getattr(scores, each.name), is_estimate=True) for each in fields(Scores)})
+def as_estimates(scores: Scores, most: Scores) -> Scores:
+    """The same, but no greater than ``most``, and said to be no more than estimates."""
+    return Scores(
+        **{
+            each.name: Score(min(getattr(scores, each.name).value, getattr(most, each.name).value), is_estimate=True)
+            for each in fields(Scores)
+        }
+    )
 
 
 def scores_to_keep(scores: Scores) -> dict[str, Any]:

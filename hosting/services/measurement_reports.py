@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from dlperf.catalogue import learned_model
+from dlperf.catalogue import best_scores, learned_model
 from dlperf.challenge.command import EXIT_FAILED
 from dlperf.domain.command import EXIT_UNSUPPORTED
 from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
@@ -127,7 +127,8 @@ def _succeed(
     if verdict.doubt:
         _tell(measurement, "benchmark_implausible", verdict.doubt, now)
     elif rating.scores is not None and not measurement.simulated:
-        _take_scores(measurement.machine, rating.scores if verdict.is_believed else as_estimates(rating.scores))
+        known = rating.scores if verdict.is_believed else as_estimates(rating.scores, best_scores())
+        _take_scores(measurement.machine, known)
 
 
 def _summary(measurement: Measurement, result: BenchmarkResult, rating: Rating) -> str:
@@ -155,8 +156,8 @@ def _judgement(verdict: Verdict) -> str:
         return f" It is not believed, and offers don't show it: {verdict.doubt}"
     if verdict.is_unproven:
         return (
-            " Nothing is known of this model yet: offers show it as an estimate until machines of "
-            f"{HOSTS_THAT_AGREE} other hosts come to the same within {AGREE_WITHIN:.0%}."
+            " Nothing is known of this model yet: offers show it as an estimate, and no more than the best GPU that is "
+            f"known has, until machines of {HOSTS_THAT_AGREE} other hosts come to the same within {AGREE_WITHIN:.0%}."
         )
     return ""
 
