@@ -3,12 +3,13 @@
 import csv
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dlperf.domain import score
 from dlperf.domain.hardware import Hardware, hardware_of
-from dlperf.domain.learned import ErrorRange, LearnedModel
+from dlperf.domain.learned import WORKLOADS, ErrorRange, LearnedModel, Workload
+from dlperf.domain.possible import Expected
 
 CATALOGUE_FILE = Path(__file__).with_name("gpu_catalogue.csv")
 MODEL_FILE = Path(__file__).with_name("learned_model.json")
@@ -103,6 +104,55 @@ def gpu_scores(
     if known:
         return known.scores()
     return score.scores(_hardware(name, fp32_tflops, memory_bandwidth_gbps, compute_capability), learned_model())
+
+
+def expected_of(
+    name: str,
+    *,
+    fp32_tflops: float,
+    memory_bandwidth_gbps: float,
+    compute_capability: str = "",
+    pcie_gbps: float | None = None,
+) -> Expected:
+    """What can be expected of one GPU, from the catalogue where it is there, else from what its host's agent told."""
+    known = gpu_models().get(name)
+    hardware = known.hardware if known else _hardware(name, fp32_tflops, memory_bandwidth_gbps, compute_capability)
+    published: dict[Workload, float | None] = {
+        "fp32": known.resnet50_fp32_images_per_s if known else None,
+        "mixed": known.resnet50_mixed_images_per_s if known else None,
+    }
+    model = learned_model()
+    throughputs = {of: published[of] or model.images_per_s(of, hardware) for of in WORKLOADS if hardware.is_known}
+    return Expected(
+        hardware=hardware,
+        images_per_s=throughputs,
+        in_catalogue=known is not None,
+        strongest=_strongest(),
+        pcie_gbps=pcie_gbps,
+    )
+
+
+@functools.cache
+def best_scores() -> score.Scores:
+    """In each precision the score of the best known GPU."""
+    known = [model.scores() for model in gpu_models().values()]
+    names = [field.name for field in fields(score.Scores)]
+    return score.Scores(**{name: max((getattr(one, name) for one in known), key=_value) for name in names})
+
+
+def _value(of: score.Score) -> float:
+    return of.value
+
+
+@functools.cache
+def _strongest() -> Hardware:
+    known = [model.hardware for model in gpu_models().values()]
+    return Hardware(
+        fp32_tflops=max(one.fp32_tflops for one in known),
+        memory_bandwidth_gbps=max(one.memory_bandwidth_gbps for one in known),
+        capability=max(one.capability for one in known),
+        tensor_tflops=max(one.tensor_tflops for one in known),
+    )
 
 
 def gpu_score(

@@ -57,7 +57,7 @@ class GpuInline(ReadOnlyInline):
 class MeasurementInline(ReadOnlyInline):
     model = Measurement
     fk_name = "machine"
-    fields = ("asked_at", "reason", "state", "score", "usual_score", "is_drop", "is_cpu", "problem")
+    fields = ("asked_at", "reason", "state", "score", "usual_score", "is_drop", "is_implausible", "is_cpu", "problem")
     per_page = 20
 
 
@@ -182,10 +182,11 @@ class MeasurementAdmin(ReadOnlyAdmin):
         "score",
         "usual_score",
         "is_drop",
+        "is_implausible",
         "is_cpu",
         "problem",
     )
-    list_filter = ("kind", "state", "is_drop", "reason", "simulated")
+    list_filter = ("kind", "state", "is_drop", "is_implausible", "reason", "simulated")
     search_fields = ("=machine__id", "machine__hostname", "gpu_name")
     date_hierarchy = "asked_at"
 

@@ -157,7 +157,9 @@ class _Facts:
         self._reports = open_reports(machine_ids)
         latest = Measurement.objects.filter(machine_id__in=machine_ids, score__isnull=False)
         latest = latest.order_by("machine_id", "-finished_at").distinct("machine_id")
-        self._slower = {pk for pk, is_drop in latest.values_list("machine_id", "is_drop") if is_drop}
+        flags = list(latest.values_list("machine_id", "is_drop", "is_implausible"))
+        self._slower = {pk for pk, is_drop, _ in flags if is_drop}
+        self._implausible = {pk for pk, _, is_implausible in flags if is_implausible}
         self._now = machines_now(machine_ids)
 
     def dlperf(self, machine: Machine) -> Score | None:
@@ -176,6 +178,7 @@ class _Facts:
             open_reports=self._reports.get(machine.pk, 0),
             sandbox_problem=listed_sandbox_problem(machine),
             slower_than_usual=machine.pk in self._slower,
+            implausible=machine.pk in self._implausible,
             disk_used_percent=_disk_used_percent(self._now.get(machine.pk)),
             failed_agent_version=machine.agent_failed_version,
             listed_until=listing.end_at if listing is not None and listing.active else None,

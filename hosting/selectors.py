@@ -13,7 +13,7 @@ from django.utils import timezone
 from agent.protocol import SYNC_PATH, TOOLS_PATH, ContainerSpec, DesiredTask, RegistryLogin, SyncReply, ToolsBundle
 from dlperf.catalogue import gpu_models, gpu_scores, hardware_known_as
 from dlperf.domain.hardware import Hardware
-from dlperf.domain.score import Scores
+from dlperf.domain.score import MEASURED, PREDICTED, PUBLISHED, Scores
 from hosting.agent_releases import release_for
 from hosting.connecting import port_checks_of, relay_order
 from hosting.domain.benchmarks import kept_scores
@@ -290,6 +290,14 @@ def gpu_scores_of(machine: Machine, gpu: Gpu) -> Scores:
         memory_bandwidth_gbps=gpu.memory_bandwidth_gbps,
         compute_capability=gpu.compute_capability,
     )
+
+
+def score_source_of(machine: Machine, scores: Scores) -> str:
+    """Where these scores of the machine come from. Measured ones may be estimates in part, or as long as nothing
+    confirms them."""
+    if kept_scores(machine.measured_scores) is not None:
+        return MEASURED
+    return PREDICTED if scores.balanced.is_estimate else PUBLISHED
 
 
 def judged_runs(machine: Machine) -> QuerySet[ChallengeRun]:

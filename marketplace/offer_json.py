@@ -79,6 +79,7 @@ COPIED: dict[str, str] = {
     "simulated": "simulated",
     "dlperf": "dlperf",
     "dlperf_is_estimate": "dlperf_is_estimate",
+    "dlperf_source": "dlperf_source",
     "dlperf_fp32": "dlperf_fp32",
     "dlperf_fp16": "dlperf_fp16",
     "dlperf_bf16": "dlperf_bf16",
@@ -197,6 +198,8 @@ def offer_json(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
 def _performance(row: dict[str, Any], quote: Quote) -> dict[str, Any]:
     """DLPerf as the search asks for it, what it stands for, and how far off estimates like it were found to be.
 
+    ``dlperf_source`` tells whether it is of a run on the machine ("measured"), of published figures of the GPU's model
+    or predicted. What was measured is an estimate where a part of it had to be predicted or nothing confirms it yet.
     ``dlperf_error`` is the median and ``dlperf_error_largest`` the largest error, as parts of the score; null for what
     was measured, and for estimates that nothing could be compared with.
     """

@@ -12,6 +12,7 @@ BF16_CAPABILITY = (8, 0)
 
 _NARROW_SM = {(6, 0), (7, 0), (7, 5), (8, 0)}
 """Capabilities whose multiprocessors have 64 single-precision cores; the others have 128."""
+_FIRST_TENSOR_CAPABILITY = (7, 0)
 _TENSOR_FACTORS = {(7, 0): 8, (7, 5): 8, (8, 0): 16, (8, 6): 4, (8, 9): 4, (9, 0): 16, (10, 0): 16, (12, 0): 4}
 """Dense float16 products on tensor cores, as a multiple of the single-precision rate, by NVIDIA's data sheets."""
 
@@ -38,6 +39,11 @@ class Hardware:
     def is_known(self) -> bool:
         """Whether there is anything to reckon with."""
         return self.fp32_tflops > 0 and self.memory_bandwidth_gbps > 0
+
+    @property
+    def has_known_kind(self) -> bool:
+        """Whether its tensor cores follow from its compute capability: from none of a generation that we don't know."""
+        return (0, 0) < self.capability < _FIRST_TENSOR_CAPABILITY or self.capability in _TENSOR_FACTORS
 
     @property
     def has_tensor_cores(self) -> bool:

@@ -88,6 +88,11 @@ class DeviceResult(Part, frozen=True, kw_only=True):
     skipped: dict[DeviceMetric, Reason] = {}
     """What was not measured, and why: the GPU can't, its memory is too small, the time was up."""
 
+    def value(self, metric: DeviceMetric) -> float | None:
+        """The median, where it was measured."""
+        found = self.metrics.get(metric)
+        return None if found is None else found.median
+
 
 class Scaling(Part, frozen=True, kw_only=True):
     """Mixed-precision ResNet-50 training on several GPUs at once, their gradients summed after each step."""
@@ -118,9 +123,9 @@ class BenchmarkResult(Part, frozen=True, kw_only=True):
     """Why something else is missing, in plain words."""
 
     def value(self, metric: DeviceMetric) -> float | None:
-        """The least median of all devices that were measured by it: a machine is as good as its worst GPU."""
-        found = [device.metrics[metric].median for device in self.devices if metric in device.metrics]
-        return min(found, default=None)
+        """The least median of the devices that were measured by it. That says nothing of those that were not."""
+        found = [device.value(metric) for device in self.devices]
+        return min((value for value in found if value is not None), default=None)
 
 
 class _Versioned(msgspec.Struct):

@@ -12,12 +12,13 @@ DLPerf as such is the balanced mix, 0.9 fp32 + 0.1 fp16, which puts the V100 at 
 others). The sources of published throughputs are in the catalogue. Version 1 had the balanced mix alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from dlperf.domain.hardware import BF16_CAPABILITY, Hardware, hardware_of
 from dlperf.domain.learned import LearnedModel
 from dlperf.domain.mixes import BALANCED, Mix
-from dlperf.domain.result import BenchmarkResult
+from dlperf.domain.result import BenchmarkResult, DeviceMetric, DeviceResult
 
 FORMULA_VERSION = 2
 REFERENCE_FP32_IMAGES_PER_S = 196.2
@@ -25,6 +26,10 @@ REFERENCE_MIXED_IMAGES_PER_S = 242.0
 REFERENCE_SCORE = 10.0
 REFERENCE = hardware_of(fp32_tflops=11.34, memory_bandwidth_gbps=484.4, compute_capability="6.1")
 """The GTX 1080 Ti."""
+
+
+MEASURED, PUBLISHED, PREDICTED = "measured", "published", "predicted"
+"""Where the scores of a machine come from: a run on it, published figures of the GPU's model, or the learned model."""
 
 
 @dataclass(frozen=True)
@@ -90,24 +95,51 @@ def scores(
     )
 
 
-def scores_of_result(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Scores:
+def scores_of_result(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Scores | None:
     """Scores of one GPU of a machine, the worst, from what the benchmark measured there.
 
-    ``hardware`` is what the GPU's specifications say. A throughput that the run did not get to is predicted from the
-    products and copies that it did measure. Whether the result speaks of a GPU at all, ``is_comparable`` tells.
+    ``hardware`` is what the GPU's specifications say. A throughput that a GPU did not get to is predicted from the
+    products and copies that it did; the machine's score is an estimate then, because that GPU may be the worst. None
+    where a GPU has no figure at all, or nothing to predict from: nothing is known of it. Whether the result speaks of
+    GPUs, ``is_comparable`` tells.
     """
+    found = [_scores_of_device(result, device, hardware, model) for device in result.devices]
+    known = [scores for scores in found if scores is not None]
+    return _worst(known) if len(known) == len(found) else None
+
+
+def _scores_of_device(
+    result: BenchmarkResult, device: DeviceResult, hardware: Hardware, model: LearnedModel
+) -> Scores | None:
     found = hardware.as_measured(
-        bandwidth_gbps=result.value("memory_bandwidth_gbps"),
-        fp32_tflops=result.value("gemm_fp32_tflops"),
-        fp16_tflops=result.value("gemm_fp16_tflops"),
-        int8_tera_ops=result.value("gemm_int8_tops"),
+        bandwidth_gbps=_rate(result, device, "memory_bandwidth_gbps"),
+        fp32_tflops=_rate(result, device, "gemm_fp32_tflops"),
+        fp16_tflops=_rate(result, device, "gemm_fp16_tflops"),
+        int8_tera_ops=_rate(result, device, "gemm_int8_tops"),
     )
+    if not device.metrics or not found.is_known:
+        return None
     return scores(
         found,
         model,
-        fp32_images_per_s=result.value("resnet50_train_fp32_images_per_s"),
-        mixed_images_per_s=result.value("resnet50_train_mixed_images_per_s"),
+        fp32_images_per_s=device.value("resnet50_train_fp32_images_per_s"),
+        mixed_images_per_s=device.value("resnet50_train_mixed_images_per_s"),
     )
+
+
+def _rate(result: BenchmarkResult, device: DeviceResult, metric: DeviceMetric) -> float | None:
+    """The device's own. Most are measured on the first GPU alone: where this one was not asked, it is the others'."""
+    own = device.value(metric)
+    return own if own is not None or metric in device.skipped else result.value(metric)
+
+
+def _worst(found: Sequence[Scores]) -> Scores:
+    """In each precision the least of all GPUs; an estimate if that of any is: which is the worst is one then."""
+    least = {}
+    for name in (field.name for field in fields(Scores)):
+        each: list[Score] = [getattr(one, name) for one in found]
+        least[name] = Score(min(one.value for one in each), any(one.is_estimate for one in each))
+    return Scores(**least)
 
 
 def is_comparable(result: BenchmarkResult) -> bool:

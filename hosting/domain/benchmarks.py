@@ -1,7 +1,7 @@
 """The benchmark of a machine: what is ordered, the container that does it, and what its result is worth."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from dlperf.domain.command import FULL_SECONDS, SMALL_SECONDS, workload_command
 from dlperf.domain.hardware import Hardware
 from dlperf.domain.learned import LearnedModel
 from dlperf.domain.result import MAX_RESULT_BYTES, BenchmarkResult, Mode, decode_result
-from dlperf.domain.score import FORMULA_VERSION, Scores, is_comparable, measured, scores_of_result
+from dlperf.domain.score import FORMULA_VERSION, Score, Scores, is_comparable, measured, scores_of_result
 from hosting.domain.containers import Slice, container_spec
 
 DISK_GB = 20
@@ -84,9 +84,9 @@ def read_result(text: str, order: Order) -> BenchmarkResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Rating:
-    """What a result is worth: DLPerf of the machine's worst GPU.
+    """What a result is worth: DLPerf of the machine's worst GPU, None where nothing is known of one of them.
 
-    ``scores`` are those in every precision, None where the result can't stand beside others: a short run, or one
+    ``scores`` are those in every precision, None also where the result can't stand beside others: a short run, or one
     without a GPU, shows that everything works, and its figures change with whatever else the computer does.
     """
 
@@ -103,10 +103,20 @@ def rate(result: BenchmarkResult, hardware: Hardware, model: LearnedModel) -> Ra
     """The result's worth; ``hardware`` is what the specifications of the machine's GPUs say."""
     if is_comparable(result):
         scores = scores_of_result(result, hardware, model)
-        return Rating(value=scores.balanced.value, scores=scores)
+        return Rating(value=scores.balanced.value if scores else None, scores=scores)
     fp32 = result.value("resnet50_train_fp32_images_per_s")
     mixed = result.value("resnet50_train_mixed_images_per_s")
     return Rating(value=measured(fp32, mixed).value if fp32 and mixed else None)
+
+
+def as_estimates(scores: Scores, most: Scores) -> Scores:
+    """The same, but no greater than ``most``, and said to be no more than estimates."""
+    return Scores(
+        **{
+            each.name: Score(min(getattr(scores, each.name).value, getattr(most, each.name).value), is_estimate=True)
+            for each in fields(Scores)
+        }
+    )
 
 
 def scores_to_keep(scores: Scores) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class AlertFacts:
     open_reports: int = 0
     sandbox_problem: str = ""
     slower_than_usual: bool = False
+    implausible: bool = False
     disk_used_percent: float | None = None
     failed_agent_version: str = ""
     listed_until: datetime | None = None
@@ -43,6 +44,7 @@ def alerts(facts: AlertFacts, now: datetime) -> list[Alert]:
         (not facts.online, Alert(BAD, _silent(facts))),
         (facts.online and bool(facts.engine_error), Alert(BAD, "Its container engine does not work")),
         (facts.case_open, Alert(BAD, "It failed its verification", "verification")),
+        (facts.implausible, Alert(BAD, "Its last benchmark is not believed", "benchmarks")),
         (facts.unhealthy_gpus > 0, Alert(BAD, f"{_counted(facts.unhealthy_gpus, 'GPU')} off the market")),
         (
             bool(facts.sandbox_problem),

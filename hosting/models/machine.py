@@ -172,6 +172,12 @@ class Machine(models.Model):
         scores = kept_scores(self.measured_scores)
         return scores.balanced.value if scores else None
 
+    @property
+    def measured_dlperf_is_estimate(self) -> bool:
+        """Whether a part of that was predicted, or nothing confirms it yet."""
+        scores = kept_scores(self.measured_scores)
+        return scores is not None and scores.balanced.is_estimate
+
 
 class MachineEvent(models.Model):
     """What happened to a machine, who did it and why. Never edited."""

@@ -64,6 +64,9 @@ class Measurement(models.Model):
     usual_score = models.FloatField(null=True, blank=True, help_text="Median of the machine's earlier runs.")
     score_change = models.FloatField(null=True, blank=True, help_text="Against the usual score, as a part of it.")
     is_drop = models.BooleanField(default=False)
+    is_implausible = models.BooleanField(
+        default=False, help_text="No such GPU can do that; the message says what. The score counts nowhere."
+    )
 
     class Meta:
         indexes = [models.Index(fields=["machine", "-asked_at"])]

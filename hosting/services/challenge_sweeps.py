@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
-from django.db.models import Aggregate, Count, Exists, Max, OuterRef, QuerySet
+from django.db.models import Aggregate, Count, Exists, Max, OuterRef, Q, QuerySet
 
 from hosting.access import lock_own_machine
 from hosting.domain import measuring
@@ -135,9 +135,8 @@ def histories_of(machine_ids: Collection[int], now: datetime) -> dict[int, rules
     judged, undecided = _runs(machine_ids, since)
     findings = VerificationFinding.objects.filter(machine__in=machine_ids, at__gt=since)
     kinds = _by_machine(findings, Count("code", distinct=True))
-    drops = _by_machine(
-        Measurement.objects.filter(machine__in=machine_ids, is_drop=True, finished_at__gt=since), Count("pk")
-    )
+    odd = Q(is_drop=True) | Q(is_implausible=True)
+    drops = _by_machine(Measurement.objects.filter(odd, machine__in=machine_ids, finished_at__gt=since), Count("pk"))
     return {
         pk: rules.History(
             passed=[bool(run.passed) for run in judged[pk][-2:]],

@@ -6,16 +6,18 @@ from typing import Any
 
 import msgspec
 
-from dlperf.catalogue import learned_model
+from dlperf.catalogue import best_scores, learned_model
 from dlperf.challenge.command import EXIT_FAILED
 from dlperf.domain.command import EXIT_UNSUPPORTED
 from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
+from dlperf.domain.possible import AGREE_WITHIN, HOSTS_THAT_AGREE, Verdict, judge
 from dlperf.domain.result import BenchmarkResult
-from dlperf.domain.score import FORMULA_VERSION, Scores
+from dlperf.domain.score import FORMULA_VERSION, Scores, is_comparable
 from hosting.domain import measuring as rules
-from hosting.domain.benchmarks import Order, Rating, rate, read_result, scores_to_keep
+from hosting.domain.benchmarks import Order, Rating, as_estimates, rate, read_result, scores_to_keep
 from hosting.domain.challenge_talk import BAD_PROGRAM, WRONG_IMAGE
 from hosting.domain.torch_builds import NO_BUILD
+from hosting.expectations import expected_performance, scores_elsewhere
 from hosting.models import Machine, Measurement, Task
 from hosting.selectors import specified_hardware
 from hosting.services.events import machine_event
@@ -76,7 +78,15 @@ def _judge_benchmark(measurement: Measurement, text: str, now: datetime) -> None
         measurement_fail(measurement=measurement, problem=PROBLEM_BAD_RESULT, message=str(error), now=now)
         return
     rating = rate(result, specified_hardware(measurement.machine), learned_model())
-    _succeed(measurement, result, rating, now)
+    _succeed(measurement, result, rating, _verdict(measurement, result, rating), now)
+
+
+def _verdict(measurement: Measurement, result: BenchmarkResult, rating: Rating) -> Verdict:
+    """Whether the result is believed; what shows only that everything works is not judged."""
+    if measurement.simulated or not is_comparable(result):
+        return Verdict()
+    machine = measurement.machine
+    return judge(result, rating.value, expected_performance(machine), lambda: scores_elsewhere(machine))
 
 
 def _nobody_asked(measurement: Measurement, _text: str, now: datetime) -> None:
@@ -93,35 +103,63 @@ JUDGES: dict[str, Callable[[Measurement, str, datetime], None]] = {
 """By kind: brings the measurement to its end by the text that its container printed. Nothing in it can be trusted."""
 
 
-def _succeed(measurement: Measurement, result: BenchmarkResult, rating: Rating, now: datetime) -> None:
+def _succeed(
+    measurement: Measurement, result: BenchmarkResult, rating: Rating, verdict: Verdict, now: datetime
+) -> None:
     comparison = None
-    if rating.is_measured and rating.value is not None:
+    if rating.is_measured and rating.value is not None and not verdict.doubt:
         comparison = compare(rating.value, earlier_scores(measurement))
     task_end(measurement, now)
     measurement_transition(
         measurement=measurement,
         to=rules.SUCCEEDED,
         now=now,
-        message=_summary(measurement, rating),
+        message=f"{_summary(measurement, result, rating)}{_judgement(verdict)}",
         result=msgspec.to_builtins(result),
         score=rating.value,
         formula_version=FORMULA_VERSION,
         is_cpu=result.device == "cpu",
+        is_implausible=bool(verdict.doubt),
         **_compared(comparison),
     )
     if comparison is not None and comparison.is_drop:
         _tell_drop(measurement, comparison, now)
-    if rating.scores is not None and not measurement.simulated:
-        _take_scores(measurement.machine, rating.scores)
+    if verdict.doubt:
+        _tell(measurement, "benchmark_implausible", verdict.doubt, now)
+    elif rating.scores is not None and not measurement.simulated:
+        known = rating.scores if verdict.is_believed else as_estimates(rating.scores, best_scores())
+        _take_scores(measurement.machine, known)
 
 
-def _summary(measurement: Measurement, rating: Rating) -> str:
+def _summary(measurement: Measurement, result: BenchmarkResult, rating: Rating) -> str:
     score = "No DLPerf" if rating.value is None else f"DLPerf {rating.value:g} per GPU"
-    return f"{score}{_remark(measurement)}."
+    return f"{score}{_remark(measurement, result, rating)}."
 
 
-def _remark(measurement: Measurement) -> str:
-    return ", of a short run on the CPU: the GPUs are simulated" if measurement.simulated else ""
+def _remark(measurement: Measurement, result: BenchmarkResult, rating: Rating) -> str:
+    if measurement.simulated:
+        return ", of a short run on the CPU: the GPUs are simulated"
+    return "" if rating.value is not None else f": {_what_is_missing(result)}"
+
+
+def _what_is_missing(result: BenchmarkResult) -> str:
+    """Of the first GPU without any figure, why."""
+    bare = next((device for device in result.devices if not device.metrics), None)
+    if bare is None:
+        return "there is nothing to reckon it from"
+    reason = next(iter(bare.skipped.values()), "nobody knows why")
+    return f"nothing could be measured on GPU {bare.index} ({reason.removesuffix('.')})"
+
+
+def _judgement(verdict: Verdict) -> str:
+    if verdict.doubt:
+        return f" It is not believed, and offers don't show it: {verdict.doubt}"
+    if verdict.is_unproven:
+        return (
+            " Nothing is known of this model yet: offers show it as an estimate, and no more than the best GPU that is "
+            f"known has, until machines of {HOSTS_THAT_AGREE} other hosts come to the same within {AGREE_WITHIN:.0%}."
+        )
+    return ""
 
 
 def earlier_scores(measurement: Measurement) -> list[float]:
@@ -135,6 +173,7 @@ def earlier_scores(measurement: Measurement) -> list[float]:
         simulated=measurement.simulated,
         formula_version=FORMULA_VERSION,
         score__isnull=False,
+        is_implausible=False,
     ).exclude(pk=measurement.pk)
     latest = alike.order_by("-finished_at", "-pk").values_list("score", flat=True)[:RUNS_COMPARED]
     return [score for score in reversed(latest) if score is not None]
@@ -151,7 +190,11 @@ def _tell_drop(measurement: Measurement, comparison: Comparison, now: datetime) 
         f"DLPerf {measurement.score:.1f} per GPU is {-comparison.change:.0%} less than this machine's usual "
         f"{comparison.usual:.1f}."
     )
-    machine_event(measurement.machine, "benchmark_drop", now=now, message=message, measurement=measurement.pk)
+    _tell(measurement, "benchmark_drop", message, now)
+
+
+def _tell(measurement: Measurement, kind: str, message: str, now: datetime) -> None:
+    machine_event(measurement.machine, kind, now=now, message=message, measurement=measurement.pk)
 
 
 def _take_scores(machine: Machine, scores: Scores) -> None:

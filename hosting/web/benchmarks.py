@@ -38,7 +38,8 @@ def benchmark_context(machine: Machine) -> dict[str, Any]:
 
 def score_chart(done: list[Measurement], latest: Measurement) -> dict[str, list[Any]]:
     """What the chart draws: when each run on the present GPUs ended, in seconds since 1970, and its score."""
-    alike = [run for run in reversed(done) if _alike(run, latest) and run.finished_at is not None]
+    believed = [run for run in reversed(done) if not run.is_implausible and run.finished_at is not None]
+    alike = [run for run in believed if _alike(run, latest)]
     return {
         "instants": [int(run.finished_at.timestamp()) for run in alike if run.finished_at is not None],
         "scores": [run.score for run in alike],

@@ -25,8 +25,8 @@ _HARDWARE_NAMES = """
     gpu_name gpu_arch gpu_ram gpu_frac gpu_lanes gpu_mem_bw bw_nvlink gpu_max_power gpu_max_temp gpu_display_active
     compute_cap cuda_max_good driver_version total_flops pci_gen pcie_bw cpu_name cpu_arch cpu_ghz has_avx cpu_cores
     cpu_cores_effective cpu_ram disk_bw disk_name inet_up inet_down mobo_name os_version hostname hosting_type
-    geolocation static_ip simulated sandbox dlperf dlperf_is_estimate dlperf_error resource_type external logo webpage
-    bundle_id
+    geolocation static_ip simulated sandbox dlperf dlperf_is_estimate dlperf_source dlperf_error resource_type external
+    logo webpage bundle_id
 """
 _HARDWARE = tuple(_HARDWARE_NAMES.split())
 """What the offer said about the machine when it was rented."""

@@ -2,10 +2,10 @@
 
 import re
 
+from dlperf.domain.possible import link_gbps
+
 HOURS_PER_MONTH = 720
 """A billing month: 30 days."""
-
-_PCIE_GBPS_PER_LANE = {1: 0.25, 2: 0.5, 3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
 
 _VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
 """ASCII digits only, and few: int() and float() take far more than what a driver calls itself."""
@@ -50,7 +50,7 @@ def cuda_number(version: str) -> float:
 
 def pcie_bandwidth_gbps(generation: int, lanes: int) -> float:
     """Gigabytes per second each way of a PCIe link."""
-    return round(_PCIE_GBPS_PER_LANE.get(generation, 0.0) * lanes, 1)
+    return round(link_gbps(generation, lanes), 1)
 
 
 def country_of(geolocation: str) -> str:

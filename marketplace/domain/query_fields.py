@@ -39,7 +39,7 @@ _FLAGS = """
 """
 _TEXTS = """
     gpu_name gpu_arch cpu_name cpu_arch disk_name mobo_name hostname public_ipaddr verification resource_type
-    sandbox
+    sandbox dlperf_source
 """
 
 FIELDS: dict[str, Kind] = (

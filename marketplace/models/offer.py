@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 
+from dlperf.domain.score import MEASURED, PREDICTED, PUBLISHED
 from hosting.domain.reliability import NO_HISTORY
 from hosting.models import Machine
 
@@ -67,6 +68,11 @@ class Offer(models.Model):
 
     dlperf = models.FloatField()
     dlperf_is_estimate = models.BooleanField()
+    dlperf_source = models.CharField(
+        max_length=10,
+        choices=[(source, source) for source in (MEASURED, PUBLISHED, PREDICTED)],
+        help_text="A run on this machine, published figures of the model, or the learned model.",
+    )
     dlperf_fp32 = models.FloatField(help_text="DLPerf by single precision alone; as the others, of all GPUs.")
     dlperf_fp16 = models.FloatField()
     dlperf_bf16 = models.FloatField()

@@ -12,7 +12,7 @@ from dlperf.domain.mixes import PRECISIONS
 from hosting.domain.hardware import capability
 from hosting.domain.sandboxes import NONE, sandbox_problem
 from hosting.models import Gpu, Listing, Machine
-from hosting.selectors import gpu_scores_of, usable_gpus
+from hosting.selectors import gpu_scores_of, score_source_of, usable_gpus
 from hosting.volumes import volumes_given_gb
 from marketplace.domain import offers as shape
 from marketplace.models import Instance, Offer
@@ -175,6 +175,7 @@ def _scores(machine: Machine, gpu: Gpu, size: int) -> dict[str, Any]:
     return {
         "dlperf": round(scores.balanced.value * size, 1),
         "dlperf_is_estimate": scores.balanced.is_estimate,
+        "dlperf_source": score_source_of(machine, scores),
         **{f"dlperf_{name}": round(getattr(scores, name).value * size, 1) for name in PRECISIONS},
         "dlperf_int8_is_estimate": scores.int8.is_estimate,
     }

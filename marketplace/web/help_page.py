@@ -9,6 +9,7 @@ from billing.domain.money import MICROS_PER_DOLLAR
 from billing.selectors import least_spend_limit_micros
 from dlperf.catalogue import learned_model
 from dlperf.domain.mixes import BALANCED, IMAGES, Mix
+from dlperf.domain.possible import AGREE_WITHIN, BUS, CLOCKS, FASTER, MEMORY_CLOCKS
 from hosting.domain.beta import HALF_LIFE
 from hosting.domain.jobs import COMMAND_SECONDS, KEPT_FOR
 from hosting.domain.reliability import (
@@ -90,6 +91,9 @@ def _dlperf() -> dict[str, object]:
     return {
         "dlperf_balanced": [(_share(weight), _SPELLED[name]) for name, weight in BALANCED.weights()],
         "dlperf_images": [(image.title, _spelled(image.mix)) for image in IMAGES.values()],
+        "dlperf_most": {"products": CLOCKS, "memory": MEMORY_CLOCKS, "bus": BUS},
+        "dlperf_faster": FASTER,
+        "dlperf_agree": AGREE_WITHIN,
         "dlperf_error": error.median,
         "dlperf_error_largest": error.largest,
     }

@@ -141,6 +141,12 @@ def test_a_precision_counts_before_the_image() -> None:
     assert (Adaptation().mix, Adaptation().name, Adaptation().is_any) == (BALANCED, "balanced", False)
 
 
+def scored(result: Any, hardware: Hardware) -> Any:
+    found = scores_of_result(result, hardware, learned_model())
+    assert found is not None
+    return found
+
+
 def result_with(metrics: dict[str, float], **changes: Any) -> Any:
     found = a_result(**changes)
     for device in found["devices"]:
@@ -150,7 +156,7 @@ def result_with(metrics: dict[str, float], **changes: Any) -> Any:
 
 def test_a_measured_machine_is_scored_by_the_same_formula() -> None:
     throughputs = {"resnet50_train_fp32_images_per_s": 196.2, "resnet50_train_mixed_images_per_s": 484.0}
-    found = scores_of_result(result_with(throughputs), gpu_models()["RTX 3090"].hardware, learned_model())
+    found = scored(result_with(throughputs), gpu_models()["RTX 3090"].hardware)
     assert (found.fp32, found.fp16) == (Score(10.0, is_estimate=False), Score(20.0, is_estimate=False))
     assert found.balanced == Score(11.0, is_estimate=False)
 
@@ -158,15 +164,60 @@ def test_a_measured_machine_is_scored_by_the_same_formula() -> None:
 def test_what_a_run_did_not_get_to_is_predicted_from_what_it_measured() -> None:
     hardware = gpu_models()["RTX 3090"].hardware
     model = learned_model()
-    usual = scores_of_result(
-        result_with({"memory_bandwidth_gbps": 0.9 * 936.2, "gemm_fp32_tflops": 0.85 * 35.58}), hardware, model
-    )
+    usual = scored(result_with({"memory_bandwidth_gbps": 0.9 * 936.2, "gemm_fp32_tflops": 0.85 * 35.58}), hardware)
     assert usual.balanced == scores(hardware, model).balanced
     assert usual.balanced.is_estimate
-    slow_int8 = scores_of_result(result_with({"gemm_int8_tops": 10.0}), hardware, model)
+    slow_int8 = scored(result_with({"gemm_int8_tops": 10.0}), hardware)
     assert slow_int8.int8.value < usual.int8.value
-    throttled = scores_of_result(result_with({"memory_bandwidth_gbps": 300.0}), hardware, model)
+    throttled = scored(result_with({"memory_bandwidth_gbps": 300.0}), hardware)
     assert throttled.balanced.value < 0.7 * usual.balanced.value
+
+
+def two_gpus(second: dict[str, float], skipped: dict[str, str]) -> Any:
+    """A run whose first GPU did all that the score is made of, and whose second this, and skipped that."""
+    first = {
+        "resnet50_train_fp32_images_per_s": 471.7,
+        "resnet50_train_mixed_images_per_s": 796.2,
+        "memory_bandwidth_gbps": 850.0,
+        "gemm_int8_tops": 200.0,
+    }
+    found = a_result()
+    found["devices"][0]["metrics"] = {name: measurement(value) for name, value in first.items()}
+    found["devices"][1] |= {
+        "metrics": {name: measurement(value) for name, value in second.items()},
+        "skipped": skipped,
+    }
+    return decode_result(line(found))
+
+
+def test_a_gpu_that_was_not_measured_makes_the_score_an_estimate() -> None:
+    hardware, model = gpu_models()["RTX 3090"].hardware, learned_model()
+    short = {"resnet50_train_fp32_images_per_s": "The memory is too small."}
+    slow = scores_of_result(two_gpus({"memory_bandwidth_gbps": 300.0}, short), hardware, model)
+    assert slow is not None
+    assert slow.balanced.is_estimate
+    assert slow.balanced.value < 0.7 * 24.9
+    quick = scores_of_result(two_gpus({"memory_bandwidth_gbps": 1010.0}, short), hardware, model)
+    assert quick is not None
+    assert quick.fp32 == Score(24.0, is_estimate=True)
+
+
+def test_a_gpu_without_any_figure_leaves_the_machine_without_a_score() -> None:
+    skipped = {"resnet50_train_fp32_images_per_s": "The memory is too small."}
+    found = two_gpus({}, skipped)
+    assert scores_of_result(found, gpu_models()["RTX 3090"].hardware, learned_model()) is None
+
+
+def test_what_only_the_first_gpu_is_asked_counts_for_the_others_too() -> None:
+    """But not what they were asked and could not do."""
+    hardware, model = gpu_models()["RTX 3090"].hardware, learned_model()
+    figures = {"resnet50_train_fp32_images_per_s": 471.7, "resnet50_train_mixed_images_per_s": 796.2}
+    asked_once = scores_of_result(two_gpus(figures, {}), hardware, model)
+    failed = scores_of_result(two_gpus(figures, {"gemm_int8_tops": "It broke."}), hardware, model)
+    assert asked_once is not None
+    assert failed is not None
+    assert asked_once.balanced == Score(24.9, is_estimate=False)
+    assert asked_once.int8.value == failed.int8.value
 
 
 def test_only_full_runs_on_gpus_are_comparable() -> None:

@@ -36,6 +36,7 @@ FACTS = st.builds(
     case_open=st.booleans(),
     open_reports=st.integers(0, 2),
     slower_than_usual=st.booleans(),
+    implausible=st.booleans(),
     disk_used_percent=st.none() | st.floats(0, 100),
     failed_agent_version=st.sampled_from(["", "1.2"]),
     listed_until=st.none() | st.integers(-100, 100).map(lambda hours: T0 + timedelta(hours=hours)),

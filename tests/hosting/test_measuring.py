@@ -132,9 +132,9 @@ def test_its_result_is_kept_and_its_score_is_on_the_offers_from_then_on(agent: T
 
 def test_a_score_by_another_formula_is_not_shown_beside_others(agent: TestAgent) -> None:
     before = market.offer(agent).dlperf
-    measured(agent, 40.0)
+    measured(agent, 30.0)
     machine = Machine.objects.get(pk=agent.machine.pk)
-    assert (machine.measured_dlperf, market.offer(agent).dlperf) == (40.0, 40.0)
+    assert (machine.measured_dlperf, market.offer(agent).dlperf) == (30.0, 30.0)
     assert machine.measured_scores is not None
     machine.measured_scores["formula"] -= 1
     machine.save(update_fields=["measured_scores"])
@@ -376,7 +376,7 @@ def test_a_drop_against_the_machines_own_history_is_told(agent: TestAgent) -> No
 
 
 def test_other_gpus_have_a_history_of_their_own_and_no_score_yet(agent: TestAgent) -> None:
-    measured(agent, 40.0)
+    measured(agent, 30.0)
     agent.report(after(10), inventory=market.inventory(2, simulated=False))
     assert Machine.objects.get(pk=agent.machine.pk).measured_dlperf is None
     ask(agent, after(20))

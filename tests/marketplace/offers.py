@@ -98,6 +98,7 @@ def make_offer(machine: Machine, **facts: Any) -> Offer:
         "simulated": True,
         "dlperf": 33.4,
         "dlperf_is_estimate": False,
+        "dlperf_source": "published",
         "dlperf_fp32": 32.1,
         "dlperf_fp16": 45.3,
         "dlperf_bf16": 55.7,

@@ -40,6 +40,7 @@ def offers(db: None) -> list[Offer]:  # noqa: ARG001 - a fixture that is needed,
             dlperf_bf16=bf16,
             dlperf_int8=int8,
             dlperf_is_estimate=number == 1,
+            dlperf_source=["measured", "predicted", "published", "published"][number],
             dlperf_int8_is_estimate=number != 0,
             gpu_micros_per_hour=[300_000, 333_333, 199_999, 700_001][number],
         )
@@ -102,6 +103,12 @@ def test_offers_say_what_their_score_stands_for_and_how_sure_it_is(offers: list[
 def test_estimates_can_be_left_out(offers: list[Offer], asked: dict[str, str], estimates: list[int]) -> None:
     rows = found(asked | {"dlperf_is_estimate": {"eq": True}})
     assert {row["id"] for row in rows} == {offers[number].pk for number in estimates}
+
+
+def test_offers_say_where_their_score_comes_from_and_are_found_by_it(offers: list[Offer]) -> None:
+    told = {row["id"]: row["dlperf_source"] for row in found({})}
+    assert [told[offer.pk] for offer in offers] == ["measured", "predicted", "published", "published"]
+    assert [row["id"] for row in found({"dlperf_source": {"eq": "measured"}})] == [offers[0].pk]
 
 
 @pytest.mark.usefixtures("offers")

@@ -66,7 +66,7 @@ def test_listing_makes_offers_of_doubling_sizes(agent: TestAgent) -> None:
         550054015,
     )
     assert offer.dlperf == 49.8
-    assert not offer.dlperf_is_estimate
+    assert (offer.dlperf_is_estimate, offer.dlperf_source) == (False, "published")
 
 
 def test_renting_starts_a_container_and_bills_seconds_times_rate(agent: TestAgent, client: User) -> None:

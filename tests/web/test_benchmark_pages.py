@@ -89,6 +89,38 @@ def test_history_and_chart_with_a_drop_flagged(host_web: Client, agent: TestAgen
         assert "where the median of earlier runs" not in text(host_web.get(page(agent)))
 
 
+def test_a_run_that_is_not_believed_says_why_and_is_not_in_the_chart(host_web: Client, agent: TestAgent) -> None:
+    run_once(agent, 26.0)
+    untrue = run_once(agent, 60.0, 1)
+    shown = text(host_web.get(page(agent)))
+    assert "The last benchmark is not believed." in shown
+    assert "GPUs of this model can't reach more than" in shown
+    assert '"scores": [26.0]' in host_web.get(page(agent)).content.decode()
+    assert "benchmark implausible" in shown.lower()
+    assert "Not believed" in text(host_web.get(f"{page(agent)}benchmarks/{untrue.pk}/"))
+
+
+def test_a_score_that_nothing_confirms_is_shown_as_an_estimate(client: Client) -> None:
+    unknown = [market.gpu(index, model="RTX 9090", compute_capability="14.0") for index in range(4)]
+    agent = TestAgent(market.register(market.user(), market.inventory(4, simulated=False, gpus=unknown)))
+    agent.report(T0)
+    client.force_login(agent.machine.host)
+    run_once(agent, 120.0)
+    assert "DLPerf 120.0 per GPU, measured on this machine; its offers show it as an estimate" in text(
+        client.get(page(agent))
+    )
+    assert "measured here, estimate" in text(client.get("/host/machines/"))
+
+
+def test_staff_find_runs_that_are_not_believed(client: Client, agent: TestAgent) -> None:
+    client.force_login(User.objects.create_superuser("staff@example.com", "pass"))
+    run_once(agent, 26.0)
+    untrue = run_once(agent, 60.0, 1)
+    listed = client.get("/admin/hosting/measurement/?is_implausible__exact=1")
+    assert [run.pk for run in listed.context["cl"].result_list] == [untrue.pk]
+    assert "GPUs of this model can" in text(client.get(f"/admin/hosting/measurement/{untrue.pk}/change/"))
+
+
 def test_one_run_with_every_part_and_its_spread(host_web: Client, agent: TestAgent) -> None:
     done = run_once(agent, 30.0)
     shown = text(host_web.get(f"{page(agent)}benchmarks/{done.pk}/"))

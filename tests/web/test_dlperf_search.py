@@ -60,6 +60,16 @@ def test_estimates_are_marked_with_their_error(client: Client) -> None:
     assert "at most 9.0%" in page.content.decode()
 
 
+def test_what_was_not_measured_on_the_machine_says_so(client: Client) -> None:
+    assert "DLPerf of the model" in text(client.get("/?gpus=1"))
+    Offer.objects.update(dlperf_source="measured")
+    page = client.get("/?gpus=1")
+    assert "of the model" not in text(page)
+    assert "est." not in text(page)
+    Offer.objects.update(dlperf_is_estimate=True)
+    assert "From a run on this machine that left out a part" in client.get("/?gpus=1").content.decode()
+
+
 @pytest.mark.parametrize("name", ["precision", "image"])
 def test_choices_that_do_not_exist_are_named_beside_their_field(client: Client, name: str) -> None:
     page = client.get("/", {name: "fp61", "adapt": "on"})
@@ -71,5 +81,7 @@ def test_the_help_page_states_formula_mixes_and_error(client: Client) -> None:
     shown = text(client.get("/help/"))
     assert "90% in single precision and 10% in mixed precision" in shown
     assert "50% FP32, 50% FP16" in shown
+    assert "products at more than 1.25 times the data sheet's rate" in shown
+    assert "at more than 1.6 times what is published or predicted, 2.5 times in mixed precision" in shown
     error = learned_model().errors["balanced"]
     assert f"typically {error.median * 100:.1f}% off, and {error.largest * 100:.1f}% at most" in shown

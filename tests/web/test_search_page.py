@@ -32,7 +32,7 @@ def test_everybody_sees_offers_with_price_and_performance(client: Client) -> Non
         "90 d 0 h",
     ):
         assert fact in shown, fact
-    assert "DLPerf 24.9" in shown
+    assert "DLPerf of the model 24.9" in shown
 
 
 def test_filters_narrow_and_the_address_keeps_them(client: Client) -> None:
