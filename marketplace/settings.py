@@ -348,7 +348,7 @@ BID_INCREMENT_BPS = read(
 """What a bid must add to a running one to displace it, in hundredths of a percent: cents must not thrash containers."""
 
 DISPLACEMENT_GRACE_SECONDS = read(
-    "DISPLACEMENT_GRACE_SECONDS", env.int, 60, check=lambda v: 0 <= v <= 600, wants="between 0 and 600"
+    "DISPLACEMENT_GRACE_SECONDS", env.int, 30, check=lambda v: 0 <= v <= 600, wants="between 0 and 600"
 )
 """From the SIGTERM to the kill of a container that lost its GPUs."""
 

@@ -15,8 +15,9 @@ ROOM_KIB = 256
 _COVER = f"""
 set -eu
 folder=$1 place=$2
-mounted() {{ grep -qF " $1 " /proc/self/mountinfo; }}
-mkdir -p "$place"
+mounts=$(cat /proc/self/mountinfo)
+mounted() {{ case $mounts in *" $1 "*) ;; *) return 1 ;; esac; }}
+[ -d "$place" ] || mkdir -p "$place"
 mounted "$place" || mount -t tmpfs -o size={ROOM_KIB}k,nr_inodes=16,mode=0711 spotyard "$place"
 for name in {" ".join(NAMES)}; do
     : >"$place/$name"
@@ -24,7 +25,8 @@ for name in {" ".join(NAMES)}; do
     mounted "$folder/$name" || mount --bind "$place/$name" "$folder/$name"
 done
 """
-"""Emptied each time: where a guest has filled one, the engine would find no room to write the others."""
+"""Emptied each time: where a guest has filled one, the engine would find no room to write the others. Few processes: it
+delays each start."""
 _RELEASE = f"""
 set -u
 folder=$1 place=$2

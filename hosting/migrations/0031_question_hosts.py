@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """A list of accounts, empty for questions that were asked before: those are a week old soon."""
 
-    dependencies = [("hosting", "0029_toolkit_version")]
+    dependencies = [("hosting", "0030_implausible")]
 
     operations = [
         migrations.AddField(
