@@ -70,6 +70,7 @@ def test_machines_fetch_them_whole_or_from_the_middle() -> None:
     assert b"".join(rest.streaming_content) == CONTENT[700000:]
 
 
+@pytest.mark.django_db(transaction=True)  # threads of their own look the machine up
 @pytest.mark.usefixtures("folder")
 def test_the_process_with_an_event_loop_sends_them_too(settings: Settings) -> None:
     settings.SYNC_HOLD_MAX_SECONDS = 5
