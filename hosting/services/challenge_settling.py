@@ -180,8 +180,8 @@ def verifications_lapse(*, now: datetime) -> int:
 
 
 def _evidence(machine: Machine) -> str:
-    """What was found in the two challenges that were failed, oldest first."""
-    failed = list(judged_runs(machine).order_by("-judged_at", "-pk")[:2])
+    """What was found in the latest challenges that were failed, oldest first."""
+    failed = list(judged_runs(machine).filter(passed=False).order_by("-judged_at", "-pk")[: rules.FAILURES_SHOWN])
     found = VerificationFinding.objects.filter(run__in=failed, shadow=False).order_by("at", "pk")
     return "\n".join(f"{finding.at:%Y-%m-%d %H:%M} UTC: {finding.evidence}" for finding in found)
 
