@@ -35,7 +35,7 @@ PAUSES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), tim
 """Before each new try after one that the machine failed. A guest's coming is no failure and needs no pause."""
 
 RETRY_AFTER = timedelta(days=1)
-"""Before a machine whose measurement failed is measured again by itself."""
+"""Before a machine whose measurement failed is measured again by itself, unless it has changed meanwhile."""
 MEASURED_EVERY = timedelta(days=7)
 LISTED_AFTER = timedelta(days=1)
 """A machine that is put on the market is measured anew unless it was within so long before."""
@@ -67,12 +67,14 @@ def hardware_digest(*facts: object) -> str:
 class Past:
     """What is known of a machine's measurements when it is asked whether another is due.
 
-    ``measured_at`` and ``hardware`` are those of the latest that succeeded, ``failed_at`` of the latest that failed.
+    ``measured_at`` and ``hardware`` are those of the latest that succeeded, ``failed_at`` and ``failed_hardware`` of
+    the latest that failed.
     """
 
     measured_at: datetime | None = None
     hardware: str = ""
     failed_at: datetime | None = None
+    failed_hardware: str = ""
 
 
 def due_reason(past: Past, *, hardware: str, listed_at: datetime | None, now: datetime) -> str:
@@ -80,7 +82,8 @@ def due_reason(past: Past, *, hardware: str, listed_at: datetime | None, now: da
 
     ``listed_at`` is when it was put on the market, None when it is not on it.
     """
-    if past.failed_at is not None and now - past.failed_at < RETRY_AFTER:
+    failed_lately = past.failed_at is not None and now - past.failed_at < RETRY_AFTER
+    if failed_lately and past.failed_hardware == hardware:
         return ""
     if past.measured_at is None:
         return "first"

@@ -103,6 +103,8 @@ def _perhaps_due(now: datetime) -> QuerySet[Machine, int]:
     latest = Measurement.objects.filter(machine=OuterRef("pk"), kind=Measurement.Kind.BENCHMARK)
     opened = latest.filter(state__in=rules.OPEN)
     failed = latest.filter(state=rules.FAILED, finished_at__gt=now - rules.RETRY_AFTER)
+    failed_at = failed.order_by("-finished_at").values("finished_at")[:1]
+    mended = MachineEvent.objects.filter(machine=OuterRef("pk"), kind="inventory", at__gte=OuterRef("failed_at"))
     measured_at = latest.filter(state=rules.SUCCEEDED).order_by("-finished_at").values("finished_at")[:1]
     changed = MachineEvent.objects.filter(machine=OuterRef("pk"), kind="inventory", at__gte=OuterRef("measured_at"))
     listed = Listing.objects.filter(
@@ -110,8 +112,11 @@ def _perhaps_due(now: datetime) -> QuerySet[Machine, int]:
     )
     return (
         Machine.objects.filter(online=True, engine_error="", removed_at=None, simulated=False)
-        .annotate(measured_at=Subquery(measured_at, output_field=DateTimeField()))
-        .filter(~Exists(opened), ~Exists(failed))
+        .annotate(
+            measured_at=Subquery(measured_at, output_field=DateTimeField()),
+            failed_at=Subquery(failed_at, output_field=DateTimeField()),
+        )
+        .filter(~Exists(opened), Q(failed_at=None) | Exists(mended))
         .filter(Q(measured_at=None) | Q(measured_at__lte=now - rules.MEASURED_EVERY) | Exists(changed) | Exists(listed))
         .order_by(F("measured_at").asc(nulls_first=True), "pk")
         .values_list("pk", flat=True)[:ASKED_AT_ONCE]
@@ -138,4 +143,5 @@ def _past(machine: Machine) -> Past:
         measured_at=measured.finished_at if measured else None,
         hardware=measured.hardware if measured else "",
         failed_at=failed.finished_at if failed else None,
+        failed_hardware=failed.hardware if failed else "",
     )

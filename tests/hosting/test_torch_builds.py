@@ -14,6 +14,7 @@ from hosting.services.challenge_sweeps import challenge_ask, challenges_ask_due
 from hosting.services.measurement_sweeps import measurements_sweep
 from hosting.services.measuring import benchmark_ask
 from tests.hosting.challenging import after, machine_of
+from tests.plumbing import market
 from tests.plumbing.benchmarks import seen, the_task
 from tests.plumbing.market import TestAgent
 
@@ -92,3 +93,14 @@ class TestMachines:
         run = Measurement.objects.get()
         assert (run.state, run.problem) == ("failed", "unsupported_gpu")
         assert "driver 525.60.13 or newer" in run.message
+        agent.obey(after(21))
+        measurements_sweep(now=after(3600))
+        assert Measurement.objects.count() == 1
+
+        same = [market.gpu(gpu.index, uuid=gpu.uuid) for gpu in agent.machine.gpus.order_by("index")]
+        mended = market.inventory(
+            2, gpus=same, hostname=agent.machine.hostname, simulated=False, driver_version="570.1", cuda_version="12.8"
+        )
+        agent.report(after(3700), inventory=mended)
+        measurements_sweep(now=after(3800))
+        assert Measurement.objects.count() == 2
