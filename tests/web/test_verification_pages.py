@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from hosting.models import Machine, Measurement, VerificationCase
@@ -106,3 +107,11 @@ def test_the_help_page_tells_how_machines_are_verified(client: Client) -> None:
     shown = text(client.get("/help/"))
     assert "We compare actual compute results." in shown
     assert "down to 4 hours" in shown
+
+
+def test_the_host_is_told_when_it_asks_too_often(host_web: Client, agent: TestAgent) -> None:
+    host_web.post(f"{page(agent)}challenge/")
+    Measurement.objects.update(state="failed", finished_at=timezone.now())
+    assert "You can challenge a machine once in 10 minutes." in text(
+        host_web.post(f"{page(agent)}challenge/", follow=True)
+    )
