@@ -13,7 +13,7 @@ from dlperf.challenge.plan import Plan
 from hosting.domain.challenge_plans import challenge_spec, plan_for
 from hosting.domain.measuring import hardware_digest
 from hosting.models import ChallengeQuestion, Machine, Measurement
-from hosting.selectors import dlperf_image, hardware_of, specified_hardware, usable_gpus
+from hosting.selectors import dlperf_image, hardware_of, is_known_model, specified_hardware, usable_gpus
 
 QUORUM = 3
 """Hosts whose machines get the same question."""
@@ -63,9 +63,10 @@ def challenged_hardware(machine: Machine) -> str:
     """Names what a challenge of the machine would be about: its hardware as it is said to be, and which of its GPUs can
     be used."""
     present = sorted((gpu for gpu in machine.gpus.all() if gpu.present), key=lambda gpu: gpu.index)
-    rates = [(gpu.compute_capability, gpu.memory_bandwidth_gbps, gpu.fp32_tflops) for gpu in present]
+    capabilities = [gpu.compute_capability for gpu in present]
+    rates = [] if is_known_model(machine) else [(gpu.memory_bandwidth_gbps, gpu.fp32_tflops) for gpu in present]
     usable = [gpu.uuid for gpu in present if not gpu.unhealthy_reason]
-    return hardware_digest(hardware_of(machine), machine.gpu_name, machine.simulated, rates, usable)
+    return hardware_digest(hardware_of(machine), machine.gpu_name, machine.simulated, capabilities, rates, usable)
 
 
 def question_choose(*, measurement: Measurement, now: datetime) -> ChallengeQuestion:

@@ -7,6 +7,7 @@ import structlog
 from django.db import DatabaseError, IntegrityError, transaction
 
 from agent.protocol import GpuFacts, Inventory
+from dlperf.catalogue import gpu_models
 from hosting.domain import hardware
 from hosting.domain.addresses import is_address
 from hosting.domain.sandboxes import reported
@@ -163,8 +164,9 @@ def gpus_apply(machine: Machine, reported: list[GpuFacts]) -> GpuNews:
 
 
 def _said_to_be(gpu: GpuFacts | Gpu) -> tuple[object, ...]:
-    """What it is challenged as."""
-    return gpu.model, gpu.vram_mb, gpu.compute_capability, gpu.fp32_tflops, gpu.memory_bandwidth_gbps
+    """What it is challenged as. Rates of a model that the catalogue has are taken from there."""
+    rates = () if gpu.model in gpu_models() else (gpu.fp32_tflops, gpu.memory_bandwidth_gbps)
+    return gpu.model, gpu.vram_mb, gpu.compute_capability, rates
 
 
 def _gpu_apply(machine: Machine, row: Gpu | None, facts: GpuFacts) -> bool:

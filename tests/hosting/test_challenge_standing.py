@@ -60,13 +60,21 @@ def test_what_the_host_asks_for_counts_for_nothing(agent: TestAgent) -> None:
 def test_a_verification_is_of_the_machine_as_it_was_challenged_and_of_no_other(agent: TestAgent) -> None:
     assert challenges_ask_due(now=after(10)) == 1
     commit = begun(agent, after(20))
-    others = [market.gpu(gpu.index, uuid=gpu.uuid, fp32_tflops=35.0) for gpu in agent.machine.gpus.order_by("index")]
+    others = [market.gpu(gpu.index, uuid=gpu.uuid, power_limit_w=250) for gpu in agent.machine.gpus.order_by("index")]
     agent.report(after(25), inventory=said(agent, gpus=others))
     run = finished(agent, commit, after(28))
     assert (run.passed, machine(agent).verification) == (None, "unverified")
 
 
-@pytest.mark.parametrize("change", [{"vram_mb": 49152}, {"fp32_tflops": 0.0}, {"uuid": "GPU-another"}])
+def test_rates_that_the_agent_tells_of_a_known_model_change_nothing(agent: TestAgent) -> None:
+    challenged(agent, after(10))
+    gpus = [market.gpu(gpu.index, uuid=gpu.uuid, memory_bandwidth_gbps=936.1) for gpu in agent.machine.gpus.all()]
+    agent.report(after(60), inventory=said(agent, gpus=sorted(gpus, key=lambda gpu: gpu.index)))
+    assert machine(agent).verification == "verified"
+    assert challenges_ask_due(now=after(70)) == 0
+
+
+@pytest.mark.parametrize("change", [{"vram_mb": 49152}, {"compute_capability": "8.0"}, {"uuid": "GPU-another"}])
 def test_gpus_that_are_said_to_be_others_are_verified_no_more(agent: TestAgent, change: dict[str, object]) -> None:
     challenged(agent, after(10))
     assert machine(agent).verification == "verified"
