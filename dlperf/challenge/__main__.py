@@ -6,7 +6,8 @@ import json
 import os
 import sys
 
-from dlperf.challenge.command import EXIT_FAILED, EXIT_UNSUPPORTED
+from dlperf import EXIT_UNSUPPORTED
+from dlperf.challenge.command import EXIT_FAILED, SOCKET
 from dlperf.challenge.plan import Plan
 from dlperf.cuda import UnsupportedGpuError
 
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(wanted: argparse.Namespace) -> str:
     """Why it is over, where something went wrong."""
     from dlperf.challenge.prove import Session, devices  # noqa: PLC0415  # torch loads when it is used
-    from dlperf.challenge.serve import SOCKET, committed, serve  # noqa: PLC0415
+    from dlperf.challenge.serve import committed, serve  # noqa: PLC0415  # for the same reason
 
     plan = Plan(**{name: getattr(wanted, name) for name in _SIZES})
     kept = os.dup(1)

@@ -9,8 +9,8 @@ import socket
 import sys
 import time
 
-SOCKET = "/run/spotyard-challenge.sock"
-EXIT_FAILED = 4
+from dlperf.challenge.command import EXIT_FAILED, SOCKET
+
 _LOOK_SECONDS = 0.1
 
 

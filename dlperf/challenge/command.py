@@ -13,7 +13,8 @@ from typing import Literal
 
 from dlperf.challenge.plan import Place, Plan
 
-EXIT_UNSUPPORTED = 3
+SOCKET = "/run/spotyard-challenge.sock"
+"""In the container, where the program listens."""
 EXIT_FAILED = 4
 """Neither what Python ends with where the program is missing or broken, nor what it says of words it does not know."""
 

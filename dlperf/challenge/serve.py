@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from dlperf.challenge import CHALLENGE_VERSION
-from dlperf.challenge.plan import SHELF_LEAVES as SHELF
-from dlperf.challenge.plan import WORD_BYTES, Place, leaves_root, shelf_hashes
+from dlperf.challenge.command import SOCKET
+from dlperf.challenge.plan import SHELF_LEAVES, WORD_BYTES, Place, leaves_root, shelf_hashes
 from dlperf.challenge.prove import Session
 
-SOCKET = "/run/spotyard-challenge.sock"
 IDLE_SECONDS = 900.0
 """Who isn't asked anything for so long has been forgotten."""
 MOST_QUESTION_BYTES = 4096
@@ -47,13 +46,13 @@ def revealed(session: Session, place: Place) -> dict[str, Any]:
     """The place, and whatever leads from it to what was told before, as JSON values."""
     states, leaves, entries = session.reveal(place)
     asked = leaves[place.part]
-    first = place.leaf // SHELF * SHELF * WORD_BYTES
+    first = place.leaf // SHELF_LEAVES * SHELF_LEAVES * WORD_BYTES
     return {
         "version": CHALLENGE_VERSION,
         "states": _packed(b"".join(states)),
         "parts": [leaves_root(one, WORD_BYTES).hex() for one in leaves],
         "shelves": _packed(b"".join(shelf_hashes(asked, WORD_BYTES))),
-        "shelf": _packed(asked[first : first + SHELF * WORD_BYTES]),
+        "shelf": _packed(asked[first : first + SHELF_LEAVES * WORD_BYTES]),
         "entries": _packed(entries),
     }
 

@@ -18,8 +18,6 @@ SMALL_SECONDS = 60
 OVERTIME_SECONDS = 60
 """Past its limit a run may still be in the middle of one measurement. After this much more it hangs."""
 EXIT_FAILED = 2
-EXIT_UNSUPPORTED = 3
-"""Of this program and of the challenge."""
 
 
 def workload_command(

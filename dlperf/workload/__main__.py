@@ -6,10 +6,10 @@ import logging
 import os
 import sys
 
+from dlperf import EXIT_UNSUPPORTED
 from dlperf.cuda import UnsupportedGpuError
 
 EXIT_FAILED = 2
-EXIT_UNSUPPORTED = 3
 
 
 def main(arguments: list[str]) -> int:

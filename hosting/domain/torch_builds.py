@@ -1,10 +1,10 @@
 """Which build of torch a machine's GPUs and driver need: no single one has kernels for all that are on the market.
 
-PyTorch 2.10 is the last release whose builds for CUDA 12 cover everything from the GTX 10 series to Blackwell between
-the two of them, so both are of that release and their benchmarks compare. Architectures: PyTorch's release matrix for
-2.10 (RFC in pytorch/pytorch issue 172352): cu126 has compute capabilities 5.0 to 9.0, cu128 7.5 to 12.0; code runs on
-later minor versions of the same major one. Drivers: NVIDIA, "CUDA Compatibility", minor version compatibility: whatever
-is built with CUDA 12.x runs on drivers from 525 on, which say that they can do CUDA 12.0.
+PyTorch 2.10 has two builds for CUDA 12 that between them cover everything from the GTX 10 series to Blackwell, so both
+are of that release and their benchmarks compare. Architectures: PyTorch's release matrix for 2.10
+(https://github.com/pytorch/pytorch/blob/main/RELEASE.md): cu126 has compute capabilities 5.0 to 9.0, cu128 7.5 to 12.0;
+code runs on later minor versions of the same major one. Drivers: NVIDIA, "CUDA Compatibility", minor version
+compatibility: whatever is built with CUDA 12.x runs on drivers from 525 on, which say that they can do CUDA 12.0.
 """
 
 from dataclasses import dataclass

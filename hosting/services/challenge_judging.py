@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from dlperf.challenge import CHALLENGE_VERSION
 from dlperf.challenge.answers import common_answer, decode_commitment, decode_revealed
 from dlperf.challenge.plan import Place, Plan
 from dlperf.challenge.verify import Auditor, commitment_problem
@@ -42,11 +43,12 @@ class Judgement:
 
 def judge(measurement: Measurement, question: ChallengeQuestion | None, now: datetime) -> Judgement:
     """What a challenge that is over comes to."""
-    tag = measurement.parameters.get("tag")  # what was asked by an earlier version had none, and can't be judged now
-    if measurement.state != SUCCEEDED or question is None or measurement.task is None or tag is None:
+    if measurement.parameters.get("version", 1) != CHALLENGE_VERSION:
+        return Judgement((), None)  # it was asked before the marketplace was upgraded
+    if measurement.state != SUCCEEDED or question is None or measurement.task is None:
         return _without_answer(measurement)
     plan, seconds = Plan(**question.plan), float(measurement.parameters["seconds"])
-    wrong, answer = _checked(measurement, question, plan, bytes.fromhex(tag))
+    wrong, answer = _checked(measurement, question, plan, bytes.fromhex(measurement.parameters["tag"]))
     findings = [Finding(rules.WRONG_ANSWER, wrong)] if wrong else []
     if answer is not None:
         findings += filter(None, [vote(measurement.machine, question, answer)])

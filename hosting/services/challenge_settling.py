@@ -57,7 +57,7 @@ def _settle_alone(measurement: Measurement, now: datetime) -> bool:
     except DatabaseError:
         logger.exception("challenge_not_settled", measurement_id=measurement.pk)
         return False
-    except Exception:
+    except Exception:  # whatever a stranger's answer brings about must not hold up all others'
         logger.exception("challenge_not_judged", measurement_id=measurement.pk)
         return _give_up(measurement, now)
 

@@ -47,7 +47,7 @@ def _alone(machine_id: int, now: datetime) -> bool:
             if went_on:
                 hooks.market().machine_changed(machine, now)
             return went_on
-    except Exception:
+    except Exception:  # one machine's must not hold up all others'
         logger.exception("challenge_talk_failed", machine_id=machine_id)
         return False
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from dlperf import EXIT_UNSUPPORTED
 from dlperf.catalogue import best_scores, learned_model
 from dlperf.challenge.command import EXIT_FAILED
-from dlperf.domain.command import EXIT_UNSUPPORTED
 from dlperf.domain.history import RUNS_COMPARED, Comparison, compare
 from dlperf.domain.possible import AGREE_WITHIN, HOSTS_THAT_AGREE, Verdict, judge
 from dlperf.domain.result import BenchmarkResult

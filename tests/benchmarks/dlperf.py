@@ -54,7 +54,7 @@ def main() -> None:
 def compare(plan: Plan, repeats: int) -> Comparison:
     """CPU seconds of one check and of one GPU's whole chain."""
     from dlperf.challenge.prove import Session  # noqa: PLC0415  # torch loads when it is used
-    from dlperf.challenge.serve import committed, revealed  # noqa: PLC0415
+    from dlperf.challenge.serve import committed, revealed  # noqa: PLC0415  # likewise
 
     part = replace(plan, products=1, passes=len(Kind), steps=1, common_steps=1, buffer_rows=plan.side)
     session = Session(part, ["cpu"])

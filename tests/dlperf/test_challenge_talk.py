@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dlperf import EXIT_UNSUPPORTED
 from dlperf.challenge.answers import decode_commitment, decode_revealed
 from dlperf.challenge.command import (
     EXIT_FAILED,
-    EXIT_UNSUPPORTED,
     ask_command,
     challenge_command,
     commit_question,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlperf.domain.command import EXIT_FAILED, EXIT_UNSUPPORTED, workload_command
+from dlperf import EXIT_UNSUPPORTED
+from dlperf.domain.command import EXIT_FAILED, workload_command
 from dlperf.domain.result import RESULT_VERSION, DeviceMetric, decode_result
 from dlperf.workload import timing
 from tests.dlperf.workload import require_torch, run_program, ship, speed_endpoint

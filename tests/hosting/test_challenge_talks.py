@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from agent.job_protocol import JobReport
-from dlperf.challenge.command import EXIT_FAILED, EXIT_UNSUPPORTED
+from dlperf import EXIT_UNSUPPORTED
+from dlperf.challenge.command import EXIT_FAILED
 from hosting.domain.challenge_plans import GROUPS_SHOWN, PRODUCTS_SHOWN
 from hosting.errors import HostingError
 from hosting.models import ChallengeRun, Job, Measurement, VerificationFinding
@@ -23,6 +24,7 @@ from tests.hosting.challenging import (
     after,
     answer,
     begun,
+    came_to_nothing,
     challenge_of,
     codes,
     program_of,
@@ -198,6 +200,14 @@ def test_a_machine_that_was_away_before_it_knew_anything_has_another_try(agent: 
     assert challenges_talk_on(now=after(402)) == 1
     measurement = challenge_of(agent)
     assert (measurement.state, measurement.problem, measurement.failures) == ("waiting", "offline", 1)
+
+
+def test_what_was_asked_before_an_upgrade_is_judged_by_nobody(agent: TestAgent) -> None:
+    told_places(agent, after(20))
+    measurement = challenge_of(agent)
+    measurement.parameters |= {"version": 1}
+    measurement.save(update_fields=["parameters"])
+    assert came_to_nothing(agent, "exited", after(40)).passed is None
 
 
 def test_what_a_machine_sends_of_questions_that_nobody_asks_any_more_is_not_kept(agent: TestAgent) -> None:
